@@ -1,0 +1,62 @@
+"""Words: where the words, separators and marks of a prompt begin and end. The one tokenisation that all stages share."""
+
+from typing import NamedTuple
+
+import regex  # Unicode classes (letters with their combining marks, grapheme clusters), which `re` lacks
+
+WORD, SEPARATOR, JOINT, MARKUP = "word", "separator", "joint", "markup"
+
+# Order matters: the first alternative that matches at a position wins.
+_PATTERN = regex.compile(
+    r"""
+      (?P<markup> --\p{L}[\w-]*(?:[ ]+\d[\d.:]*)?           # --ar 16:9, --v 5
+        | ::?-?\d+(?:\.\d+)?(?=\s*[\)\]\}]|\s*$|\s*,|\s+\D)  # weights: (x:1.2)  x::2
+        | [()\[\]{}<>]+ | :: | (?<!\w)[*_\#@~^=\\`"“”«»]+ | [*_\#@~^=\\`"“”«»]+ )
+    | (?P<separator> [,;|.!?:\n\r•·…—–。、，；！？؛،]+ )
+    | (?P<joint> (?<!\S)[-'’&+/](?!\S) )                     # the lone hyphen of "sci - fi", the quote of "tom ' s"
+    | (?P<word> f/\d+(?:\.\d+)?                              # f/1.8
+        | \d+(?:[.:/x×]\d+)*[\p{L}\p{M}%°]*                  # 16:9, 1.2, 35mm, 1980s
+        | [\p{L}\p{M}\p{N}]+(?:['’\-&+][\p{L}\p{M}\p{N}]+)*  # o'keeffe, close-up, d&d
+        | \X )                                               # emoji and other symbols, one grapheme each
+    """,
+    regex.VERBOSE,
+)
+# h. and r. of "h. r. giger", M.C. of "M.C. Escher": tried first, since any other dot after a word is a separator.
+_INITIALS = regex.compile(r"(?:(?<![\p{L}\p{N}])\p{L}\.)+(?=\s*\p{L})")
+
+
+class Word(NamedTuple):
+    """A token of a prompt: characters `start` to `end` (exclusive) and its kind.
+
+    Kinds: `word`; `separator` (comma, pipe, full stop, line end...), which ends a segment; `joint`, a lone hyphen, quote or
+    ampersand that may stand inside a phrase ("sci - fi"); `markup`, brackets, weights and flags: `((`, `:1.2`, `--ar 16:9`.
+    """
+
+    start: int
+    end: int
+    kind: str
+
+
+def split(text):
+    """Cut a prompt into tokens; what no token covers is white space.
+
+    Args:
+        text: str, any Unicode text; it is not changed.
+
+    Returns:
+        list of `Word` in order, not overlapping. `[]` for text without visible characters.
+    """
+    tokens, position, end = [], 0, len(text)
+    while position < end:
+        if text[position].isspace() and text[position] not in "\n\r":
+            position += 1
+            continue
+        found = _INITIALS.match(text, position)
+        kind = WORD
+        if found is None:
+            found = _PATTERN.match(text, position)
+            kind = found.lastgroup if found else WORD
+        stop = found.end() if found else position + 1
+        tokens.append(Word(position, stop, kind))
+        position = stop
+    return tokens
