@@ -13,10 +13,10 @@ _PATTERN = regex.compile(
         | ::?-?\d+(?:\.\d+)?(?=\s*[\)\]\}]|\s*$|\s*,|\s+\D)  # weights: (x:1.2)  x::2
         | [()\[\]{}<>]+ | :: | (?<!\w)[*_\#@~^=\\`"“”«»]+ | [*_\#@~^=\\`"“”«»]+ )
     | (?P<separator> [,;|.!?:\n\r•·…—–。、，；！？؛،]+ )
-    | (?P<joint> (?<!\S)[-'’&+/](?!\S) )                     # the lone hyphen of "sci - fi", the quote of "tom ' s"
-    | (?P<word> f/\d+(?:\.\d+)?                              # f/1.8
+    | (?P<joint> [-'‘’&+/] )                                 # what no word below holds: the hyphen of "sci - fi", quotes
+    | (?P<word> [fFƒ]/\d+(?:\.\d+)?                          # f/1.8
         | \d+(?:[.:/x×]\d+)*[\p{L}\p{M}%°]*                  # 16:9, 1.2, 35mm, 1980s
-        | [\p{L}\p{M}\p{N}]+(?:['’\-&+][\p{L}\p{M}\p{N}]+)*  # o'keeffe, close-up, d&d
+        | [\p{L}\p{M}\p{N}]+(?:['’\-&+][\p{L}\p{M}\p{N}]+)*(?:(?<=\d)\.\d+)?  # o'keeffe, close-up, d&d, f2.8
         | \X )                                               # emoji and other symbols, one grapheme each
     """,
     regex.VERBOSE,
@@ -28,8 +28,9 @@ _INITIALS = regex.compile(r"(?:(?<![\p{L}\p{N}])\p{L}\.)+(?=\s*\p{L})")
 class Word(NamedTuple):
     """A token of a prompt: characters `start` to `end` (exclusive) and its kind.
 
-    Kinds: `word`; `separator` (comma, pipe, full stop, line end...), which ends a segment; `joint`, a lone hyphen, quote or
-    ampersand that may stand inside a phrase ("sci - fi"); `markup`, brackets, weights and flags: `((`, `:1.2`, `--ar 16:9`.
+    Kinds: `word`; `separator` (comma, pipe, full stop, line end...), which ends a segment; `joint`, a hyphen, quote, slash or
+    ampersand outside words, which may stand inside a phrase ("sci - fi"); `markup`, brackets, weights and flags: `((`,
+    `:1.2`, `--ar 16:9`.
     """
 
     start: int
@@ -57,6 +58,8 @@ def split(text):
             found = _PATTERN.match(text, position)
             kind = found.lastgroup if found else WORD
         stop = found.end() if found else position + 1
+        while text[stop - 1].isspace() and kind == WORD:  # a few signs, such as U+0600, form one grapheme with the space behind
+            stop -= 1
         tokens.append(Word(position, stop, kind))
         position = stop
     return tokens

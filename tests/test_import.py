@@ -1,0 +1,50 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import workbench
+
+ROOT = Path(workbench.__file__).parents[1]
+
+
+def run(code):
+    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+
+TIMED = "import time; begin = time.perf_counter(); import workbench; print(time.perf_counter() - begin)"
+
+
+def test_importing_takes_less_than_three_tenths_of_a_second():
+    # The clock inside the new process leaves the start of the interpreter out; the best of 3 leaves a busy machine out.
+    assert min(float(run(TIMED)) for _ in range(3)) < 0.3
+
+
+def test_importing_loads_nothing_heavy():
+    loaded = json.loads(run("import json, sys, workbench; print(json.dumps(sorted(sys.modules)))"))
+    assert "workbench" in loaded
+    assert not {"torch", "numpy", "transformers", "sklearn", "matplotlib", "safetensors", "workbench.dsl"} & set(loaded)
+
+
+def test_the_language_works_without_torch():
+    code = (
+        "import sys; from workbench import artifacts, template, values, words\n"
+        "print(template.parse('by <artist:?>').skeleton, 'torch' in sys.modules)"
+    )
+    assert run(code).split() == ["by", "<artist>", "False"]
+
+
+def test_dir_lists_the_public_names():
+    assert {"DeepDSL", "template", "artifacts", "corpus", "__version__"} <= set(dir(workbench))
+    assert workbench.__version__.count(".") == 2
+
+
+def test_a_module_is_found_as_an_attribute():
+    assert workbench.template.MASK == "<?>"
+
+
+def test_an_unknown_attribute_is_an_error_that_lists_what_there_is():
+    with pytest.raises(AttributeError, match="module 'workbench' has no attribute 'DeepDLS'. It has: DeepDSL, .*template"):
+        _ = workbench.DeepDLS

@@ -1,0 +1,29 @@
+# Setup, written by tools/notebooks.py: finds a checkout, else installs the package; it upgrades nothing.
+import importlib.metadata
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+needed = "MODULE:REQUIREMENT"
+
+
+def install(*wanted):
+    done = subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", *wanted], capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError("pip failed:\n" + "\n".join((done.stdout + done.stderr).strip().splitlines()[-6:]))
+
+
+checkout = next((folder for folder in (Path.cwd(), Path.cwd().parent) if (folder / "workbench" / "__init__.py").exists()), None)
+if checkout:
+    sys.path.insert(0, str(checkout))
+elif not importlib.util.find_spec("workbench"):
+    install("--no-deps", os.environ.get("WORKBENCH_SPEC", "https://github.com/OWNER/NAME/archive/refs/heads/main.zip"))
+pairs = [pair.split(":") for pair in needed.split()]
+missing = [wanted for module, wanted in pairs if not importlib.util.find_spec(module)]
+if missing:
+    present = [wanted.split(">=")[0] for _, wanted in pairs if wanted not in missing]
+    install(*missing, *(f"{name}=={importlib.metadata.version(name)}" for name in present))  # pinned: they stay as they are
+importlib.invalidate_caches()
+print(f"workbench: {'this checkout' if checkout else 'installed'}; installed with it: {', '.join(missing) or 'nothing'}")

@@ -1,0 +1,268 @@
+"""Artifacts: the one save format. A folder of `config.json` and safetensors, written whole or not at all. No pickle."""
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import re
+import secrets
+import shutil
+from pathlib import Path
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from workbench import __version__
+from workbench.values import ArtifactError
+
+FORMAT = 1
+CONFIG = "config.json"
+_TENSORS = re.compile(r"tensors-[0-9a-f]{16}\.safetensors")
+# What a killed process leaves of `atomic_path` in a saved folder.
+_PART = re.compile(r"\.(config|tensors-[0-9a-f]{16})\.\d+-[0-9a-f]{8}\.part\.(json|safetensors)")
+_PICKLES = (".pkl", ".pickle", ".bin", ".pt", ".pth", ".ckpt", ".joblib")
+_DTYPES = {"bool", "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float16", "float32", "float64"}
+# What libraries that write files themselves (safetensors, pyarrow) say when they lose the errno of a full disk.
+_FULL = re.compile(r"No space left on device|Disk quota exceeded|\bos error (28|122)\b|\bcode: (28|122)\b")
+
+
+@contextlib.contextmanager
+def atomic_path(path):
+    """A temporary path to write to, which becomes `path` when the block ends well.
+
+    The temporary file lies in the same folder (made if missing), is hidden, and keeps the suffix of `path`, since writers
+    such as `np.save` and `savefig` look at it. After an error or Ctrl-C it is removed and an older `path` is as before.
+
+    Args:
+        path: str or Path of the file to write.
+
+    Yields:
+        Path of the temporary file; the block writes it and closes it.
+
+    Raises:
+        ArtifactError: `path` is a folder, or the disk is full.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise ArtifactError(f"Cannot write {path}: it is a folder. Give the path of a file.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem[:80]}.{os.getpid()}-{secrets.token_hex(4)}.part{path.suffix}")
+    try:
+        yield temporary
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())  # a rename may reach the disk before the bytes do
+        os.replace(temporary, path)
+    except BaseException as err:
+        size = temporary.stat().st_size if temporary.exists() else 0
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if not _disk_is_full(err):
+            raise
+        raise ArtifactError(
+            f"The disk is full: {path} could not be written ({size:,} bytes were, {shutil.disk_usage(path.parent).free:,} "
+            f"bytes are free in {path.parent.resolve()}). Nothing half-written is left and older files are as they were. "
+            "Free some space or choose a folder on another disk, then run it again."
+        ) from err
+
+
+def _disk_is_full(err):
+    if isinstance(err, OSError) and err.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    return isinstance(err, (OSError, safetensors.SafetensorError)) and bool(_FULL.search(str(err)))
+
+
+def write_json(path, obj):
+    """Write plain values as UTF-8 JSON, whole or not at all.
+
+    Args:
+        path: str or Path of the file.
+        obj: dicts with str keys, lists, tuples (read back as lists), str, int, float, bool, None.
+
+    Raises:
+        TypeError: a value that JSON cannot hold (it says where), such as a numpy number or an int as key.
+        ValueError: NaN or infinity.
+        ArtifactError: the disk is full.
+    """
+    _check_plain(obj, "it")
+    data = json.dumps(obj, ensure_ascii=False, indent=1) + "\n"
+    try:
+        data = data.encode()
+    except UnicodeEncodeError:  # half a surrogate pair, as in badly cut emoji: only the \ud83d form holds it
+        data = (json.dumps(obj, indent=1) + "\n").encode()
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def _check_plain(obj, where):
+    """`json.dumps` turns a key 1 into "1" and writes NaN, which is no JSON: refuse both, and say where a bad value is."""
+    if isinstance(obj, dict):
+        for key, value in obj.items():
+            if not isinstance(key, str):
+                raise TypeError(f"Only str keys can be saved, but {where} has the key {key!r} ({type(key).__name__}).")
+            _check_plain(value, f"{where}[{key!r}]")
+    elif isinstance(obj, (list, tuple)):
+        for number, value in enumerate(obj):
+            _check_plain(value, f"{where}[{number}]")
+    elif isinstance(obj, float) and not np.isfinite(obj):
+        raise ValueError(f"{where} is {obj}, which JSON cannot hold. Save None instead.")
+    elif not (obj is None or isinstance(obj, (str, int, float, bool))) or isinstance(obj, np.generic):
+        raise TypeError(f"{where} is a {type(obj).__name__}, which JSON cannot hold: use plain int, float, str, list or dict.")
+
+
+def read_json(path):
+    """Read a JSON file.
+
+    Raises:
+        ArtifactError: the file is missing, a folder, not UTF-8, or damaged (it says line and column).
+    """
+    path = Path(path)
+    try:
+        return json.loads(path.read_bytes().decode("utf-8"))
+    except FileNotFoundError as err:
+        raise ArtifactError(f"There is no file {path}.") from err
+    except IsADirectoryError as err:
+        raise ArtifactError(f"{path} is a folder, expected a JSON file.") from err
+    except UnicodeDecodeError as err:
+        raise ArtifactError(f"{path} is damaged: byte {err.start} is not UTF-8. Restore the file or make it again.") from err
+    except json.JSONDecodeError as err:
+        raise ArtifactError(
+            f"{path} is damaged: {err.msg} at line {err.lineno}, column {err.colno}. Restore the file or make it again."
+        ) from err
+
+
+def save(folder, kind, config, tensors):
+    """Save one object; an older save of the same kind in this folder is replaced.
+
+    The tensors go to a file named after its sha256 and `config.json`, written last, points to it. So a kill at any moment
+    leaves the old save or the new one, never a mix. One process at a time may save to a folder.
+
+    Args:
+        folder: str or Path; made if missing.
+        kind: str, what it is, such as "codebook"; `load` must ask for the same.
+        config: dict of plain values (see `write_json`).
+        tensors: dict of str to numpy array of bool, int or float16/32/64; it may be empty.
+
+    Raises:
+        TypeError: a tensor or a config value of another type.
+        ArtifactError: the folder holds something else (nothing is touched), or the disk is full.
+    """
+    folder = Path(folder)
+    _check_plain(config, "config")
+    for name, array in tensors.items():
+        if not isinstance(array, np.ndarray) or array.dtype.name not in _DTYPES:
+            came = f"dtype {array.dtype}" if isinstance(array, np.ndarray) else type(array).__name__
+            raise TypeError(f"Tensor {name!r} is not a numpy array of bool, int or float, got {came}.")
+    _check_free(folder, kind)
+    data = safetensors.numpy.save({name: np.asarray(array, order="C") for name, array in tensors.items()})
+    digest = hashlib.sha256(data).hexdigest()
+    tensors_file = folder / _tensors_name(digest)
+    with atomic_path(tensors_file) as temporary:
+        temporary.write_bytes(data)
+    head = {"format": FORMAT, "kind": kind, "workbench": __version__, "sha256": digest, "bytes": len(data)}
+    write_json(folder / CONFIG, {**head, "config": config})
+    for entry in folder.iterdir():  # what the save before this one pointed to, and what killed ones left
+        if _PART.fullmatch(entry.name) or (_TENSORS.fullmatch(entry.name) and entry != tensors_file):
+            entry.unlink(missing_ok=True)
+
+
+def _tensors_name(digest):
+    return f"tensors-{digest[:16]}.safetensors"
+
+
+def _check_free(folder, kind):
+    """Refuse to save into a folder that holds anything but an older save of this kind."""
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise ArtifactError(f"Cannot save to {folder}: it is a file. Give a folder.")
+    if (folder / CONFIG).exists():
+        try:
+            _read_head(folder, kind)
+        except ArtifactError as err:
+            raise ArtifactError(f"Cannot save a {kind!r} to {folder}; nothing was changed. {err} Give another folder.") from err
+        return
+    others = sorted(e.name for e in folder.iterdir() if not e.name.startswith(".") and not _TENSORS.fullmatch(e.name))
+    if others:
+        raise ArtifactError(
+            f"Cannot save a {kind!r} to {folder}: it holds {_listing(others)} and no {CONFIG} of a {kind!r}. "
+            "Nothing was changed. Give a new or empty folder."
+        )
+
+
+def _listing(names):
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def load(folder, kind):
+    """Load what `save` wrote.
+
+    Args:
+        folder: str or Path.
+        kind: str, the kind it was saved as.
+
+    Returns:
+        (config, tensors): the dict as given to `save` (tuples are lists now), and a dict of str to numpy array.
+
+    Raises:
+        ArtifactError: folder or a file of it is missing, damaged, of another kind, of a newer format, or a pickle.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        what = "it is a file. Give the folder that was saved" if folder.exists() else "there is no such folder"
+        raise ArtifactError(f"Cannot load a {kind!r} from {folder}: {what}.")
+    head = _read_head(folder, kind)
+    digest, size, config = head.get("sha256"), head.get("bytes"), head.get("config")
+    if not (
+        isinstance(digest, str) and re.fullmatch("[0-9a-f]{64}", digest) and isinstance(size, int) and isinstance(config, dict)
+    ):
+        raise ArtifactError(f"{folder / CONFIG} is damaged: it does not name its tensors. Save again or restore it.")
+    return config, _read_tensors(folder / _tensors_name(digest), digest, size)
+
+
+def _read_head(folder, kind):
+    path = folder / CONFIG
+    if not path.exists():
+        raise ArtifactError(_why_no_config(folder, kind))
+    head = read_json(path)
+    if not (
+        isinstance(head, dict) and type(head.get("format")) is int and isinstance(head.get("kind"), str) and "workbench" in head
+    ):
+        raise ArtifactError(f"{path} was not written by the workbench (no format, kind and version in it).")
+    if head["format"] > FORMAT:
+        raise ArtifactError(
+            f"{folder} was written by a newer workbench ({head['workbench']}, format {head['format']}); "
+            f"this one ({__version__}) reads format {FORMAT}. Upgrade the workbench."
+        )
+    if head["kind"] != kind:
+        raise ArtifactError(f"{folder} holds a {head['kind']!r}, expected a {kind!r}.")
+    return head
+
+
+def _why_no_config(folder, kind):
+    names = sorted(entry.name for entry in folder.iterdir())
+    pickles = [name for name in names if name.lower().endswith(_PICKLES)]
+    if pickles:
+        return (
+            f"{folder} has no {CONFIG}, but {_listing(pickles)}. Such files can run any code when read, so they are never "
+            f"opened here: only safetensors are. Fit a new {kind!r} and save that."
+        )
+    if any(_TENSORS.fullmatch(name) for name in names):
+        return f"{folder} has tensors but no {CONFIG}: saving was cut off before its end. Save again."
+    return f"{folder} has no {CONFIG}, so it is not a saved {kind!r}. It holds: {_listing(names) or 'nothing'}."
+
+
+def _read_tensors(path, digest, size):
+    if not path.exists():
+        raise ArtifactError(f"{path} is missing, though {CONFIG} next to it names it. Restore it or save again.")
+    found = path.stat().st_size
+    if found < size:
+        raise ArtifactError(f"{path} is truncated: {found:,} of {size:,} bytes. Copy it again or save again.")
+    with open(path, "rb") as file:
+        if hashlib.file_digest(file, "sha256").hexdigest() != digest:
+            raise ArtifactError(f"{path} is damaged: its sha256 is not the one in {CONFIG}. Copy it again or save again.")
+    try:
+        return safetensors.numpy.load_file(path)
+    except safetensors.SafetensorError as err:
+        raise ArtifactError(f"{path} is not a safetensors file ({err}). Save again.") from err

@@ -1,0 +1,195 @@
+"""Cleaning: one row in, a clean prompt or the rule that drops it out; and the report that counts both."""
+
+import hashlib
+import json
+import unicodedata
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import regex
+
+from workbench.words import WORD, split
+
+MIN_WORDS, MAX_WORDS = 2, 150
+MAX_CHARACTERS = 2_000
+
+NOT_A_STRING = "not a string"
+BROKEN = "broken row"
+UNDECODABLE = "not valid Unicode"
+EMPTY = "empty"
+TOO_SHORT = "too short"
+TOO_LONG = "too long"
+EXACT = "exact duplicate"
+NEAR = "near duplicate"
+NOT_SAMPLED = "not in the sample"
+
+_EXAMPLES = 5  # rows shown per rule
+_EXCERPT = 70  # characters of each
+
+_LINE_ENDS = regex.compile(r"\r\n?|[\x85\u2028\u2029]")
+_BLANKS = regex.compile(r"[^\S\n]+")
+# Control characters and the byte order mark; joiners and direction marks stay, since emoji and right-to-left text need them.
+_CONTROLS = regex.compile(r"[^\P{Cc}\s]|\ufeff")
+_PUNCTUATION = regex.compile(r"[\s\p{P}\p{Z}\p{C}$+<=>^`|~]+")
+_ASCII_PUNCTUATION = {code: None for code in range(128) if not chr(code).isalnum()}
+# Scripts written without blanks between words: there one "word" of `split` is a whole phrase.
+_UNSPACED = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]")
+_UNSPACED_CHARACTERS = 4  # of those make a prompt, as two words do elsewhere
+
+
+class Broken(NamedTuple):
+    """What a reader hands on in place of a value when the row itself is malformed."""
+
+    why: str
+
+
+class Cleaned(NamedTuple):
+    """Outcome for one row: `rule` is None for a good row, else `text` and `words` are empty.
+
+    `words` are the casefolded words of `text` (kind `word` of `workbench.words`), for the duplicate rules.
+    """
+
+    text: str
+    words: list
+    rule: str | None
+
+
+def clean(value):
+    """Clean one value and say whether it is a usable prompt.
+
+    Args:
+        value: anything; a usable one is a str.
+
+    Returns:
+        `Cleaned`. Dropped are: what is not a str, malformed rows (`Broken`), text with half surrogate pairs, text without
+        visible characters, under 2 words, over 150 words or 2,000 characters.
+    """
+    if not isinstance(value, str):
+        return Cleaned("", [], BROKEN if isinstance(value, Broken) else NOT_A_STRING)
+    if len(value) > 10 * MAX_CHARACTERS:  # before any work on it: a row may be a megabyte
+        return Cleaned("", [], TOO_LONG)
+    text = normalise(value)
+    if not text:
+        return Cleaned("", [], EMPTY)
+    if len(text) > MAX_CHARACTERS:
+        return Cleaned("", [], TOO_LONG)
+    if not _encodes(text):
+        return Cleaned("", [], UNDECODABLE)
+    folded = text.casefold()
+    words = [folded[start:end] for start, end, kind in split(folded) if kind == WORD]
+    if len(words) < MIN_WORDS and len(_UNSPACED.findall(text)) < _UNSPACED_CHARACTERS:
+        return Cleaned("", [], TOO_SHORT)
+    if len(words) > MAX_WORDS:
+        return Cleaned("", [], TOO_LONG)
+    return Cleaned(text, words, None)
+
+
+def normalise(text):
+    r"""Bring text to one spelling of the same characters; nothing a reader can see is changed.
+
+    Unicode NFC; control characters and byte order marks removed; every line end becomes "\n", every other run of white
+    space one blank, none at the ends of lines or of the text.
+
+    Args:
+        text: str, any.
+
+    Returns:
+        str; `normalise(normalise(text)) == normalise(text)`.
+    """
+    if text.isascii() and text.isprintable():  # most rows: no line ends, no controls
+        return " ".join(text.split())
+    text = _CONTROLS.sub("", _LINE_ENDS.sub("\n", text))
+    text = unicodedata.normalize("NFC", text)
+    return "\n".join(line.strip() for line in _BLANKS.sub(" ", text).strip().split("\n"))
+
+
+def _encodes(text):
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def key(text):
+    """What two prompts share when they differ in case, white space and punctuation only: "8 K!" and "8k".
+
+    Args:
+        text: str, clean.
+
+    Returns:
+        str: casefolded letters, marks, digits, emoji and other symbols.
+    """
+    folded = text.casefold()
+    return folded.translate(_ASCII_PUNCTUATION) if folded.isascii() else _PUNCTUATION.sub("", folded)
+
+
+def content_hash(text):
+    """A number for the `key` of a text, equal on every machine and in every run.
+
+    Args:
+        text: str, clean.
+
+    Returns:
+        int, uniform in 0..2**64-1.
+    """
+    return int.from_bytes(hashlib.blake2b(key(text).encode(), digest_size=8).digest(), "little")
+
+
+@dataclass
+class Report:
+    """What became of every row: `kept + sum(dropped.values()) == read`, at any moment.
+
+    Attributes:
+        read: int, rows read.
+        changed: int, kept rows whose text cleaning changed (white space, control characters, Unicode form).
+        dropped: dict of rule to rows dropped by it; each row counts once, for the first rule it breaks.
+        examples: dict of rule to up to five (row, excerpt); `row` counts from 0 in the source.
+    """
+
+    read: int = 0
+    changed: int = 0
+    dropped: dict = field(default_factory=dict)
+    examples: dict = field(default_factory=dict)
+
+    @property
+    def kept(self):
+        """int, rows in the corpus."""
+        return self.read - sum(self.dropped.values())
+
+    def drop(self, rule, row, value, like=None):
+        """Count one dropped row.
+
+        Args:
+            rule: str, the reason.
+            row: int, its number in the source.
+            value: what stood there.
+            like: int or None, for a duplicate the row that is kept in its place.
+        """
+        self.dropped[rule] = self.dropped.get(rule, 0) + 1
+        shown = self.examples.setdefault(rule, [])
+        if len(shown) < _EXAMPLES:
+            shown.append((int(row), _excerpt(value) + ("" if like is None else f" [like row {like}]")))
+
+    def to_json(self):
+        """The report as a JSON text, with `kept`."""
+        plain = {"read": self.read, "kept": self.kept, "changed": self.changed}
+        return json.dumps({**plain, "dropped": self.dropped, "examples": self.examples}, ensure_ascii=False, indent=1)
+
+    def __str__(self):
+        share = self.kept / max(self.read, 1)
+        lines = [f"{self.read:,} rows read, {self.kept:,} kept ({share:.1%}), {self.changed:,} of them tidied"]
+        for rule, count in sorted(self.dropped.items(), key=lambda item: -item[1]):
+            row, excerpt = self.examples[rule][0]
+            lines.append(f"  {rule:<18}{count:>10,}{count / self.read:>8.1%}   row {row}: {excerpt}")
+        return "\n".join(lines)
+
+
+def _excerpt(value):
+    if isinstance(value, Broken):
+        return value.why
+    if not isinstance(value, str):
+        return f"{type(value).__name__} {repr(value)[:_EXCERPT]}"
+    # half surrogate pairs cannot be printed or saved
+    text = " ".join(value[: 4 * _EXCERPT].split()).encode("utf-8", "replace").decode()
+    return text if len(text) <= _EXCERPT and len(value) <= 4 * _EXCERPT else text[:_EXCERPT].rstrip() + "…"

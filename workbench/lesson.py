@@ -1,0 +1,189 @@
+"""Lesson: the three things a notebook says to its reader: a claim that is checked, a figure with words, the scale it runs at."""
+
+import base64
+import html
+import io
+import math
+import os
+import sys
+
+import numpy as np
+from PIL import Image
+
+SCALES = ("fast", "default", "full")
+_MIN_ALT_WORDS = 6
+
+
+def check(what, value, low=None, high=None, equal=None):
+    """Assert a claim and print its rule, so that the printed line is the same at every scale and on every machine.
+
+    `check("share of codes in use", 0.93, low=0.6)` prints `ok  share of codes in use >= 0.60`; the 0.93 is only seen when
+    the claim is false. Without a bound the claim itself must be the value: `check("two runs are equal", a == b)`.
+
+    Args:
+        what: str, the claim in words.
+        value: a number, or a bool, or with `equal` also a str, tuple, list, set or dict; numpy and torch scalars too.
+        low: number, smallest allowed value, itself allowed.
+        high: number, largest allowed value, itself allowed.
+        equal: the one allowed value; floats are compared exactly. Not together with `low` or `high`.
+
+    Raises:
+        AssertionError: the claim is false, with the value; NaN makes every claim false.
+        TypeError: a value that cannot be compared with these bounds, such as an array.
+        ValueError: bounds that contradict each other, or a bound that is NaN.
+    """
+    value, equal = _plain(what, value), _plain(what, equal)
+    if equal is not None:
+        if low is not None or high is not None:
+            raise ValueError(f"check({what!r}) got equal= and a range: give one of them.")
+        rule = f"{what} == {_bound(equal)}"
+        true = isinstance(value, bool) == isinstance(equal, bool) and value == equal
+    elif low is None and high is None:
+        if not isinstance(value, bool):
+            raise TypeError(f"check({what!r}) without low=, high= or equal= wants a bool, got {value!r}.")
+        rule, true = what, value
+    else:
+        rule, true = _range(what, value, low, high)
+    if not true:
+        raise AssertionError(f"false: {rule}; the value is {value!r}")
+    print(f"ok  {rule}", flush=True)
+
+
+def figure_html(fig, alt, caption=None, numbers=None):
+    """Write a figure as an HTML `<figure>` with the picture inside, readable by a screen reader and without network.
+
+    Args:
+        fig: matplotlib Figure with something drawn in every visible pair of axes.
+        alt: str, six words or more: what a reader who does not see the figure should know. Compared by nbval.
+        caption: str or None, a line under the figure. Compared by nbval.
+        numbers: str or None, what this one run shows, folded away under the figure. Not compared (tests/sanitize.cfg).
+
+    Returns:
+        str, one line of HTML.
+
+    Raises:
+        ValueError: axes without data, or an alt text that is too short.
+    """
+    if len(str(alt).split()) < _MIN_ALT_WORDS:
+        raise ValueError(
+            f"The alt text {alt!r} has under {_MIN_ALT_WORDS} words: say what the figure shows and what to see in it."
+        )
+    axes = [ax for ax in fig.axes if ax.get_visible()]
+    empty = [number for number, ax in enumerate(axes) if not _has_data(ax)]
+    if empty or not axes:
+        where = f"axes {empty} of {len(axes)} hold" if axes else "it holds"
+        raise ValueError(f"This figure would show nothing: {where} no data. Was the array empty, or drawn into another figure?")
+    picture = base64.b64encode(_png(fig)).decode("ascii")
+    width = round(fig.get_figwidth() * 96)
+    parts = [
+        f'<img alt="{_one_line(alt)}" style="max-width:100%;width:{width}px;height:auto" src="data:image/png;base64,{picture}">',
+        f"<figcaption>{_one_line(caption)}</figcaption>" if caption else "",
+        f"<details><summary>This figure in numbers</summary>{_one_line(numbers)}</details>" if numbers else "",
+    ]
+    return f'<figure style="margin:0">{"".join(parts)}</figure>'
+
+
+def show(fig, alt, caption=None, numbers=None):
+    """Show a figure in a notebook with its alt text, then close it; outside of IPython the alt text is printed.
+
+    `show(*atlas.plot_usage(...))` shows what the atlas drew.
+
+    Args:
+        fig: matplotlib Figure, see `figure_html`.
+        alt: str, six words or more.
+        caption: str or None, a line under the figure.
+        numbers: str or None, what this run shows, not compared by nbval.
+
+    Raises:
+        ValueError: axes without data, or an alt text that is too short.
+    """
+    page = figure_html(fig, alt, caption, numbers)
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close(fig)  # else the inline backend shows it a second time
+    if _in_ipython():
+        from IPython.display import display
+
+        display({"text/html": page, "text/plain": f"Figure: {alt}"}, raw=True)
+    else:
+        print(f"Figure: {alt}")
+
+
+def scale():
+    """Say how much work a notebook may do: "fast", "default" or "full", from the environment variable WORKBENCH_SCALE.
+
+    Raises:
+        ValueError: the variable holds something else.
+    """
+    wanted = os.environ.get("WORKBENCH_SCALE", "") or "default"
+    if wanted not in SCALES:
+        raise ValueError(f"WORKBENCH_SCALE is {wanted!r}; it can be {', '.join(SCALES)}, or unset for default.")
+    return wanted
+
+
+def pick(*, fast, default, full):
+    """Choose one of three values by the scale, such as numbers of prompts: fast=1_000, default=10_000, full=100_000."""
+    return {"fast": fast, "default": default, "full": full}[scale()]
+
+
+def _plain(what, value):
+    """Turn scalars of numpy and torch into Python's; refuse arrays, whose comparison is not one truth."""
+    if hasattr(value, "ndim") and hasattr(value, "item"):
+        if value.ndim:
+            shape = tuple(value.shape)
+            raise TypeError(f"check({what!r}) got an array of shape {shape}: reduce it first, as in (a == b).all() or a.min().")
+        return value.item()
+    return value
+
+
+def _range(what, value, low, high):
+    """Return the rule in words and whether the value keeps it."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"check({what!r}) with a range wants a number, got {value!r}.")
+    low, high = _plain(what, low), _plain(what, high)
+    if any(bound is not None and math.isnan(bound) for bound in (low, high)):
+        raise ValueError(f"check({what!r}) got NaN as a bound.")
+    if low is not None and high is not None and low > high:
+        raise ValueError(f"check({what!r}) got low={low} above high={high}: no value can be right.")
+    rule = what if low is None else f"{what} >= {_bound(low)}"
+    if high is not None:
+        rule = f"{what} <= {_bound(high)}" if low is None else f"{_bound(low)} <= {what} <= {_bound(high)}"
+    # written so that NaN, which is neither above nor below, is false
+    return rule, (low is None or value >= low) and (high is None or value <= high)
+
+
+def _bound(bound):
+    """Write a bound in full, fractions with at least two digits: 0.6 -> 0.60."""
+    text = repr(bound)
+    return f"{text}0" if isinstance(bound, float) and len(text.partition(".")[2]) == 1 and abs(bound) < 1 else text
+
+
+def _png(fig):
+    """Draw a figure as PNG bytes; equal figures give equal bytes."""
+    stream, small = io.BytesIO(), io.BytesIO()
+    fig.savefig(stream, format="png", dpi=144, bbox_inches="tight", facecolor="white", metadata={"Software": None})
+    if any(image.get_array().ndim == 3 for ax in fig.axes for image in ax.images):
+        return stream.getvalue()  # a photograph needs all its colours
+    # charts do with 256 colours and a third of the bytes: a notebook of ours stays under 1 MB
+    with Image.open(stream) as drawn:
+        drawn.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(small, format="png", optimize=True)
+    return small.getvalue()
+
+
+def _has_data(ax):
+    """Tell whether anything is drawn in these axes: a scatter of no points is not."""
+    for artist in (*ax.lines, *ax.collections):
+        points = artist.get_xydata() if hasattr(artist, "get_xydata") else np.ma.filled(artist.get_offsets(), np.nan)
+        shapes = artist.get_paths() if hasattr(artist, "get_paths") else [None]
+        if len(shapes) and np.isfinite(np.asarray(points, dtype=float)).all(axis=-1).any():
+            return True
+    return bool(ax.images or ax.patches or ax.texts or ax.tables)
+
+
+def _one_line(text):
+    return html.escape(" ".join(str(text).split()))
+
+
+def _in_ipython():
+    # a plain script may have IPython installed: only a running shell can show HTML
+    shell = sys.modules.get("IPython")
+    return shell is not None and shell.get_ipython() is not None
