@@ -25,6 +25,15 @@ _PATTERN = regex.compile(
 _INITIALS = regex.compile(r"(?:(?<![\p{L}\p{N}])\p{L}\.)+(?=\s*\p{L})")
 
 
+# The closed class of English: a list is enough, since no new ones are coined.
+FUNCTION_WORDS = frozenset(
+    "a an the this that these those some any each every no of in on at by with without and or nor but to from for into onto over "
+    "under above below between among behind beside near through across along around against upon within during before after "
+    "while as than so if is are was were be been being am do does has have had it its his her hers their theirs he she they them "
+    "him i you we my your our who which whose where when there here not ' ’ s - & + /".split()
+)
+
+
 class Word(NamedTuple):
     """A token of a prompt: characters `start` to `end` (exclusive) and its kind.
 

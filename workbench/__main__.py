@@ -1,0 +1,125 @@
+"""Command line: from a pile of prompts to a saved DSL and a report. `python -m workbench --help`."""
+
+import argparse
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+
+from workbench.values import WorkbenchError
+
+_GO_ON = (
+    "Stopped. Nothing is lost: what was finished is kept in {cache}. To go on from there, type the same command again."
+)
+
+
+def main(arguments=None):
+    """Learn a DSL and write it down: `out/dsl` and `out/report.html`.
+
+    Args:
+        arguments: list of str or None for those of the process.
+
+    Returns:
+        int, the exit code: 0 done, 2 bad input (said in one message on stderr), 130 stopped by Ctrl-C.
+
+    Raises:
+        SystemExit: with code 2, arguments that do not parse.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        _run(options)
+    except KeyboardInterrupt:
+        print(f"\n{_GO_ON.format(cache=_cache())}", file=sys.stderr)
+        return 130
+    except (WorkbenchError, ValueError, TypeError, ImportError, OSError) as err:
+        print(f"error: {err}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser():
+    parser = argparse.ArgumentParser(
+        prog="python -m workbench",
+        description="Learn the hidden grammar of text-to-image prompts, without labels, and write a report about it.",
+        epilog="Ctrl-C loses nothing: the same command goes on from there.",
+    )
+    parser.add_argument(
+        "prompts",
+        nargs="?",
+        default="world",
+        metavar="PROMPTS",
+        help=".txt, .csv, .tsv, .json, .jsonl or .parquet file, or hub data set id; without it, the built-in corpus",
+    )
+    parser.add_argument("--n", type=int, metavar="N", help="at most so many prompts (default: all; built-in corpus: 20,000)")
+    parser.add_argument("--column", metavar="C", help="column that holds the prompts (default: found by its name)")
+    parser.add_argument("--codes", type=int, default=32, metavar="K", help="size of the alphabet (default: 32)")
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="of all that is drawn by lot (default: 0)")
+    parser.add_argument("--out", type=Path, default=Path("out"), help="folder to write to (default: out)")
+    parser.add_argument("--encoder", metavar="NAME", help="hub id or folder of a language model (default: all-MiniLM-L6-v2)")
+    parser.add_argument("--no-progress", dest="progress", action="store_false", help="no progress bars")
+    return parser
+
+
+def _run(options):
+    folder, page, started = options.out / "dsl", options.out / "report.html", time.perf_counter()
+    _check_folder(options.out)
+    print(f"Reading {_say_source(options)}, then learning {options.codes} codes from them, without labels.")
+    print(f"Will write  {page}\n            {folder}{os.sep}\nCache       {_cache()}")
+    print("This takes minutes. Ctrl-C loses nothing: the same command goes on from there.\n", flush=True)
+
+    # not at the top: they take seconds, and --help and the lines above should not
+    from workbench import corpus, report
+    from workbench.dsl import DeepDSL, DSLConfig
+    from workbench.models import DEFAULT
+
+    config = DSLConfig(n_codes=options.codes, seed=options.seed)
+    prompts = corpus.load(
+        options.prompts, column=options.column, n=options.n, seed=options.seed, progress=options.progress
+    )
+    print(f"\n{prompts.report}\n", flush=True)
+    dsl = DeepDSL.fit(prompts, config, encoder=options.encoder or DEFAULT, progress=options.progress)
+    dsl.save(folder)
+    print(f"\n{report.summary(dsl, shutil.get_terminal_size((100, 24)).columns)}\n\nDrawing the map ...", flush=True)
+    report.write(dsl, page, title=f"The grammar of {len(prompts):,} prompts")
+    print(_closing(page, folder, time.perf_counter() - started))
+
+
+def _check_folder(out):
+    """Find out before the work whether the results can be written."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as err:
+        raise ValueError(f"--out {out}: this is, or lies in, a file. Give the path of a folder.") from err
+    except OSError as err:
+        raise ValueError(f"--out {out}: the folder cannot be made ({err.strerror}). Give another one.") from err
+    if not os.access(out, os.W_OK | os.X_OK):
+        raise ValueError(f"--out {out}: you may not write to this folder. Give another one.")
+
+
+def _say_source(options):
+    if options.prompts == "world":
+        return f"{options.n or 20_000:,} prompts of the built-in corpus"
+    return f"{f'at most {options.n:,}' if options.n else 'all'} prompts of {options.prompts}"
+
+
+def _cache():
+    return os.environ.get("WORKBENCH_CACHE") or os.path.join("~", ".cache", "deep-dsl-workbench")
+
+
+def _closing(page, folder, seconds):
+    return (
+        f"Done in {seconds:,.0f} s.\n\n"
+        f"Report  {page}   (open it in a browser: {page.resolve().as_uri()})\n"
+        f"DSL     {folder}\n\n"
+        "In Python:\n"
+        "    from workbench import DeepDSL\n"
+        f"    dsl = DeepDSL.load({str(folder)!r})\n"
+        '    print(dsl.read("portrait of a samurai, oil on canvas, by Rembrandt"))'
+    )
+
+
+if __name__ == "__main__":
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")  # a terminal without emoji is no reason to stop
+    sys.exit(main())

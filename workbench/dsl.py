@@ -1,0 +1,545 @@
+"""DeepDSL: the language of a pile of prompts as one object: learn it, read with it, save it."""
+
+import hashlib
+import json
+import time
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.metrics import v_measure_score
+from tqdm.auto import tqdm
+
+import workbench.artifacts as artifacts
+import workbench.encode as encode
+from workbench.codebook import Codebook, CodebookConfig, distinctive, suggest_names
+from workbench.codebook.naming import is_function
+from workbench.corpus import Corpus
+from workbench.models import DEFAULT, Encoder, load_encoder
+from workbench.template import Slot, Template
+from workbench.units import Units, UnitsConfig
+from workbench.values import ArtifactError, NotFittedError, TemplateError, Unit
+from workbench.words import WORD
+from workbench.words import split as split_words
+from workbench.world.grammar import OPEN_SLOTS
+
+_KIND = "deep-dsl"
+_MAP_FILLERS = 4000  # points of the map
+_TEMPLATES = 50  # templates kept with their examples
+_LITERAL = 0.8  # share of function words from which a code is shown as plain text
+_COUNTED = 300_000  # different (code, filler) pairs held while counting; the rarest are forgotten beyond
+
+
+@dataclass(frozen=True)
+class DSLConfig:
+    """Options of `DeepDSL.fit`; `units` and `codebook` hold those of the two learned stages."""
+
+    layer: int = 3  # hidden layer of the encoder
+    sample: int = 10_000  # prompts that phrases' vectors, context and codes are learned on; all prompts are counted
+    units: UnitsConfig = field(default_factory=UnitsConfig)
+    codebook: CodebookConfig = field(default_factory=CodebookConfig)
+
+    def __post_init__(self):
+        if self.sample < 1:
+            raise ValueError(f"sample must be 1 prompt or more, got {self.sample}.")
+
+
+class Code(NamedTuple):
+    """A code of the language: its number, name, how many units have it, their share (0..1), its typical fillers with counts,
+    and whether it is `literal`: function words, which a template shows as plain text.
+    """
+
+    id: int
+    name: str
+    count: int
+    usage: float
+    fillers: tuple
+    literal: bool
+
+
+class Fillers(NamedTuple):
+    """Frequent fillers: the points of the map. `texts` m str, `codes` and `counts` int64 (m,), `vectors` float32 (m, d)."""
+
+    texts: tuple
+    codes: np.ndarray
+    counts: np.ndarray
+    vectors: np.ndarray
+
+
+class TemplateCount(NamedTuple):
+    """A template of the corpus without its fillers, how many prompts of the sample have it, and some of them, printed."""
+
+    skeleton: str
+    count: int
+    examples: tuple
+
+
+class DeepDSL:
+    """The learned language of a corpus. Made by `DeepDSL.fit` or `DeepDSL.load`.
+
+    Attributes:
+        config: `DSLConfig`.
+        codes: tuple of k `Code`.
+        fillers: `Fillers`, at most 4,000.
+        transitions: float32 (k + 1, k + 1), share of units of code i that code j follows; last row start, last column end.
+        templates: tuple of `TemplateCount`, the most common ones of the sample.
+        stats: dict of JSON values: prompts, words, units, dead_codes, perplexity (of code usage), seconds per stage, corpus
+            (rows read, kept, changed and dropped by rule), encoder, v_measure (None where the truth is not known).
+    """
+
+    def __init__(self, config, encoder, units, codebook):
+        self.config, self.encoder = config, encoder
+        self._units, self._codebook = units, codebook
+        self._static = {}  # static vectors of types seen lately
+
+    # ---- learning -------------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def fit(cls, prompts, config=DSLConfig(), encoder=DEFAULT, folder=None, progress=True):  # noqa: B008 - frozen
+        """Learn a language from prompts. Takes minutes; stopped at any time, the same call goes on where it was.
+
+        Args:
+            prompts: list of str, or a `Corpus`.
+            config: `DSLConfig`.
+            encoder: name of a language model, or an `Encoder`.
+            folder: where features and finished stages are kept; default `$WORKBENCH_CACHE` or `~/.cache/deep-dsl-workbench`.
+            progress: bool, show progress bars.
+
+        Returns:
+            `DeepDSL`.
+
+        Raises:
+            CorpusError: no prompt is usable.
+            ValueError: too few different phrases for the codes.
+            ModelError: the encoder cannot be found.
+            ArtifactError: the folder cannot be used or the disk is full; finished parts stay.
+        """
+        seconds, clock = {}, _Clock()
+        corpus = prompts if isinstance(prompts, Corpus) else Corpus.from_texts(prompts, progress=progress)
+        seconds["corpus"] = clock()
+        if not isinstance(encoder, Encoder):
+            encoder = load_encoder(encoder, layer=config.layer)
+        root = Path(folder).expanduser() if folder else encode.default_folder().parent
+        stage = root / "fits" / _key(corpus, config, encoder)
+        seconds["encoder"] = clock()
+        units = _units(corpus, config.units, stage, progress)
+        _check_enough(corpus, units, config)
+        seconds["phrases"] = clock()
+        features = encode.encode(corpus, encoder, root / "features", progress=progress)
+        seconds["encode"] = clock()
+        dsl = cls(config, encoder, units, Codebook(config.codebook))
+        sample = dsl._gather(corpus, features, progress)
+        seconds["sample"] = clock()
+        dsl._learn_codes(sample, stage, progress)
+        seconds["codes"] = clock()
+        counts = dsl._count(corpus, features, progress)
+        dsl._describe(corpus, features, sample, counts)
+        seconds["tag all"] = clock()
+        dsl.stats["seconds"] = seconds
+        if corpus.source == "world":
+            dsl.stats["v_measure"] = dsl.evaluate(corpus)
+        return dsl
+
+    def _gather(self, corpus, features, progress):
+        """Units of the sampled prompts: vectors float16 (n, d), types, before; the sample is the same for equal seeds."""
+        rng = np.random.default_rng(self.config.codebook.seed)
+        size = min(self.config.sample, len(corpus))
+        chosen = np.sort(rng.choice(len(corpus), size, replace=False))
+        types, vectors, ids, before, spans_of = {}, [], [], [], []
+        shards, at = features.shards(), 0
+        for first, offsets, words in tqdm(
+            shards, desc="sample", unit="shard", disable=not progress, total=-(-len(corpus) // 1024)
+        ):
+            while at < size and chosen[at] < first + len(offsets) - 1:
+                row = int(chosen[at]) - first
+                spans = self._units.split(corpus[int(chosen[at])])
+                vectors.append(_means(words[offsets[row] : offsets[row + 1]], spans).astype(np.float16))
+                ids += [types.setdefault(span.text, len(types)) for span in spans]
+                before += [span.before for span in spans]
+                spans_of.append(spans)
+                at += 1
+        return _Sample(chosen, spans_of, np.concatenate(vectors), list(types), np.array(ids), np.array(before, np.int8))
+
+    def _learn_codes(self, sample, stage, progress):
+        done = stage / "codebook"
+        if done.is_dir():
+            try:
+                self._codebook = Codebook.from_state(*artifacts.load(done, "codebook"))
+                return
+            except ArtifactError:
+                pass  # a stage that was stopped half-way is made again
+        static = self.encoder.embed_words(sample.types)
+        self._codebook.fit(sample.vectors, static, sample.ids, sample.before, progress=progress)
+        artifacts.save(done, "codebook", *self._codebook.to_state())
+
+    def _count(self, corpus, features, progress):
+        """Tag all prompts: list of k Counters, filler -> count; the number of units; the transition matrix."""
+        k = self.config.codebook.n_codes
+        counts, total, pairs, least = [Counter() for _ in range(k)], 0, np.zeros((k + 1, k + 1)), 1
+        with tqdm(total=len(corpus), desc="tag", unit="prompt", disable=not progress) as bar:
+            for first, offsets, words in features.shards():
+                prompts = corpus[first : first + len(offsets) - 1]
+                spans = [self._units.split(prompt) for prompt in prompts]
+                split = [words[a:b] for a, b in zip(offsets, offsets[1:], strict=False)]
+                sequences = self._encode(spans, split)
+                for found, codes in zip(spans, sequences, strict=True):
+                    for span, code in zip(found, codes, strict=True):
+                        counts[code][span.text] += 1
+                    path = np.concatenate([[k], codes, [k]])
+                    np.add.at(pairs, (path[:-1], path[1:]), 1)
+                    total += len(found)
+                while sum(map(len, counts)) > _COUNTED:
+                    least += 1
+                    counts = [Counter({f: n for f, n in c.items() if n >= least}) for c in counts]
+                bar.update(len(prompts))
+        rows = pairs.sum(1, keepdims=True)
+        return counts, total, np.divide(pairs, rows, out=pairs, where=rows > 0).astype(np.float32)
+
+    def _describe(self, corpus, features, sample, counted):
+        """Names, fillers, templates and figures, once the codes are known."""
+        counts, total, self.transitions = counted
+        used = np.array([sum(c.values()) for c in counts], np.float64)
+        share = used / max(1.0, used.sum())
+        names = suggest_names(counts, self.encoder.embed_words)
+        literal = [
+            sum(n for f, n in c.items() if is_function(f)) > _LITERAL * max(1, size) for c, size in zip(counts, used, strict=True)
+        ]
+        rows = zip(
+            range(len(counts)), names, used.astype(int).tolist(), share.tolist(), distinctive(counts), literal, strict=True
+        )
+        self.codes = tuple(Code(*row) for row in rows)
+        x = self._codebook.features(sample.vectors, self._vectors_of(sample.types), sample.ids)
+        codes = self._codebook.encode(sample.vectors, self._vectors_of(sample.types), sample.ids, sample.before)
+        self.fillers = _frequent(sample, x, codes, len(counts))
+        self.templates = self._common_templates(corpus, sample, codes)
+        report = corpus.report
+        self.stats = {
+            "prompts": len(corpus),
+            "words": int(features.n_words),
+            "units": int(total),
+            "dead_codes": int((used == 0).sum()),
+            "perplexity": float(np.exp(-(share[share > 0] * np.log(share[share > 0])).sum())),
+            "corpus": {
+                "source": str(corpus.source),
+                "read": report.read,
+                "kept": report.kept,
+                "changed": report.changed,
+                "dropped": dict(report.dropped),
+            },
+            "encoder": self.encoder.name,
+            "v_measure": None,
+        }
+
+    def _common_templates(self, corpus, sample, codes):
+        counts, examples, at = Counter(), {}, 0
+        for row, spans in zip(sample.rows, sample.spans, strict=True):
+            template = self._template(corpus[int(row)], spans, codes[at : at + len(spans)])
+            at += len(spans)
+            skeleton = template.skeleton
+            counts[skeleton] += 1
+            if len(examples.setdefault(skeleton, [])) < 3:
+                examples[skeleton].append(str(template))
+        return tuple(TemplateCount(s, n, tuple(examples[s])) for s, n in counts.most_common(_TEMPLATES))
+
+    # ---- reading --------------------------------------------------------------------------------------------------------
+
+    def tag(self, prompt):
+        """The units of a prompt with their codes, like a part-of-speech tagger.
+
+        Args:
+            prompt: str, or a list of str.
+
+        Returns:
+            list of `Unit` (text, start, end, code, name); a list of such lists for a list. `[]` for a prompt without words.
+
+        Raises:
+            TypeError: not a str or list of str.
+        """
+        prompts = _prompts(prompt)
+        found = [
+            [
+                Unit(text[s.start : s.end], s.start, s.end, int(code), self.codes[code].name)
+                for s, code in zip(spans, codes, strict=True)
+            ]
+            for text, (spans, codes) in zip(prompts, self._tagged(prompts), strict=True)
+        ]
+        return found[0] if isinstance(prompt, str) else found
+
+    def read(self, prompt):
+        """The template of a prompt: runs of equal codes as slots; function words and separators stay plain text.
+
+        A function word between two units of one code in the same segment belongs to the slot ("castle on a hill").
+
+        Args:
+            prompt: str, or a list of str.
+
+        Returns:
+            `Template`, whose `prompt` is the given text to the letter; a list of them for a list.
+
+        Raises:
+            TypeError: not a str or list of str.
+        """
+        prompts = _prompts(prompt)
+        found = [self._template(text, *tagged) for text, tagged in zip(prompts, self._tagged(prompts), strict=True)]
+        return found[0] if isinstance(prompt, str) else found
+
+    def _tagged(self, prompts):
+        """Pairs of (list of Span, int64 codes) for each prompt."""
+        if not hasattr(self, "codes"):
+            raise NotFittedError("This DeepDSL has learned nothing yet: use DeepDSL.fit(prompts) or DeepDSL.load(folder).")
+        spans = [self._units.split(text) for text in prompts]
+        return list(zip(spans, self._encode(spans, encode.words(prompts, self.encoder)), strict=True))
+
+    def _encode(self, spans, words):
+        """Codes of prompts: list of int64 (u,); `words` are the word vectors of each prompt."""
+        flat = [span for found in spans for span in found]
+        if not flat:
+            return [np.zeros(0, np.int64) for _ in spans]
+        types = list(dict.fromkeys(span.text for span in flat))
+        number = {text: i for i, text in enumerate(types)}
+        layer = np.concatenate([_means(w, s) for w, s in zip(words, spans, strict=True) if s])
+        ids = np.array([number[span.text] for span in flat])
+        codes = self._codebook.encode(layer, self._vectors_of(types), ids, np.array([span.before for span in flat], np.int8))
+        return np.split(codes, np.cumsum([len(found) for found in spans])[:-1])
+
+    def _vectors_of(self, types):
+        """Static vectors (t, d) of unit types; the latest stay in memory, since a corpus repeats itself."""
+        if len(self._static) > 20_000:
+            self._static = {}
+        missing = [text for text in types if text not in self._static]
+        if missing:
+            self._static.update(zip(missing, self.encoder.embed_words(missing), strict=True))
+        return np.stack([self._static[text] for text in types])
+
+    def _template(self, text, spans, codes):
+        parts, at, n = [], 0, len(spans)
+        plain = [self.codes[c].literal or is_function(s.text) for s, c in zip(spans, codes, strict=True)]
+        i = 0
+        while i < n:
+            if plain[i]:
+                i += 1
+                continue
+            last, j = i, i + 1
+            # the run goes on over function words, but not over a separator
+            while j < n and spans[j].before == 0 and (plain[j] or codes[j] == codes[i]):
+                if not plain[j]:
+                    last = j
+                j += 1
+            start, end = spans[i].start, spans[last].end
+            code = int(codes[i])
+            parts += [text[at:start], Slot(self.codes[code].name, text[start:end], code=code)]
+            at, i = end, last + 1
+        return Template.build([*parts, text[at:]])
+
+    def evaluate(self, corpus, n=2000):
+        """How well the codes agree with the built-in grammar's labels, which they never saw.
+
+        Args:
+            corpus: `Corpus` of the built-in world.
+            n: int, prompts at most, from the start.
+
+        Returns:
+            dict of V-measures (0..1) over words: `words`, `open_slots` (those with many fillers), and `unseen` (words of fillers
+            that no training prompt holds; None where there are none).
+
+        Source:
+            V-measure: Rosenberg and Hirschberg 2007, "V-measure: a conditional entropy-based external cluster evaluation".
+        """
+        prompts = corpus[: min(n, len(corpus))]
+        labels, codes, unseen = [], [], []
+        for i, (text, (spans, found)) in enumerate(zip(prompts, self._tagged(prompts), strict=True)):
+            truth = corpus.truth(i)
+            words = [(w, label) for w, label in zip(split_words(text), truth.labels, strict=True) if w.kind == WORD]
+            held_out = [(f.start, f.end) for f in truth.fillers if f.unseen]
+            for span, code in zip(spans, found, strict=True):
+                for word, label in words[span.first : span.last]:
+                    labels.append(label)
+                    codes.append(int(code))
+                    unseen.append(label in OPEN_SLOTS and any(a <= word.start < b for a, b in held_out))
+        labels, codes, unseen = np.array(labels), np.array(codes), np.array(unseen, bool)
+        opened = np.isin(labels, list(OPEN_SLOTS))
+        return {
+            "words": float(v_measure_score(labels, codes)),
+            "open_slots": float(v_measure_score(labels[opened], codes[opened])),
+            "unseen": float(v_measure_score(labels[unseen], codes[unseen])) if unseen.any() else None,
+        }
+
+    # ---- keeping --------------------------------------------------------------------------------------------------------
+
+    def rename(self, names):
+        """Give codes other names.
+
+        Args:
+            names: dict of code number or present name -> new name, a str.
+
+        Returns:
+            a `DeepDSL` that shares all else with this one.
+
+        Raises:
+            TemplateError: unknown code (it lists the nearest names), or a name that two codes would have.
+        """
+        known = {code.name: code.id for code in self.codes} | {code.id: code.id for code in self.codes}
+        new = [code.name for code in self.codes]
+        for old, name in names.items():
+            if old not in known:
+                raise TemplateError(
+                    f"{old!r} is neither a code (0..{len(new) - 1}) nor a name of this language: {', '.join(new)}."
+                )
+            if not isinstance(name, str) or not name:
+                raise TemplateError(f"The new name of {old!r} must be a str that is not empty, got {name!r}.")
+            new[known[old]] = name
+        twice = [name for name, times in Counter(new).items() if times > 1]
+        if twice:
+            raise TemplateError(f"Two codes would be called {twice[0]!r}. Give one of them another name.")
+        other = DeepDSL(self.config, self.encoder, self._units, self._codebook)
+        other.__dict__.update({**self.__dict__, "_static": {}})
+        other.codes = tuple(code._replace(name=name) for code, name in zip(self.codes, new, strict=True))
+        return other
+
+    def save(self, folder):
+        """Write the language to a folder: config.json and safetensors. The encoder is named, not stored.
+
+        Raises:
+            ArtifactError: the folder holds something else, or the disk is full.
+        """
+        config, tensors = self._codebook.to_state()
+        artifacts.save(
+            folder,
+            _KIND,
+            {
+                "options": {"layer": self.config.layer, "sample": self.config.sample},
+                "encoder": {"name": self.encoder.name, "fingerprint": self.encoder.fingerprint},
+                "units": self._units.to_config(),
+                "codebook": config,
+                "codes": [list(code) for code in self.codes],
+                "templates": [list(template) for template in self.templates],
+                "fillers": list(self.fillers.texts),
+                "stats": self.stats,
+            },
+            {
+                **{f"codebook.{name}": tensor for name, tensor in tensors.items()},
+                "fillers.codes": self.fillers.codes,
+                "fillers.counts": self.fillers.counts,
+                "fillers.vectors": self.fillers.vectors,
+                "transitions": self.transitions,
+            },
+        )
+
+    @classmethod
+    def load(cls, folder, encoder=None):
+        """Read a language that `save` wrote.
+
+        Args:
+            folder: str or Path.
+            encoder: name or `Encoder`; None is the one it was learned with.
+
+        Raises:
+            ArtifactError: no such folder, damaged, of a newer format, or the encoder is not the one it was learned with.
+        """
+        config, tensors = artifacts.load(folder, _KIND)
+        if not isinstance(encoder, Encoder):
+            encoder = load_encoder(encoder or config["encoder"]["name"], layer=config["options"]["layer"])
+        if encoder.fingerprint != config["encoder"]["fingerprint"]:
+            raise ArtifactError(
+                f"{folder} was learned with another encoder than {encoder.name!r}: its codes would mean nothing. "
+                f"Load it with encoder={config['encoder']['name']!r}, layer {config['options']['layer']}."
+            )
+        book = {name.removeprefix("codebook."): t for name, t in tensors.items() if name.startswith("codebook.")}
+        codebook = Codebook.from_state(config["codebook"], book)
+        units = Units.from_config(config["units"])
+        dsl = cls(DSLConfig(**config["options"], units=units.config, codebook=codebook.config), encoder, units, codebook)
+        dsl.codes = tuple(
+            Code(i, name, count, usage, tuple(map(tuple, fillers)), literal)
+            for i, name, count, usage, fillers, literal in config["codes"]
+        )
+        dsl.templates = tuple(TemplateCount(s, n, tuple(examples)) for s, n, examples in config["templates"])
+        dsl.fillers = Fillers(tuple(config["fillers"]), *(tensors[f"fillers.{name}"] for name in ("codes", "counts", "vectors")))
+        dsl.transitions, dsl.stats = tensors["transitions"], config["stats"]
+        return dsl
+
+
+class _Sample(NamedTuple):
+    """The prompts the codes are learned on."""
+
+    rows: np.ndarray  # (p,) which prompts of the corpus
+    spans: list  # per prompt a list of Span
+    vectors: np.ndarray  # float16 (n, d)
+    types: list  # t str
+    ids: np.ndarray  # (n,) rows of types
+    before: np.ndarray  # int8 (n,)
+
+
+class _Clock:
+    """Seconds since the last call."""
+
+    def __init__(self):
+        self._last = time.perf_counter()
+
+    def __call__(self):
+        now = time.perf_counter()
+        seconds, self._last = now - self._last, now
+        return round(seconds, 2)
+
+
+def _key(corpus, config, encoder):
+    """Name of a fit: the same for the same prompts, options and encoder."""
+    text = json.dumps([corpus.fingerprint, asdict(config), encoder.fingerprint], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def _units(corpus, config, stage, progress):
+    path = stage / "units.json"
+    if path.exists():
+        try:
+            return Units.from_config(artifacts.read_json(path))
+        except ArtifactError:
+            pass  # damaged: learned again
+    units = Units(config).fit(corpus, progress=progress)
+    artifacts.write_json(path, units.to_config())
+    return units
+
+
+def _check_enough(corpus, units, config):
+    """Before the long work: are there phrases enough for the codes?"""
+    k, phrases = config.codebook.n_codes, set()
+    for prompt in corpus:
+        phrases.update(span.text for span in units.split(prompt))
+        if len(phrases) >= 4 * k:  # the sample may hold fewer than the corpus; Codebook.fit looks again
+            return
+    if len(phrases) < k:
+        raise ValueError(
+            f"{k} codes need {k} different phrases or more; the {len(corpus)} prompts kept of {corpus.report.read} hold "
+            f"{len(phrases)}. Add prompts, or take fewer codes (n_codes={max(2, len(phrases) // 3)})."
+        )
+
+
+def _means(words, spans):
+    """Mean of the word vectors of each span: float32 (u, d)."""
+    words = words.astype(np.float32)
+    if not spans:
+        return words[:0]
+    sums = np.add.reduceat(words, [span.first for span in spans])  # spans follow each other without a gap
+    return sums / np.array([[span.last - span.first] for span in spans], np.float32)
+
+
+def _frequent(sample, x, codes, k):
+    """`Fillers`: the most frequent fillers of each code, an even share for each."""
+    pairs, where, counts = np.unique(sample.ids * k + codes, return_inverse=True, return_counts=True)
+    sums = np.zeros((len(pairs), x.shape[1]), np.float32)
+    np.add.at(sums, where, x)
+    best = []
+    for code in range(k):
+        rows = np.flatnonzero(pairs % k == code)
+        best.append(rows[np.argsort(-counts[rows], kind="stable")][: _MAP_FILLERS // k])
+    best = np.concatenate(best)
+    texts = tuple(sample.types[i] for i in pairs[best] // k)
+    return Fillers(texts, pairs[best] % k, counts[best].astype(np.int64), sums[best] / counts[best, None].astype(np.float32))
+
+
+def _prompts(prompt):
+    prompts = [prompt] if isinstance(prompt, str) else prompt
+    if isinstance(prompts, (list, tuple, Corpus)) and all(isinstance(text, str) for text in prompts):
+        return list(prompts)
+    raise TypeError(f"Expected a prompt (str) or a list of prompts, got {type(prompt).__name__}.")
