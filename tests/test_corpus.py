@@ -672,3 +672,9 @@ def test_real_prompts_keep_nearly_all():
     corpus = quiet(path)
     assert adds_up(corpus) and len(corpus) > 0.95 * corpus.report.read
     assert corpus.report.changed < 0.01 * len(corpus)
+
+
+def test_the_report_of_a_sample_can_be_printed():
+    texts = [f"a {animal} in a {place}" for animal in ("fox", "bear", "heron", "newt") for place in ("forest", "castle")]
+    report = load(texts, n=3, progress=False).report
+    assert "not in the sample" in str(report) and report.kept == 3

@@ -9,9 +9,7 @@ from pathlib import Path
 
 from workbench.values import WorkbenchError
 
-_GO_ON = (
-    "Stopped. Nothing is lost: what was finished is kept in {cache}. To go on from there, type the same command again."
-)
+_GO_ON = "Stopped. Nothing is lost: what was finished is kept in {cache}. To go on from there, type the same command again."
 
 
 def main(arguments=None):
@@ -68,17 +66,21 @@ def _run(options):
     print(f"Will write  {page}\n            {folder}{os.sep}\nCache       {_cache()}")
     print("This takes minutes. Ctrl-C loses nothing: the same command goes on from there.\n", flush=True)
 
-    # not at the top: they take seconds, and --help and the lines above should not
-    from workbench import corpus, report
+    # Not at the top: these take seconds, and --help should not. What tells bad input apart comes first.
+    from workbench import corpus
+    from workbench.codebook import CodebookConfig
+
+    codes, before = CodebookConfig(n_codes=options.codes, seed=options.seed), time.perf_counter()
+    prompts = corpus.load(options.prompts, column=options.column, n=options.n, seed=options.seed, progress=options.progress)
+    read = round(time.perf_counter() - before, 2)
+    print(f"{len(prompts):,} prompts kept of {prompts.report.read:,} rows read.", flush=True)
+
+    from workbench import report
     from workbench.dsl import DeepDSL, DSLConfig
     from workbench.models import DEFAULT
 
-    config = DSLConfig(n_codes=options.codes, seed=options.seed)
-    prompts = corpus.load(
-        options.prompts, column=options.column, n=options.n, seed=options.seed, progress=options.progress
-    )
-    print(f"\n{prompts.report}\n", flush=True)
-    dsl = DeepDSL.fit(prompts, config, encoder=options.encoder or DEFAULT, progress=options.progress)
+    dsl = DeepDSL.fit(prompts, DSLConfig(codebook=codes), encoder=options.encoder or DEFAULT, progress=options.progress)
+    dsl.stats["seconds"]["corpus"] = read  # fit got them read
     dsl.save(folder)
     print(f"\n{report.summary(dsl, shutil.get_terminal_size((100, 24)).columns)}\n\nDrawing the map ...", flush=True)
     report.write(dsl, page, title=f"The grammar of {len(prompts):,} prompts")
@@ -99,8 +101,8 @@ def _check_folder(out):
 
 def _say_source(options):
     if options.prompts == "world":
-        return f"{options.n or 20_000:,} prompts of the built-in corpus"
-    return f"{f'at most {options.n:,}' if options.n else 'all'} prompts of {options.prompts}"
+        return f"{20_000 if options.n is None else options.n:,} prompts of the built-in corpus"
+    return f"{f'at most {options.n:,}' if options.n is not None else 'all'} prompts of {options.prompts}"
 
 
 def _cache():

@@ -36,24 +36,21 @@ def write(dsl, path, title="The grammar of these prompts"):
         ArtifactError: `path` is a folder, or the disk is full.
     """
     sections = [
-        ("run", "Figures of the run", _run_html(dsl)),
         ("templates", "Templates", _templates_html(dsl)),
         ("codes", "Codes", _codes_html(dsl)),
         ("map", "Map of the language", _map_html(dsl)),
         ("use", "Usage and order", _order_html(dsl)),
+        ("run", "Figures of the run", _run_html(dsl)),
     ]
     links = "".join(f'<a href="#{name}">{heading}</a>' for name, heading, _ in sections)
     body = "".join(f'<section id="{name}"><h2>{heading}</h2>{inner}</section>' for name, heading, inner in sections)
-    # the frame of the map inherits this policy, so its script is named by its hash: no other can run
-    scripts = [html.unescape(text) for text in re.findall(r"&lt;script&gt;(.*?)&lt;/script&gt;", body, re.DOTALL)]
-    hashes = " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" for text in scripts)
-    policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {hashes or chr(39) + 'none' + chr(39)}"
+    policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {_map_script(body)}"
     page = (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{_text(title)}</title><style>{_STYLE}</style></head>\n<body><main>"
-        f"<header><h1>{_text(title)}</h1>{_lead_html(dsl)}<nav aria-label=\"Sections\">{links}</nav></header>\n{body}"
+        f'<header><h1>{_text(title)}</h1>{_lead_html(dsl)}<nav aria-label="Sections">{links}</nav></header>\n{body}'
         "<footer>Made by the Deep DSL workbench. This file is complete: it opens without a network.</footer>"
         "</main></body></html>\n"
     )
@@ -96,8 +93,7 @@ def _facts(dsl):
     stats, rows = dsl.stats, dsl.stats.get("corpus") or {}
     dropped = {rule: count for rule, count in (rows.get("dropped") or {}).items() if count}
     why = f": {', '.join(f'{rule} {count:,}' for rule, count in dropped.items())}" if dropped else ""
-    truth, seconds = stats.get("v_measure"), stats["seconds"]
-    known = "unknown: no labels came with these prompts (the built-in corpus has them)"
+    seconds = stats["seconds"]
     facts = [("Source of the prompts", rows["source"])] if rows.get("source") else []
     if "read" in rows:
         facts += [
@@ -112,11 +108,22 @@ def _facts(dsl):
         ("Codes", f"{len(dsl.codes)}, of which {sum(code.literal for code in dsl.codes)} for function words"),
         ("Dead codes", f"{stats['dead_codes']}"),
         ("Perplexity of code usage", f"{stats['perplexity']:.1f} of {len(dsl.codes)} (as many codes used alike)"),
-        ("V-measure, all words", f"{truth['words']:.3f} of 1" if truth else known),
-        *([("V-measure, open slots", f"{truth['open_slots']:.3f} of 1")] if truth else []),
+        *_truth_facts(stats.get("v_measure")),
         ("Encoder", f"{stats.get('encoder', 'unknown')}"),
         ("Seconds", f"{sum(seconds.values()):,.1f}: {', '.join(f'{stage} {took:,.1f}' for stage, took in seconds.items())}"),
     ]
+
+
+def _truth_facts(measured):
+    """How well codes agree with labels they never saw, where there are labels."""
+    if not measured:
+        return [("V-measure", "unknown: only the built-in corpus comes with labels")]
+    said = {
+        "words": "V-measure, all words",
+        "open_slots": "V-measure, open slots",
+        "unseen": "V-measure, fillers never seen in training",
+    }
+    return [(label, f"{measured[key]:.3f} of 1") for key, label in said.items() if measured.get(key) is not None]
 
 
 def _lead_html(dsl):
@@ -127,7 +134,7 @@ def _lead_html(dsl):
         (f"{dsl.stats['units']:,}", "phrases"),
         (f"{len(dsl.codes) - dsl.stats['dead_codes']} / {len(dsl.codes)}", "codes in use"),
         (f"{dsl.stats['perplexity']:.1f}", "perplexity of usage"),
-        (f"{sum(dsl.stats['seconds'].values()):,.0f} s", "to learn"),
+        (f"{sum(dsl.stats['seconds'].values()):,.0f} s", "of work in this run"),
     ]
     shown = "".join(f"<li><b>{value}</b>{label}</li>" for value, label in cards)
     return (
@@ -140,7 +147,8 @@ def _lead_html(dsl):
 
 def _run_html(dsl):
     rows = "".join(f'<tr><th scope="row">{_text(label)}</th><td>{_text(value)}</td></tr>' for label, value in _facts(dsl))
-    return f'<div class="panel"><table class="facts"><tbody>{rows}</tbody></table></div>'
+    note = "<p>Seconds are those of this run: a stage that an earlier run had finished takes almost none.</p>"
+    return f'{note}<div class="panel"><table class="facts"><tbody>{rows}</tbody></table></div>'
 
 
 def _templates_html(dsl):
@@ -175,13 +183,13 @@ def _codes_html(dsl):
 
 
 def _code_row(code, top):
-    fillers = "".join(f'<li><bdi>{_text(text)}</bdi> <small>{count:,}</small></li>' for text, count in code.fillers)
+    fillers = "".join(f"<li><bdi>{_text(text)}</bdi> <small>{count:,}</small></li>" for text, count in code.fillers)
     kind = '<span class="tag">function words</span>' if code.literal else ""
     return (
         f'<tr><th scope="row"><bdi>{_text(code.name)}</bdi> <small>#{code.id}</small>{kind}</th>'
         f'<td><span class="bar" aria-hidden="true"><i style="width:{100 * code.usage / top:.1f}%"></i></span>'
         f"{code.usage:.1%} <small>{code.count:,}</small></td>"
-        f'<td>{f"<ul>{fillers}</ul>" if fillers else "<em>unused</em>"}</td></tr>'
+        f"<td>{f'<ul>{fillers}</ul>' if fillers else '<em>unused</em>'}</td></tr>"
     )
 
 
@@ -200,9 +208,18 @@ def _map_html(dsl):
     return (
         f"<p>{len(texts):,} frequent fillers: near ones are used alike. Trustworthiness of the map "
         f"{placed.trustworthiness:.2f} of 1 (places drawn by lot: .5). Function words are left out.</p>"
-        f'<div class="panel frame">{atlas.iframe(page, "Interactive map of fillers: hover, search, zoom", _MAP_HEIGHT + 20)}</div>'
+        f'<div class="panel frame">{atlas.iframe(page, "Interactive map of fillers", _MAP_HEIGHT)}</div>'
         f'<div class="panel picture">{figure_html(*atlas.plot_map(placed.xy, codes, names, texts))}</div>'
     )
+
+
+def _map_script(body):
+    """What the security policy allows to run: the script of the map's frame, which inherits the policy, by its hash."""
+    frame = re.search(r'<iframe [^>]*srcdoc="([^"]*)"', body)  # a quote in a prompt is written &quot;
+    if frame is None:
+        return "'none'"
+    script = re.search("<script>(.*?)</script>", html.unescape(frame[1]), re.DOTALL)[1]
+    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
 
 
 def _order_html(dsl):
@@ -260,6 +277,7 @@ ul { list-style: none; margin: 0; padding: 0; }
 .panel { background: var(--panel); border: 1px solid var(--line); border-radius: 12px; padding: 14px 18px; margin: 0 0 14px;
   overflow-wrap: anywhere; }
 article.panel li { border-top: 1px solid var(--line); padding: 6px 0; font-size: .92rem; }
+article.panel li span[title] { -webkit-box-decoration-break: clone; box-decoration-break: clone; }
 article.panel li:last-child { padding-bottom: 0; }
 article h3 { display: flex; flex-wrap: wrap; gap: 4px 12px; justify-content: space-between; align-items: baseline; }
 summary { cursor: pointer; color: var(--accent); padding: 4px 0; }
@@ -290,6 +308,8 @@ footer { margin-top: 44px; color: var(--faint); font-size: .85rem; }
   th, td { border: 0; padding: 2px 0; }
   tr { border-top: 1px solid var(--line); padding: 8px 0; }
   tr:first-child { border-top: 0; }
+  .facts tr { display: flex; gap: 12px; padding: 5px 0; }
+  .facts th { flex: 0 0 42%; }
 }
 @media print { nav, .frame { display: none; } .panel { break-inside: avoid; } }
 """

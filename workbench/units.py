@@ -1,43 +1,58 @@
-"""Units: the phrases of a corpus. Words that belong together ("oil on canvas", "claude monet") become one unit."""
+"""Units: words -> phrases. Neighbours that the corpus keeps together ("oil on canvas") become one unit; no labels are used."""
 
+import heapq
 import math
+import numbers
+import sys
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 from tqdm.auto import tqdm
 
-from workbench.values import NotFittedError
-from workbench.words import FUNCTION_WORDS, JOINT, WORD, split
+from workbench import words
+from workbench.values import ArtifactError, NotFittedError
+from workbench.words import FUNCTION_WORDS
 
-# "by" parts what is made from who made it, so it is a unit of its own whatever its neighbours ("art by" would hide the artist).
-_ALONE = frozenset({"by"})
-_MAX_PAIRS = 1_000_000
+ALONE = "by"  # announces an artist and belongs to neither side: "painted" | "by" | "ana lopez"
+_OPENERS = frozenset({"a", "an", "the", "and", "or"})  # these begin a phrase of content: "a painting of a" is no preposition
+_JOINTS = frozenset("-'‘’&+/")
+_MAX_COUNTS = 500_000  # entries of a counter; beyond that the rarest are dropped
+_FULL_CORPUS = 2_000  # prompts from which on min_count holds as given
 
 
 @dataclass(frozen=True)
 class UnitsConfig:
-    """Options of `Units`."""
+    """Options of `Units`.
 
-    threshold: float = 0.4  # normalised PMI from which neighbours are joined, -1..1
-    passes: int = 3  # each pass may join what the last one made: up to 2**passes words
-    min_count: int = 5  # a pair seen less often is never joined
-    max_words: int = 6  # longest phrase, in tokens
+    `threshold` is the least normalised PMI (-1..1) of neighbours that are joined; `passes` how often joined units may be joined
+    again, each pass reading the texts once; `min_count` how often a pair has to occur; `max_words` the longest phrase. Below
+    2,000 prompts `min_count` shrinks in proportion, but not below 2: a pair seen once is no evidence.
+    """
+
+    threshold: float = 0.4
+    passes: int = 3
+    min_count: int = 5
+    max_words: int = 6
 
     def __post_init__(self):
-        if not -1 <= self.threshold <= 1:
-            raise ValueError(f"threshold is a normalised PMI, -1..1, got {self.threshold}.")
+        value = self.threshold
+        if isinstance(value, bool) or not isinstance(value, numbers.Real) or not -1 <= value <= 1:
+            raise ValueError(f"threshold={value!r}: expected a number from -1 to 1 (normalised PMI); 0.4 is usual.")
         for name in ("passes", "min_count", "max_words"):
-            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
-                raise ValueError(f"{name} must be an int of 1 or more, got {getattr(self, name)!r}.")
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
+                raise ValueError(f"{name}={value!r}: expected a whole number, 1 or more.")
 
 
 class Span(NamedTuple):
     """A unit of a prompt.
 
-    `start`, `end`: characters of the prompt, end exclusive. `first`, `last`: which of the prompt's tokens of kind `word` it
-    holds, last exclusive. `before`: 0 if it follows the unit before in the same segment, 1 if a separator or a bracket stands
-    in between, 2 if it is the first of the prompt. `text`: its tokens in lower case with single blanks.
+    `start` and `end` (exclusive) count characters. `first` and `last` (exclusive) count the prompt's tokens of kind "word".
+    `before` is 0 if the unit stands in the segment of the unit before it, 1 if a separator or mark parts them, 2 if the unit is
+    the first. `text` is the lower-cased key with single blanks between tokens; as typed it is `prompt[start:end]`.
     """
 
     start: int
@@ -49,172 +64,266 @@ class Span(NamedTuple):
 
 
 class Units:
-    """Phrases learned from a corpus: pairs of neighbours with high normalised pointwise mutual information, best first.
+    """Phrases learned from a corpus.
 
-    After `fit`: `phrases_` dict of phrase -> NPMI (-1..1), `pruned_` number of rare pairs forgotten to bound memory.
+    After `fit`: `phrases_` dict phrase -> normalised PMI (0 is chance, 1 is "never apart"), of all passes; `report_` dict of
+    what was read, used and dropped.
+
+    Source:
+        Bouma, Normalized (Pointwise) Mutual Information in Collocation Extraction, GSCL 2009, section 4; passes and bounded
+        counters as in Mikolov et al., arXiv:1310.4546, section 4, and gensim's `Phrases`.
     """
 
-    def __init__(self, config=UnitsConfig()):  # noqa: B008 - frozen
+    def __init__(self, config=UnitsConfig()):
         self.config = config
+        self._tables = None  # per pass: (left, right) -> (joined text, NPMI)
 
     def fit(self, texts, progress=True):
-        """Learn the phrases of a corpus; it is read once per pass and never held in memory.
+        """Learn which neighbours belong together. Reads `texts` once a pass and keeps counts only, in bounded memory.
 
         Args:
-            texts: sequence of str, read `config.passes` times.
-            progress: bool, show a progress bar.
+            texts: sequence of str, prompts; it is read `config.passes` times.
+            progress: whether to show a progress bar.
 
         Returns:
-            self.
+            self. A corpus too small for any phrase leaves `phrases_` empty: units are then single words.
 
         Raises:
-            TypeError: texts is one string, or an iterator that can be read only once.
-
-        Source:
-            Normalised PMI: Bouma 2009, "Normalized (pointwise) mutual information in collocation extraction", section 3.
+            TypeError: `texts` is a string or can be read only once, or a row is not a string.
+            ValueError: no texts.
         """
-        if isinstance(texts, (str, bytes)) or iter(texts) is texts:
-            raise TypeError("Units.fit takes a list of prompts (or a Corpus) that can be read several times.")
-        self.pruned_, self._tables = 0, []
-        with tqdm(total=self.config.passes * len(texts), desc="phrases", unit="prompt", disable=not progress) as bar:
+        size = _check_texts(texts)
+        limit = min(self.config.min_count, max(2, math.ceil(self.config.min_count * size / _FULL_CORPUS)))
+        report = {"prompts": size, "words": 0, "min_count": limit, "phrases_per_pass": [], "counts_pruned": 0}
+        tables = []
+        with tqdm(total=size * self.config.passes, desc="units", unit="prompt", disable=not progress) as bar:
             for _ in range(self.config.passes):
-                table = self._learn(texts, bar)
+                units, pairs, n_units, pruned = _count(texts, tables, bar)
+                table = self._table(units, pairs, n_units, limit)
+                report["words"] = report["words"] or n_units
+                report["counts_pruned"] += pruned
+                report["phrases_per_pass"].append(len(table))
                 if not table:
-                    bar.update(bar.total - bar.n)
                     break
-                self._tables.append(table)
+                tables.append(table)
+        self._restore(tables, report)
         return self
-
-    def _learn(self, texts, bar):
-        """One pass: a dict of joinable pairs (left, right) -> NPMI, on the corpus as the passes before left it."""
-        singles, pairs, minimum = Counter(), Counter(), 1
-        for text in texts:
-            for segment in _segments(text):
-                keys = self._join([token for token, *_ in segment])
-                singles.update(keys)
-                pairs.update(zip(keys, keys[1:], strict=False))
-            bar.update()
-            if len(pairs) > _MAX_PAIRS:  # as gensim's Phrases does: forget the rarest, ever more of them
-                minimum += 1
-                before = len(pairs)
-                pairs = Counter({pair: n for pair, n in pairs.items() if n >= minimum})
-                self.pruned_ += before - len(pairs)
-        total = sum(singles.values())
-        return {
-            pair: value
-            for pair, count in pairs.items()
-            if count >= self.config.min_count
-            and " ".join(pair).count(" ") < self.config.max_words
-            and (value := _npmi(count, singles[pair[0]], singles[pair[1]], total)) >= self.config.threshold
-        }
-
-    def _join(self, keys):
-        for table in self._tables:
-            keys = _joined(keys, table)
-        return keys
-
-    @property
-    def phrases_(self):
-        """Dict of phrase -> NPMI (-1..1) of its two halves."""
-        self._check_fitted()
-        return {" ".join(pair): value for table in self._tables for pair, value in table.items()}
 
     def split(self, text):
         """Cut a prompt into units.
 
+        Every token of kind "word" is in exactly one unit. Separators and marks are in none; a hyphen or an ampersand between
+        blanks may stand inside one ("sci - fi") but never at its edge. A unit begins and ends with content words, or begins and
+        is one preposition ("in the style of"); what was joined otherwise is parted again, and "by" stands alone.
+
         Args:
-            text: str.
+            text: str, any text.
 
         Returns:
-            list of `Span` in order; each token of kind `word` lies in exactly one. Lone joints ("-", "&") lie inside a unit or
-            in none.
+            list of `Span`, in order.
 
         Raises:
             NotFittedError: before `fit`.
         """
-        self._check_fitted()
-        spans, n_words = [], 0
-        for segment in _segments(text):
-            before, at = (1 if spans else 2), 0
-            for key in self._join([token for token, *_ in segment]):
-                for part in _parts(key.split(" ")):
-                    tokens = segment[at : at + len(part)]
-                    at += len(part)
-                    while tokens and tokens[-1][3] == JOINT:
-                        tokens = tokens[:-1]
-                    while tokens and tokens[0][3] == JOINT:
-                        tokens = tokens[1:]
-                    if not tokens:
-                        continue
-                    count = sum(kind == WORD for *_, kind in tokens)
-                    key_text = " ".join(token for token, *_ in tokens)
-                    spans.append(Span(tokens[0][1], tokens[-1][2], n_words, n_words + count, before, key_text))
-                    n_words, before = n_words + count, 0
+        if self._tables is None:
+            raise NotFittedError("These units have no phrases yet: call fit(texts) first, or load a saved DSL.")
+        spans, word = [], 0
+        for tokens in _segments(text):
+            keys = [key for _, _, key in tokens]
+            begin, before = 0, 1 if spans else 2
+            for size in _sizes(keys, self._tables):
+                for first, last in _edges(keys, begin, begin + size):
+                    n_words = sum(key not in _JOINTS for key in keys[first:last])
+                    label = " ".join(keys[first:last])
+                    spans.append(Span(tokens[first][0], tokens[last - 1][1], word, word + n_words, before, label))
+                    word, before = word + n_words, 0
+                begin += size
         return spans
 
     def to_config(self):
-        """Plain JSON values that `from_config` reads."""
-        self._check_fitted()
-        tables = [[[*pair, value] for pair, value in table.items()] for table in self._tables]
-        return {"options": asdict(self.config), "tables": tables, "pruned": self.pruned_}
+        """The learned state as JSON values: {"config": ..., "passes": [[[left, right, NPMI], ...], ...], "report": ...}.
+
+        Raises:
+            NotFittedError: before `fit`.
+        """
+        if self._tables is None:
+            raise NotFittedError("These units have no phrases to save: call fit(texts) first.")
+        passes = [[[*pair, score] for pair, (_, score) in table.items()] for table in self._tables]
+        return {"config": asdict(self.config), "passes": passes, "report": dict(self.report_)}
 
     @classmethod
     def from_config(cls, state):
-        """The `Units` that `to_config` described."""
-        units = cls(UnitsConfig(**state["options"]))
-        units._tables = [{(left, right): value for left, right, value in table} for table in state["tables"]]
-        units.pruned_ = state["pruned"]
-        return units
+        """Units equal to those whose `to_config` gave `state`.
 
-    def _check_fitted(self):
-        if not hasattr(self, "_tables"):
-            raise NotFittedError("These Units know no corpus yet: call fit(texts) first.")
+        Raises:
+            ArtifactError: `state` has another shape.
+            ValueError: an option of the config is out of range.
+        """
+        try:
+            config, report = UnitsConfig(**state["config"]), dict(state["report"])
+            tables = [{(left, right): (f"{left} {right}", float(npmi)) for left, right, npmi in rows} for rows in state["passes"]]
+        except (TypeError, KeyError, ValueError) as err:
+            if isinstance(err, ValueError) and isinstance(state["config"], Mapping) and "expected a" in str(err):
+                raise
+            raise ArtifactError(
+                f"These are no saved units ({err}): expected config, passes and report, as to_config gives them."
+            ) from err
+        return cls(config)._restore(tables, report)
+
+    def _restore(self, tables, report):
+        self._tables, self.report_ = tables, report
+        self.phrases_ = {joined: score for table in tables for joined, score in table.values()}
+        return self
+
+    def _table(self, units, pairs, n_units, limit):
+        """The pairs of one pass that are to be joined -> {(left, right): (joined text, NPMI)}."""
+        table = {}
+        for (left, right), count in pairs.items():
+            if count < limit or ALONE in (left, right):
+                continue
+            # what pruning forgot of a unit is at least what is known of its pairs
+            score = npmi(count, max(units[left], count), max(units[right], count), n_units)
+            joined = f"{left} {right}"
+            if score >= self.config.threshold and _n_words(joined) <= self.config.max_words:
+                table[left, right] = (sys.intern(joined), score)
+        return table
+
+
+def npmi(pair, left, right, total):
+    """Normalised pointwise mutual information of two neighbours: log(p(xy) / p(x)p(y)) / -log p(xy).
+
+    Args:
+        pair: int > 0, times they stand together.
+        left: int >= pair, times the left one occurs.
+        right: int >= pair, times the right one occurs.
+        total: int > pair, units in all.
+
+    Returns:
+        float -1..1: 0 at chance, 1 if neither occurs without the other.
+    """
+    return math.log(pair * total / (left * right)) / -math.log(pair / total)
+
+
+def _check_texts(texts):
+    """The number of rows, or an error before any work."""
+    if isinstance(texts, (str, bytes)):
+        raise TypeError("Units.fit got one string. Expected a list of prompts: fit([text]).")
+    if not hasattr(texts, "__len__") or iter(texts) is texts:
+        raise TypeError(f"Units.fit reads the texts once a pass; {type(texts).__name__} can be read only once. Give a list.")
+    for row, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise TypeError(f"Row {row} of texts is {type(text).__name__}, expected str. Leave out rows without text.")
+    if not len(texts):
+        raise ValueError("Units.fit got no texts. Expected one prompt or more.")
+    return len(texts)
+
+
+def _n_words(key):
+    return sum(token not in _JOINTS for token in key.split(" "))
 
 
 def _segments(text):
-    """List of segments, each a list of (lower-cased token, start, end, kind); separators and markup end a segment."""
-    segments, current = [], []
-    for start, end, kind in split(text):
-        if kind in (WORD, JOINT):
-            # a blank inside a token (a flag has one, a word never) would break the keys
-            current.append((text[start:end].lower(), start, end, kind))
-        elif current:
-            segments.append(current)
-            current = []
-    if current:
-        segments.append(current)
-    return segments
+    """The stretches between separators and marks -> lists of (start, end, key), words and joints."""
+    segment = []
+    for start, end, kind in words.split(text):
+        if kind == words.WORD or kind == words.JOINT:
+            # a few graphemes hold a blank, which is what parts tokens in a key; equal keys share memory
+            segment.append((start, end, sys.intern(text[start:end].lower().replace(" ", ""))))
+        elif segment:
+            yield segment
+            segment = []
+    if segment:
+        yield segment
 
 
-def _npmi(count, left, right, total):
-    """Normalised PMI of a pair: 1 if they only occur together, 0 if independent."""
-    if count >= total:
-        return 1.0
-    return math.log(count * total / (left * right)) / -math.log(count / total)
+def _count(texts, tables, bar):
+    """Count units and pairs of neighbours, as joined by `tables` -> (units, pairs, number of units, entries pruned)."""
+    units, pairs, n_units, pruned, floor = Counter(), Counter(), 0, 0, 1
+    for text in texts:
+        for tokens in _segments(text):
+            joined = [key for _, _, key in tokens]
+            for table in tables:
+                joined, _ = _join(joined, table)
+            n_units += len(joined)
+            units.update(joined)
+            if len(joined) > 1:
+                pairs.update(pairwise(joined))
+        while len(pairs) > _MAX_COUNTS or len(units) > _MAX_COUNTS:
+            pruned += _prune(pairs, floor) + _prune(units, floor)
+            floor += 1
+        bar.update()
+    return units, pairs, n_units, pruned
 
 
-def _joined(keys, table):
-    """Join neighbours, the best pair first, until no pair of the table is left."""
-    keys = list(keys)
-    while len(keys) > 1:
-        scores = [table.get(pair, -2.0) for pair in zip(keys, keys[1:], strict=False)]
-        best = max(range(len(scores)), key=scores.__getitem__)
-        if scores[best] <= -2.0:
-            break
-        keys[best : best + 2] = [f"{keys[best]} {keys[best + 1]}"]
-    return keys
+def _prune(counts, floor):
+    """Forget, in a counter that is too long, what occurred at most `floor` times -> entries dropped."""
+    if len(counts) <= _MAX_COUNTS:
+        return 0
+    rare = [key for key, count in counts.items() if count <= floor]
+    for key in rare:
+        del counts[key]
+    return len(rare)
 
 
-def _parts(tokens):
-    """Cut a joined phrase so that its edges are both content words or both function words, and "by" stands alone."""
-    if len(tokens) == 1:
-        return [tokens]
-    for i, token in enumerate(tokens):
-        if token in _ALONE:
-            return [part for piece in (tokens[:i], [token], tokens[i + 1 :]) if piece for part in _parts(piece)]
-    function = [token in FUNCTION_WORDS for token in tokens]
-    if function[0] == function[-1]:
-        return [tokens]
-    start = function.index(False)
-    end = len(tokens) - function[::-1].index(False)
-    return [part for part in (tokens[:start], tokens[start:end], tokens[end:]) if part]
+def _join(units, table):
+    """Join neighbours that stand in `table`, best first and then leftmost -> (units, how many of the old each one holds).
+
+    A queue instead of a search for the best after each step: a row of 1 MB without separators is one segment.
+    """
+    queue = [(-table[pair][1], i, i + 1, pair) for i, pair in enumerate(pairwise(units)) if pair in table]
+    if not queue:
+        return units, [1] * len(units)
+    heapq.heapify(queue)
+    units, sizes, end = list(units), [1] * len(units), len(units)
+    starts = list(range(end))  # at the last place of a unit, its first place; units and sizes are kept at the first
+    while queue:
+        _, i, j, pair = heapq.heappop(queue)
+        if not sizes[i] or j >= end or not sizes[j] or i + sizes[i] != j or (units[i], units[j]) != pair:
+            continue  # one of the two has been joined to another unit since
+        units[i], sizes[i], sizes[j] = table[pair][0], sizes[i] + sizes[j], 0
+        after = i + sizes[i]
+        starts[after - 1] = i
+        for left, right in ((starts[i - 1], i) if i else (0, end), (i, after)):
+            if right < end and (found := table.get((units[left], units[right]))):
+                heapq.heappush(queue, (-found[1], left, right, (units[left], units[right])))
+    return [u for u, size in zip(units, sizes, strict=True) if size], [size for size in sizes if size]
+
+
+def _sizes(keys, tables):
+    """How many tokens each unit of a segment holds after all passes."""
+    units, sizes = keys, [1] * len(keys)
+    for table in tables:
+        units, merged = _join(units, table)
+        if len(merged) < len(sizes):
+            rest = iter(sizes)
+            sizes = [sum(next(rest) for _ in range(size)) for size in merged]
+    return sizes
+
+
+def _is_preposition(keys):
+    """True for function words alone, and for what works as one preposition: "in the style of", "on top of a"."""
+    content = sum(key not in FUNCTION_WORDS and key not in _JOINTS for key in keys)
+    return not content or (content == 1 and keys[0] not in _OPENERS and "of" in keys[-2:])
+
+
+def _edges(keys, first, last):
+    """Part tokens `first` to `last` (exclusive) so that both edges are of one sort -> (first, last) of the parts, no joints."""
+    while first < last and keys[first] in _JOINTS:
+        first += 1
+    while first < last and keys[last - 1] in _JOINTS:
+        last -= 1
+    if first == last:
+        return
+    opens, closes = keys[first] in FUNCTION_WORDS, keys[last - 1] in FUNCTION_WORDS
+    if opens == closes and (not opens or _is_preposition(keys[first:last])):
+        yield first, last
+        return
+    cut = first if opens else last
+    if opens:  # "the milky way" -> "the" | "milky way"
+        while keys[cut] in FUNCTION_WORDS or keys[cut] in _JOINTS:
+            cut += 1
+    else:  # "portrait of a" -> "portrait" | "of a"
+        while keys[cut - 1] in FUNCTION_WORDS or keys[cut - 1] in _JOINTS:
+            cut -= 1
+    yield from _edges(keys, first, cut)
+    yield from _edges(keys, cut, last)

@@ -25,12 +25,20 @@ _PATTERN = regex.compile(
 _INITIALS = regex.compile(r"(?:(?<![\p{L}\p{N}])\p{L}\.)+(?=\s*\p{L})")
 
 
-# The closed class of English: a list is enough, since no new ones are coined.
+# Words that carry no content of their own. "s", "t", "d", "ll", "re" and "ve" are what is left of "dog ' s" and "don ' t".
+# Not "up", "down", "out" and "off": "close up", "cut out".
 FUNCTION_WORDS = frozenset(
-    "a an the this that these those some any each every no of in on at by with without and or nor but to from for into onto over "
-    "under above below between among behind beside near through across along around against upon within during before after "
-    "while as than so if is are was were be been being am do does has have had it its his her hers their theirs he she they them "
-    "him i you we my your our who which whose where when there here not ' ’ s - & + /".split()
+    """
+    a an the this that these those some any no each every all both either neither such another other
+    of in on at by with without within from to into onto upon over under above below beneath between among through throughout
+    across against along amid around before after behind beside besides beyond during inside outside near next
+    toward towards until since per via like as than except about but and or nor so yet if while when where whereas because
+    though although unless whether
+    i me my mine myself you your yours yourself he him his himself she her hers herself it its itself we us our ours ourselves
+    they them their theirs themselves who whom whose which what there here
+    is are was were be been being am has have had having do does did can could will would shall should may might must not
+    s t d ll re ve
+    """.split()
 )
 
 

@@ -141,7 +141,14 @@ class Codebook:
         return self._posterior(x, before, self.config.emission_weight).codes.argmax(1)
 
     def features(self, layer, static, types):
-        """What the codes are made of: float32 (n, n_dims); arguments as in `fit`."""
+        """What the codes are made of: float32 (n, n_dims); arguments as in `fit`.
+
+        Raises:
+            NotFittedError: before `fit`.
+            ValueError: vectors of another width than in `fit`.
+        """
+        if not hasattr(self, "_offset"):
+            raise NotFittedError("This Codebook has no codes yet: call fit first.")
         for width, array, what in ((len(self._layer_mean), layer, "layer"), (len(self._static_mean), static, "static")):
             if array.shape[1] != width:
                 raise ValueError(

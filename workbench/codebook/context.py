@@ -56,8 +56,8 @@ def _groups(static, counts, seed):
     """int64 (t,): how a type is seen as a neighbour, 0.._COMMON-1 if common, else _COMMON plus its group."""
     order = np.argsort(-counts, kind="stable")
     kinds = np.empty(len(static), np.int64)
-    groups = min(_GROUPS, len(static))
     sample = order[:20_000]
+    groups = min(_GROUPS, len(np.unique(static[sample], axis=0)))  # "sci-fi" and "sci - fi" have one vector
     means = KMeans(groups, n_init=1, max_iter=30, random_state=seed).fit(static[sample], sample_weight=counts[sample])
     kinds[:] = _COMMON + means.predict(static)
     common = order[:_COMMON]

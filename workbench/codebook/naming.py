@@ -61,7 +61,7 @@ def suggest_names(counts, embed):
     vectors = embed([phrase for phrase, _ in examples])
     centre = vectors.mean(0)
     vectors = _unit(vectors - centre)
-    labels = np.array([slot for _, slot in examples])
+    labels = [slot for _, slot in examples]  # a list: names have to be plain str, which can be saved
     chosen, taken = {}, set()
     typical = distinctive(counts, _VOTERS)
     order = sorted(range(len(counts)), key=lambda i: -sum(counts[i].values()))  # the plain name goes to the largest
@@ -75,7 +75,7 @@ def suggest_names(counts, embed):
         nearest = (_unit(embed([f for f, _ in fillers]) - centre) @ vectors.T).argmax(1)
         votes = Counter()
         for row, (_, n) in zip(nearest, fillers, strict=True):
-            votes[labels[row]] += math.sqrt(n)
+            votes[str(labels[row])] += math.sqrt(n)
         kind, weight = votes.most_common(1)[0]
         prefix = kind if weight >= _SURE * sum(votes.values()) else ""
         chosen[i] = _free([_short(f) for f, _ in fillers], prefix, taken)

@@ -180,8 +180,9 @@ class Report:
         share = self.kept / max(self.read, 1)
         lines = [f"{self.read:,} rows read, {self.kept:,} kept ({share:.1%}), {self.changed:,} of them tidied"]
         for rule, count in sorted(self.dropped.items(), key=lambda item: -item[1]):
-            row, excerpt = self.examples[rule][0]
-            lines.append(f"  {rule:<18}{count:>10,}{count / self.read:>8.1%}   row {row}: {excerpt}")
+            # rows that only the sample left out have no example
+            example = "".join(f"   row {row}: {excerpt}" for row, excerpt in self.examples.get(rule, ())[:1])
+            lines.append(f"  {rule:<18}{count:>10,}{count / self.read:>8.1%}{example}")
         return "\n".join(lines)
 
 

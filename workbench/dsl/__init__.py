@@ -1,10 +1,7 @@
 """DeepDSL: the language of a pile of prompts as one object: learn it, read with it, save it."""
 
-import hashlib
-import json
-import time
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,11 +9,22 @@ import numpy as np
 from sklearn.metrics import v_measure_score
 from tqdm.auto import tqdm
 
-import workbench.artifacts as artifacts
-import workbench.encode as encode
+from workbench import artifacts, encode
 from workbench.codebook import Codebook, CodebookConfig, distinctive, suggest_names
 from workbench.codebook.naming import is_function
 from workbench.corpus import Corpus
+from workbench.dsl.learning import (
+    Clock,
+    Fillers,
+    TemplateCount,
+    check_enough,
+    common_templates,
+    fit_key,
+    frequent,
+    gather,
+    learn_units,
+    means,
+)
 from workbench.models import DEFAULT, Encoder, load_encoder
 from workbench.template import Slot, Template
 from workbench.units import Units, UnitsConfig
@@ -25,9 +33,9 @@ from workbench.words import WORD
 from workbench.words import split as split_words
 from workbench.world.grammar import OPEN_SLOTS
 
+__all__ = ["Code", "DSLConfig", "DeepDSL", "Fillers", "TemplateCount"]
+
 _KIND = "deep-dsl"
-_MAP_FILLERS = 4000  # points of the map
-_TEMPLATES = 50  # templates kept with their examples
 _LITERAL = 0.8  # share of function words from which a code is shown as plain text
 _COUNTED = 300_000  # different (code, filler) pairs held while counting; the rarest are forgotten beyond
 
@@ -59,23 +67,6 @@ class Code(NamedTuple):
     literal: bool
 
 
-class Fillers(NamedTuple):
-    """Frequent fillers: the points of the map. `texts` m str, `codes` and `counts` int64 (m,), `vectors` float32 (m, d)."""
-
-    texts: tuple
-    codes: np.ndarray
-    counts: np.ndarray
-    vectors: np.ndarray
-
-
-class TemplateCount(NamedTuple):
-    """A template of the corpus without its fillers, how many prompts of the sample have it, and some of them, printed."""
-
-    skeleton: str
-    count: int
-    examples: tuple
-
-
 class DeepDSL:
     """The learned language of a corpus. Made by `DeepDSL.fit` or `DeepDSL.load`.
 
@@ -84,7 +75,8 @@ class DeepDSL:
         codes: tuple of k `Code`.
         fillers: `Fillers`, at most 4,000.
         transitions: float32 (k + 1, k + 1), share of units of code i that code j follows; last row start, last column end.
-        templates: tuple of `TemplateCount`, the most common ones of the sample.
+        templates: tuple of `TemplateCount`, the most common ones of the sample, whole prompts.
+        segments: tuple of `TemplateCount`, the same for segments, the stretches between separators; they repeat far more often.
         stats: dict of JSON values: prompts, words, units, dead_codes, perplexity (of code usage), seconds per stage, corpus
             (rows read, kept, changed and dropped by rule), encoder, v_measure (None where the truth is not known).
     """
@@ -116,21 +108,21 @@ class DeepDSL:
             ModelError: the encoder cannot be found.
             ArtifactError: the folder cannot be used or the disk is full; finished parts stay.
         """
-        seconds, clock = {}, _Clock()
+        seconds, clock = {}, Clock()
         corpus = prompts if isinstance(prompts, Corpus) else Corpus.from_texts(prompts, progress=progress)
         seconds["corpus"] = clock()
         if not isinstance(encoder, Encoder):
             encoder = load_encoder(encoder, layer=config.layer)
         root = Path(folder).expanduser() if folder else encode.default_folder().parent
-        stage = root / "fits" / _key(corpus, config, encoder)
+        stage = root / "fits" / fit_key(corpus, config, encoder)
         seconds["encoder"] = clock()
-        units = _units(corpus, config.units, stage, progress)
-        _check_enough(corpus, units, config)
+        units = learn_units(corpus, config.units, stage, progress)
+        check_enough(corpus, units, config)
         seconds["phrases"] = clock()
         features = encode.encode(corpus, encoder, root / "features", progress=progress)
         seconds["encode"] = clock()
         dsl = cls(config, encoder, units, Codebook(config.codebook))
-        sample = dsl._gather(corpus, features, progress)
+        sample = gather(corpus, features, units, config.sample, config.codebook.seed, progress)
         seconds["sample"] = clock()
         dsl._learn_codes(sample, stage, progress)
         seconds["codes"] = clock()
@@ -141,26 +133,6 @@ class DeepDSL:
         if corpus.source == "world":
             dsl.stats["v_measure"] = dsl.evaluate(corpus)
         return dsl
-
-    def _gather(self, corpus, features, progress):
-        """Units of the sampled prompts: vectors float16 (n, d), types, before; the sample is the same for equal seeds."""
-        rng = np.random.default_rng(self.config.codebook.seed)
-        size = min(self.config.sample, len(corpus))
-        chosen = np.sort(rng.choice(len(corpus), size, replace=False))
-        types, vectors, ids, before, spans_of = {}, [], [], [], []
-        shards, at = features.shards(), 0
-        for first, offsets, words in tqdm(
-            shards, desc="sample", unit="shard", disable=not progress, total=-(-len(corpus) // 1024)
-        ):
-            while at < size and chosen[at] < first + len(offsets) - 1:
-                row = int(chosen[at]) - first
-                spans = self._units.split(corpus[int(chosen[at])])
-                vectors.append(_means(words[offsets[row] : offsets[row + 1]], spans).astype(np.float16))
-                ids += [types.setdefault(span.text, len(types)) for span in spans]
-                before += [span.before for span in spans]
-                spans_of.append(spans)
-                at += 1
-        return _Sample(chosen, spans_of, np.concatenate(vectors), list(types), np.array(ids), np.array(before, np.int8))
 
     def _learn_codes(self, sample, stage, progress):
         done = stage / "codebook"
@@ -203,17 +175,18 @@ class DeepDSL:
         used = np.array([sum(c.values()) for c in counts], np.float64)
         share = used / max(1.0, used.sum())
         names = suggest_names(counts, self.encoder.embed_words)
-        literal = [
-            sum(n for f, n in c.items() if is_function(f)) > _LITERAL * max(1, size) for c, size in zip(counts, used, strict=True)
-        ]
+        plain = [sum(n for f, n in c.items() if is_function(f)) for c in counts]
+        literal = [bool(n > _LITERAL * size) for n, size in zip(plain, used, strict=True)]
         rows = zip(
             range(len(counts)), names, used.astype(int).tolist(), share.tolist(), distinctive(counts), literal, strict=True
         )
         self.codes = tuple(Code(*row) for row in rows)
         x = self._codebook.features(sample.vectors, self._vectors_of(sample.types), sample.ids)
         codes = self._codebook.encode(sample.vectors, self._vectors_of(sample.types), sample.ids, sample.before)
-        self.fillers = _frequent(sample, x, codes, len(counts))
-        self.templates = self._common_templates(corpus, sample, codes)
+        self.fillers = frequent(sample, x, codes, len(counts))
+        ends = np.cumsum([len(spans) for spans in sample.spans])
+        rows = zip(sample.rows, sample.spans, np.split(codes, ends[:-1]), strict=True)
+        self.templates, self.segments = common_templates(self._template(corpus[int(i)], *tagged) for i, *tagged in rows)
         report = corpus.report
         self.stats = {
             "prompts": len(corpus),
@@ -231,17 +204,6 @@ class DeepDSL:
             "encoder": self.encoder.name,
             "v_measure": None,
         }
-
-    def _common_templates(self, corpus, sample, codes):
-        counts, examples, at = Counter(), {}, 0
-        for row, spans in zip(sample.rows, sample.spans, strict=True):
-            template = self._template(corpus[int(row)], spans, codes[at : at + len(spans)])
-            at += len(spans)
-            skeleton = template.skeleton
-            counts[skeleton] += 1
-            if len(examples.setdefault(skeleton, [])) < 3:
-                examples[skeleton].append(str(template))
-        return tuple(TemplateCount(s, n, tuple(examples[s])) for s, n in counts.most_common(_TEMPLATES))
 
     # ---- reading --------------------------------------------------------------------------------------------------------
 
@@ -299,7 +261,7 @@ class DeepDSL:
             return [np.zeros(0, np.int64) for _ in spans]
         types = list(dict.fromkeys(span.text for span in flat))
         number = {text: i for i, text in enumerate(types)}
-        layer = np.concatenate([_means(w, s) for w, s in zip(words, spans, strict=True) if s])
+        layer = np.concatenate([means(w, s) for w, s in zip(words, spans, strict=True) if s])
         ids = np.array([number[span.text] for span in flat])
         codes = self._codebook.encode(layer, self._vectors_of(types), ids, np.array([span.before for span in flat], np.int8))
         return np.split(codes, np.cumsum([len(found) for found in spans])[:-1])
@@ -415,6 +377,7 @@ class DeepDSL:
                 "codebook": config,
                 "codes": [list(code) for code in self.codes],
                 "templates": [list(template) for template in self.templates],
+                "segments": [list(template) for template in self.segments],
                 "fillers": list(self.fillers.texts),
                 "stats": self.stats,
             },
@@ -454,88 +417,12 @@ class DeepDSL:
             Code(i, name, count, usage, tuple(map(tuple, fillers)), literal)
             for i, name, count, usage, fillers, literal in config["codes"]
         )
-        dsl.templates = tuple(TemplateCount(s, n, tuple(examples)) for s, n, examples in config["templates"])
+        dsl.templates, dsl.segments = (
+            tuple(TemplateCount(s, n, tuple(examples)) for s, n, examples in config[key]) for key in ("templates", "segments")
+        )
         dsl.fillers = Fillers(tuple(config["fillers"]), *(tensors[f"fillers.{name}"] for name in ("codes", "counts", "vectors")))
         dsl.transitions, dsl.stats = tensors["transitions"], config["stats"]
         return dsl
-
-
-class _Sample(NamedTuple):
-    """The prompts the codes are learned on."""
-
-    rows: np.ndarray  # (p,) which prompts of the corpus
-    spans: list  # per prompt a list of Span
-    vectors: np.ndarray  # float16 (n, d)
-    types: list  # t str
-    ids: np.ndarray  # (n,) rows of types
-    before: np.ndarray  # int8 (n,)
-
-
-class _Clock:
-    """Seconds since the last call."""
-
-    def __init__(self):
-        self._last = time.perf_counter()
-
-    def __call__(self):
-        now = time.perf_counter()
-        seconds, self._last = now - self._last, now
-        return round(seconds, 2)
-
-
-def _key(corpus, config, encoder):
-    """Name of a fit: the same for the same prompts, options and encoder."""
-    text = json.dumps([corpus.fingerprint, asdict(config), encoder.fingerprint], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:24]
-
-
-def _units(corpus, config, stage, progress):
-    path = stage / "units.json"
-    if path.exists():
-        try:
-            return Units.from_config(artifacts.read_json(path))
-        except ArtifactError:
-            pass  # damaged: learned again
-    units = Units(config).fit(corpus, progress=progress)
-    artifacts.write_json(path, units.to_config())
-    return units
-
-
-def _check_enough(corpus, units, config):
-    """Before the long work: are there phrases enough for the codes?"""
-    k, phrases = config.codebook.n_codes, set()
-    for prompt in corpus:
-        phrases.update(span.text for span in units.split(prompt))
-        if len(phrases) >= 4 * k:  # the sample may hold fewer than the corpus; Codebook.fit looks again
-            return
-    if len(phrases) < k:
-        raise ValueError(
-            f"{k} codes need {k} different phrases or more; the {len(corpus)} prompts kept of {corpus.report.read} hold "
-            f"{len(phrases)}. Add prompts, or take fewer codes (n_codes={max(2, len(phrases) // 3)})."
-        )
-
-
-def _means(words, spans):
-    """Mean of the word vectors of each span: float32 (u, d)."""
-    words = words.astype(np.float32)
-    if not spans:
-        return words[:0]
-    sums = np.add.reduceat(words, [span.first for span in spans])  # spans follow each other without a gap
-    return sums / np.array([[span.last - span.first] for span in spans], np.float32)
-
-
-def _frequent(sample, x, codes, k):
-    """`Fillers`: the most frequent fillers of each code, an even share for each."""
-    pairs, where, counts = np.unique(sample.ids * k + codes, return_inverse=True, return_counts=True)
-    sums = np.zeros((len(pairs), x.shape[1]), np.float32)
-    np.add.at(sums, where, x)
-    best = []
-    for code in range(k):
-        rows = np.flatnonzero(pairs % k == code)
-        best.append(rows[np.argsort(-counts[rows], kind="stable")][: _MAP_FILLERS // k])
-    best = np.concatenate(best)
-    texts = tuple(sample.types[i] for i in pairs[best] // k)
-    return Fillers(texts, pairs[best] % k, counts[best].astype(np.int64), sums[best] / counts[best, None].astype(np.float32))
 
 
 def _prompts(prompt):

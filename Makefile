@@ -1,0 +1,68 @@
+# Five verbs: demo, test, bench, notebooks, clean. Each does its own set-up; nothing is installed outside $(VENV).
+#   make demo [PROMPTS=file] [N=1000]    learn a language from prompts, write out/report.html
+#   make test [SCALES=fast]              lint, tests, and notebooks compared with their committed outputs
+PYTHON ?= python3
+VENV ?= .venv
+PROMPTS ?=
+N ?=
+JOBS ?= 2
+SCALES ?= fast default
+BENCHES ?= $(sort $(wildcard benchmarks/*.py))
+
+BIN = $(VENV)/bin
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+SOURCES = requirements.txt constraints.txt pyproject.toml
+# A process per core, each with one thread: more threads only wait for each other.
+ALONE = HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1
+
+.PHONY: help demo test bench notebooks clean
+.DELETE_ON_ERROR:
+
+help:
+	@sed -n 's/^#   //p' Makefile
+	@echo 'make bench | notebooks | clean       see CONTRIBUTING.md'
+
+demo: $(VENV)/.installed
+	$(BIN)/python -m workbench $(if $(PROMPTS),"$(PROMPTS)") $(if $(N),--n $(N))
+
+test: $(VENV)/.installed-test
+	$(BIN)/python -m ruff check .
+	$(ALONE) $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile tests
+	@set -e; WORKBENCH_CACHE=$$(mktemp -d); export WORKBENCH_CACHE; trap 'rm -rf "$$WORKBENCH_CACHE"' EXIT; \
+	for scale in $(SCALES); do \
+		echo "notebooks at the scale $$scale"; \
+		$(ALONE) WORKBENCH_SCALE=$$scale $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile \
+			--nbval --nbval-current-env --nbval-sanitize-with tests/sanitize.cfg notebooks; \
+	done
+
+bench: $(VENV)/.installed-bench
+	@set -e; for bench in $(BENCHES); do echo "== $$bench"; $(BIN)/python $$bench; done
+
+notebooks: $(VENV)/.installed-test
+	$(BIN)/python tools/notebooks.py sync
+	$(BIN)/python tools/notebooks.py render
+
+clean:
+	rm -rf out build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	@echo 'Kept: $(VENV), and the cache of encoded prompts ($$WORKBENCH_CACHE or ~/.cache/deep-dsl-workbench).'
+
+# The stamps say what is installed; each goes out of date with the files that say what to install.
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "$(PYTHON) is missing or older than Python 3.11. Name another: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.made $(SOURCES)
+	@echo 'Installing into $(VENV): a few minutes, once.'
+	$(INSTALL) -e '.[offline]'
+	@touch $@
+
+$(VENV)/.installed-test: $(VENV)/.made $(SOURCES)
+	@echo 'Installing into $(VENV): a few minutes, once.'
+	$(INSTALL) -e '.[offline,test]'
+	@touch $@
+
+$(VENV)/.installed-bench: $(VENV)/.made $(SOURCES)
+	$(INSTALL) -e '.[offline,bench]'
+	@touch $@

@@ -1,0 +1,137 @@
+import itertools
+import os
+import subprocess
+import sys
+
+import pytest
+from tiny_encoder import write_bert
+
+from workbench import __main__ as command
+from workbench.dsl import DeepDSL
+from workbench.values import ModelError
+
+THINGS = ("castle", "red boat", "old tower", "tin robot", "sleepy cat", "glass bird", "wooden horse", "snow hill")
+MAKERS = ("oil on canvas", "ink on paper", "a marble statue", "a pencil sketch")
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORKBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def prompts(tmp_path):
+    pairs = itertools.product(THINGS, THINGS, MAKERS)
+    lines = [f"{a} of the {b}, {how}, 8k" for a, b, how in pairs if a != b] + [
+        "<script>alert(1)</script> of the castle, 8k",
+        "hm",
+    ]
+    path = tmp_path / "mine.txt"
+    path.write_text("\n".join(lines))
+    return path
+
+
+def test_one_command_learns_saves_and_reports(prompts, tmp_path, capsys):
+    encoder = write_bert(tmp_path / "bert")
+    capsys.readouterr()
+    code = command.main([str(prompts), "--codes", "4", "--n", "120", "--encoder", str(encoder), "--no-progress"])
+    said = capsys.readouterr()
+    assert code == 0, said.err
+    announced, rest = said.out.split("prompts kept of", 1)
+    assert "Reading at most 120 prompts of" in announced and "learning 4 codes" in announced
+    assert f"{os.path.join('out', 'report.html')}" in announced and str(tmp_path / "cache") in announced
+    assert "4 codes, most used first" in rest and "too short 1" in rest and "not in the sample" in rest
+    page = (tmp_path / "out" / "report.html").read_text("utf-8")
+    assert "The grammar of 120 prompts" in page and "<script>alert" not in page
+    dsl = DeepDSL.load(tmp_path / "out" / "dsl")
+    assert len(dsl.codes) == 4 and dsl.stats["prompts"] == 120
+    lines = rest.split("In Python:\n")[1].splitlines()
+    assert len(lines) == 3
+    scope = {}
+    exec("\n".join(line.strip() for line in lines), scope)
+    assert "oil" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("content", "arguments", "message"),
+    [
+        (None, ["mine.csv"], "mine.csv"),
+        ("", ["mine.csv"], "empty"),
+        ("wide,high\nfour,five\n", ["mine.csv", "--column", "text"], "wide"),
+        ("prompt\na red boat\na tin robot\nan old tower\n", ["mine.csv"], "different phrases"),
+        ("prompt\na red boat\n", ["mine.csv", "--codes", "1"], "n_codes must be an int of 2 or more, got 1"),
+        ("prompt\na red boat\n", ["mine.csv", "--n", "0"], "n=0: expected a number of prompts"),
+        ("prompt\na red boat\n", ["mine.csv", "--out", "mine.csv"], "--out mine.csv: this is, or lies in, a file."),
+        ("prompt\na red boat\n", ["mine.csv", "--out", "mine.csv/deep"], "Give the path of a folder."),
+    ],
+)
+def test_bad_input_ends_in_a_message_and_exit_code_2(content, arguments, message, tmp_path, capsys):
+    folder = write_bert(tmp_path / "bert")
+    if content is not None:
+        (tmp_path / "mine.csv").write_text(content)
+    capsys.readouterr()
+    assert command.main([*arguments, "--encoder", str(folder), "--no-progress"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: ") and message in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("error", [ModelError("no such encoder"), TypeError("no such kind"), OSError(13, "not allowed", "x")])
+def test_errors_of_the_work_end_in_exit_code_2_too(error, prompts, monkeypatch, capsys):
+    def fit(*_, **__):
+        raise error
+
+    monkeypatch.setattr(DeepDSL, "fit", fit)
+    assert command.main([str(prompts), "--no-progress"]) == 2
+    assert capsys.readouterr().err == f"error: {error}\n"
+
+
+def test_ctrl_c_says_that_nothing_is_lost_and_how_to_go_on(prompts, cache, monkeypatch, capsys):
+    def fit(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(DeepDSL, "fit", fit)
+    assert command.main([str(prompts), "--no-progress"]) == 130
+    said = capsys.readouterr().err
+    assert "Nothing is lost" in said and "type the same command again" in said and str(cache) in said
+    assert "Traceback" not in said
+
+
+def test_a_mistake_in_the_program_is_not_taken_for_bad_input(prompts, monkeypatch):
+    def fit(*_, **__):
+        raise KeyError("a bug")
+
+    monkeypatch.setattr(DeepDSL, "fit", fit)
+    with pytest.raises(KeyError):
+        command.main([str(prompts), "--no-progress"])
+
+
+def test_arguments_reach_the_stages(prompts, monkeypatch):
+    seen = {}
+
+    def fit(corpus, config, encoder, progress):
+        seen.update(n=len(corpus), codes=config.codebook.n_codes, seed=config.codebook.seed, encoder=encoder, progress=progress)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(DeepDSL, "fit", fit)
+    command.main([str(prompts), "--n", "50", "--codes", "16", "--seed", "7", "--encoder", "some/model", "--no-progress"])
+    assert seen == {"n": 50, "codes": 16, "seed": 7, "encoder": "some/model", "progress": False}
+
+
+def test_the_module_runs_as_a_command():
+    asked = subprocess.run([sys.executable, "-m", "workbench", "nowhere.txt"], capture_output=True, text=True, env=_env())
+    assert asked.returncode == 2
+    assert "error: " in asked.stderr and "nowhere.txt" in asked.stderr and "Traceback" not in asked.stderr
+    assert asked.stdout.startswith("Reading all prompts of nowhere.txt")
+
+
+def test_help_needs_no_torch():
+    line = "import sys, workbench.__main__ as m; m._parser().format_help(); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", line], env=_env()).returncode == 0
+
+
+def _env():
+    """The environment with the package in reach, whatever the folder."""
+    return {**os.environ, "PYTHONPATH": os.path.dirname(os.path.dirname(command.__file__))}
