@@ -150,7 +150,7 @@ def principal(train, held, seed):
 
 
 def hmm(k, seed, train, held):
-    """hmmlearn's Gaussian HMM, spherical variances, on the same features, seeded by k-means as it is by default."""
+    """Hmmlearn's Gaussian HMM, spherical variances, on the same features, seeded by k-means as it is by default."""
     x, y = principal(train, held, seed)
     model = GaussianHMM(k, covariance_type="spherical", n_iter=10, random_state=seed).fit(x, train.lengths())
     return model.predict(y, held.lengths())

@@ -65,6 +65,7 @@ def made_up_dsl(fillers=60):
         fillers=Fillers(texts, codes, np.ones(fillers, np.int64), vectors),
         transitions=shares.astype(np.float32),
         templates=(TemplateCount(example.skeleton, 12, (str(example),)),) * 12,
+        segments=(TemplateCount("by <artist>", 40, ("by <artist:Claude Monet>",)),) * 3,
         stats={
             "prompts": 1234,
             "words": 5678,
@@ -161,7 +162,7 @@ def test_templates_are_shown_with_chips_and_the_rarer_ones_folded_away(page):
     reader = Reader(page)
     assert "a <subject>, by <x < y> 12 prompts" in reader.text
     assert sum(tag == "span" and attributes.get("title") == "x < y" for tag, attributes in reader.tags) == 12
-    assert "2 more templates" in reader.text
+    assert "2 more" in reader.text and "40 segments" in reader.text
 
 
 def test_each_code_has_its_name_share_and_fillers_and_a_dead_one_says_so(page):

@@ -38,7 +38,14 @@ def texts(units, prompt):
 def test_neighbours_that_the_corpus_keeps_together_become_phrases(units):
     assert {"oil on canvas", "claude monet"} <= set(units.phrases_)
     assert units.phrases_["claude monet"] == pytest.approx(1.0)
-    assert texts(units, "a red boat, oil on canvas, by Claude Monet") == ["a", "red", "boat", "oil on canvas", "by", "claude monet"]
+    assert texts(units, "a red boat, oil on canvas, by Claude Monet") == [
+        "a",
+        "red",
+        "boat",
+        "oil on canvas",
+        "by",
+        "claude monet",
+    ]
 
 
 def test_words_that_meet_by_chance_stay_apart(units):
@@ -102,7 +109,26 @@ def test_offsets_word_numbers_and_separators_of_a_known_prompt(units):
     ]
 
 
-PIECES = ["oil", "on", "canvas", "Claude", "monet", "by", "a", "-", "&", ",", "|", "((", ":1.2)", "--ar 16:9", "8k", "٭", "👩‍🎨", " "]
+PIECES = [
+    "oil",
+    "on",
+    "canvas",
+    "Claude",
+    "monet",
+    "by",
+    "a",
+    "-",
+    "&",
+    ",",
+    "|",
+    "((",
+    ":1.2)",
+    "--ar 16:9",
+    "8k",
+    "٭",
+    "👩‍🎨",
+    " ",
+]
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)

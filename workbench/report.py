@@ -77,10 +77,11 @@ def summary(dsl, width=100):
         fillers = ", ".join(_plain(text) for text, _ in code.fillers) or "(unused)"
         head = f"  {code.usage:6.1%} {'*' if code.literal else ' '} {name:<{space}}  "
         lines.append(head + _cut(fillers, max(width, 60) - len(head)))
-    lines += ["", "Templates, most common first:"]
-    lines += [f"  {found.count:>7,}  {_cut(_plain(found.skeleton), max(width, 60) - 11)}" for found in dsl.templates[:12]]
-    if not dsl.templates:
-        lines.append("  none")
+    for heading, counted in (("Segments", dsl.segments), ("Templates", dsl.templates)):
+        lines += ["", f"{heading}, most common first:"]
+        lines += [f"  {found.count:>7,}  {_cut(_plain(found.skeleton), max(width, 60) - 11)}" for found in counted[:12]]
+        if not counted:
+            lines.append("  none")
     lines += ["", "This run:"]
     facts = _facts(dsl)
     space = max(len(label) for label, _ in facts)
@@ -154,20 +155,26 @@ def _run_html(dsl):
 def _templates_html(dsl):
     if not dsl.templates:
         return "<p>No template was counted.</p>"
-    items = [_template_html(found) for found in dsl.templates]
-    rest = items[_SHOWN_TEMPLATES:]
-    more = f"<details><summary>{len(rest)} more templates</summary>{''.join(rest)}</details>" if rest else ""
     return (
-        "<p>The shapes that prompts have most often. Each coloured chip is a phrase, the small word in it the name of its code; "
-        f"function words stand between them as typed.</p>{''.join(items[:_SHOWN_TEMPLATES])}{more}"
+        "<p>Each coloured chip is a phrase, the small word in it the name of its code; function words stand between them as "
+        "typed. Whole prompts rarely have the same shape, their segments (what stands between commas) often do.</p>"
+        f"<h3>Segments, most common first</h3>{_shapes_html(dsl.segments, 'segment')}"
+        f"<h3>Whole prompts, most common first</h3>{_shapes_html(dsl.templates, 'prompt')}"
     )
 
 
-def _template_html(found):
+def _shapes_html(counted, what):
+    items = [_template_html(found, what) for found in counted]
+    rest = items[_SHOWN_TEMPLATES:]
+    more = f"<details><summary>{len(rest)} more</summary>{''.join(rest)}</details>" if rest else ""
+    return "".join(items[:_SHOWN_TEMPLATES]) + more
+
+
+def _template_html(found, what):
     examples = "".join(f"<li>{parse(text)._repr_html_()}</li>" for text in found.examples[:_SHOWN_EXAMPLES])
-    times = f"{found.count:,} {'prompt' if found.count == 1 else 'prompts'}"
+    times = f"{found.count:,} {what if found.count == 1 else what + 's'}"
     return (
-        f'<article class="panel"><h3 dir="auto"><code>{_text(found.skeleton)}</code> <small>{times}</small></h3>'
+        f'<article class="panel"><h4 dir="auto"><code>{_text(found.skeleton)}</code> <small>{times}</small></h4>'
         f"{f'<ul>{examples}</ul>' if examples else ''}</article>"
     )
 
@@ -259,7 +266,8 @@ body { margin: 0; background: var(--paper); color: var(--ink); font: 16px/1.55 s
 main { max-width: 1080px; margin: 0 auto; padding: 40px 20px 24px; }
 h1 { font-size: clamp(1.7rem, 5vw, 2.5rem); line-height: 1.15; letter-spacing: -.02em; margin: 0 0 12px; }
 h2 { font-size: 1.45rem; letter-spacing: -.01em; margin: 52px 0 8px; }
-h3 { font-size: 1rem; margin: 0 0 6px; }
+h3 { font-size: 1.05rem; margin: 18px 0 8px; }
+h4 { font-size: 1rem; margin: 0 0 6px; }
 p { max-width: 72ch; margin: 0 0 14px; }
 .lead { font-size: 1.08rem; color: var(--faint); }
 .lead b { color: var(--ink); }
@@ -279,7 +287,7 @@ ul { list-style: none; margin: 0; padding: 0; }
 article.panel li { border-top: 1px solid var(--line); padding: 6px 0; font-size: .92rem; }
 article.panel li span[title] { -webkit-box-decoration-break: clone; box-decoration-break: clone; }
 article.panel li:last-child { padding-bottom: 0; }
-article h3 { display: flex; flex-wrap: wrap; gap: 4px 12px; justify-content: space-between; align-items: baseline; }
+article h4 { display: flex; flex-wrap: wrap; gap: 4px 12px; justify-content: space-between; align-items: baseline; }
 summary { cursor: pointer; color: var(--accent); padding: 4px 0; }
 table { width: 100%; border-collapse: collapse; }
 th, td { text-align: left; vertical-align: top; padding: 8px 14px 8px 0; border-top: 1px solid var(--line); }

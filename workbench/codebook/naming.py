@@ -61,7 +61,7 @@ def suggest_names(counts, embed):
     vectors = embed([phrase for phrase, _ in examples])
     centre = vectors.mean(0)
     vectors = _unit(vectors - centre)
-    labels = [slot for _, slot in examples]  # a list: names have to be plain str, which can be saved
+    labels = np.array([slot for _, slot in examples])
     chosen, taken = {}, set()
     typical = distinctive(counts, _VOTERS)
     order = sorted(range(len(counts)), key=lambda i: -sum(counts[i].values()))  # the plain name goes to the largest

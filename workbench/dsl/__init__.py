@@ -1,5 +1,6 @@
 """DeepDSL: the language of a pile of prompts as one object: learn it, read with it, save it."""
 
+import shutil
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,7 @@ from workbench.dsl.learning import (
     gather,
     learn_units,
     means,
+    renamed,
 )
 from workbench.models import DEFAULT, Encoder, load_encoder
 from workbench.template import Slot, Template
@@ -104,7 +106,7 @@ class DeepDSL:
 
         Raises:
             CorpusError: no prompt is usable.
-            ValueError: too few different phrases for the codes.
+            ValueError: too few different phrases for the codes, or an `Encoder` of another layer than `config.layer`.
             ModelError: the encoder cannot be found.
             ArtifactError: the folder cannot be used or the disk is full; finished parts stay.
         """
@@ -113,6 +115,11 @@ class DeepDSL:
         seconds["corpus"] = clock()
         if not isinstance(encoder, Encoder):
             encoder = load_encoder(encoder, layer=config.layer)
+        if encoder.layer != config.layer:
+            raise ValueError(
+                f"The encoder reads layer {encoder.layer}, the config says layer={config.layer}. "
+                f"Give DSLConfig(layer={encoder.layer}), or the encoder's name."
+            )
         root = Path(folder).expanduser() if folder else encode.default_folder().parent
         stage = root / "fits" / fit_key(corpus, config, encoder)
         seconds["encoder"] = clock()
@@ -141,15 +148,15 @@ class DeepDSL:
                 self._codebook = Codebook.from_state(*artifacts.load(done, "codebook"))
                 return
             except ArtifactError:
-                pass  # a stage that was stopped half-way is made again
+                shutil.rmtree(done)  # damaged: made again, which `artifacts.save` would refuse over a broken config
         static = self.encoder.embed_words(sample.types)
         self._codebook.fit(sample.vectors, static, sample.ids, sample.before, progress=progress)
         artifacts.save(done, "codebook", *self._codebook.to_state())
 
     def _count(self, corpus, features, progress):
-        """Tag all prompts: list of k Counters, filler -> count; the number of units; the transition matrix."""
+        """Tag all prompts: list of k Counters, filler -> count; units by code (k,); the transition matrix."""
         k = self.config.codebook.n_codes
-        counts, total, pairs, least = [Counter() for _ in range(k)], 0, np.zeros((k + 1, k + 1)), 1
+        counts, used, pairs, least = [Counter() for _ in range(k)], np.zeros(k, np.int64), np.zeros((k + 1, k + 1)), 1
         with tqdm(total=len(corpus), desc="tag", unit="prompt", disable=not progress) as bar:
             for first, offsets, words in features.shards():
                 prompts = corpus[first : first + len(offsets) - 1]
@@ -161,25 +168,22 @@ class DeepDSL:
                         counts[code][span.text] += 1
                     path = np.concatenate([[k], codes, [k]])
                     np.add.at(pairs, (path[:-1], path[1:]), 1)
-                    total += len(found)
+                    used += np.bincount(codes, minlength=k)
                 while sum(map(len, counts)) > _COUNTED:
                     least += 1
                     counts = [Counter({f: n for f, n in c.items() if n >= least}) for c in counts]
                 bar.update(len(prompts))
         rows = pairs.sum(1, keepdims=True)
-        return counts, total, np.divide(pairs, rows, out=pairs, where=rows > 0).astype(np.float32)
+        return counts, used, np.divide(pairs, rows, out=pairs, where=rows > 0).astype(np.float32)
 
     def _describe(self, corpus, features, sample, counted):
         """Names, fillers, templates and figures, once the codes are known."""
-        counts, total, self.transitions = counted
-        used = np.array([sum(c.values()) for c in counts], np.float64)
+        counts, used, self.transitions = counted
         share = used / max(1.0, used.sum())
         names = suggest_names(counts, self.encoder.embed_words)
         plain = [sum(n for f, n in c.items() if is_function(f)) for c in counts]
-        literal = [bool(n > _LITERAL * size) for n, size in zip(plain, used, strict=True)]
-        rows = zip(
-            range(len(counts)), names, used.astype(int).tolist(), share.tolist(), distinctive(counts), literal, strict=True
-        )
+        literal = [n > _LITERAL * sum(c.values()) for n, c in zip(plain, counts, strict=True)]
+        rows = zip(range(len(counts)), names, used.tolist(), share.tolist(), distinctive(counts), literal, strict=True)
         self.codes = tuple(Code(*row) for row in rows)
         x = self._codebook.features(sample.vectors, self._vectors_of(sample.types), sample.ids)
         codes = self._codebook.encode(sample.vectors, self._vectors_of(sample.types), sample.ids, sample.before)
@@ -191,7 +195,7 @@ class DeepDSL:
         self.stats = {
             "prompts": len(corpus),
             "words": int(features.n_words),
-            "units": int(total),
+            "units": int(used.sum()),
             "dead_codes": int((used == 0).sum()),
             "perplexity": float(np.exp(-(share[share > 0] * np.log(share[share > 0])).sum())),
             "corpus": {
@@ -340,7 +344,7 @@ class DeepDSL:
             a `DeepDSL` that shares all else with this one.
 
         Raises:
-            TemplateError: unknown code (it lists the nearest names), or a name that two codes would have.
+            TemplateError: unknown code (it lists those there are), or a name that two codes would have.
         """
         known = {code.name: code.id for code in self.codes} | {code.id: code.id for code in self.codes}
         new = [code.name for code in self.codes]
@@ -358,6 +362,8 @@ class DeepDSL:
         other = DeepDSL(self.config, self.encoder, self._units, self._codebook)
         other.__dict__.update({**self.__dict__, "_static": {}})
         other.codes = tuple(code._replace(name=name) for code, name in zip(self.codes, new, strict=True))
+        changed = {code.name: name for code, name in zip(self.codes, new, strict=True)}
+        other.templates, other.segments = renamed(self.templates, changed), renamed(self.segments, changed)
         return other
 
     def save(self, folder):

@@ -4,14 +4,14 @@ import hashlib
 import json
 import time
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import NamedTuple
 
 import numpy as np
 from tqdm.auto import tqdm
 
 from workbench import artifacts
-from workbench.template import Template
+from workbench.template import Template, parse
 from workbench.units import Units
 from workbench.values import ArtifactError
 
@@ -103,6 +103,16 @@ def _note(table, template):
     printed = str(template).strip(" ,|.;")
     if len(shown) < 3 and printed not in shown:
         shown.append(printed)
+
+
+def renamed(counted, names):
+    """A tuple of `TemplateCount` with other names in its slots; `names` is a dict of old to new name."""
+    out = []
+    for _, count, examples in counted:
+        parts = [parse(printed).parts for printed in examples]
+        found = [Template.build(p if isinstance(p, str) else replace(p, name=names[p.name]) for p in some) for some in parts]
+        out.append(TemplateCount(found[0].skeleton, count, tuple(map(str, found))))
+    return tuple(out)
 
 
 def fit_key(corpus, config, encoder):
