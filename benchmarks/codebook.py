@@ -64,9 +64,11 @@ class Coded:
         self.offsets = np.cumsum([0] + [len(s) for s in self.spans])
 
     def rows(self):
+        """What `Codebook.fit` and `encode` take."""
         return self.layer, self.static, self.ids, self.before
 
     def lengths(self):
+        """Units per prompt, prompts without units left out."""
         return [n for n in np.diff(self.offsets) if n]
 
 
@@ -78,6 +80,7 @@ class Grammar:
         self.prompts = list(self.corpus)
 
     def scores(self, coded, codes):
+        """V-measures (0..1) by column of the table."""
         labels, found, unseen = [], [], []
         for i, (prompt, spans) in enumerate(zip(self.prompts, coded.spans, strict=True)):
             truth = self.corpus.truth(i)
@@ -104,6 +107,7 @@ class Spans:
         self.prompts = [row["prompt"] for row in self.rows]
 
     def scores(self, coded, codes):
+        """V-measures (0..1) by column of the table."""
         found = {"dev": ([], []), "test": ([], [])}
         for i, row in enumerate(self.rows):
             for start, end, label in row["spans"]:
@@ -120,10 +124,12 @@ class Spans:
 
 
 def unit(x):
+    """Rows of L2 norm 1."""
     return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-9)
 
 
 def random_codes(k, seed, train, held):
+    """Codes drawn by lot."""
     return np.random.default_rng(seed).integers(0, k, len(held.ids))
 
 
@@ -139,6 +145,7 @@ def k_means(feature):
 
 
 def layer_only(train, held, seed):
+    """Layer vectors, centred, L2 norm 1."""
     mean = train.layer.mean(0)
     return unit(train.layer - mean), unit(held.layer - mean)
 
@@ -157,6 +164,7 @@ def hmm(k, seed, train, held):
 
 
 def ours(k, seed, train, held):
+    """The codebook as it is by default."""
     book = Codebook(CodebookConfig(n_codes=k, seed=seed)).fit(*train.rows(), progress=False)
     codes = book.encode(*held.rows())
     ours.dead = max(getattr(ours, "dead", 0), int((np.bincount(book.encode(*train.rows()), minlength=k) == 0).sum()))
@@ -195,6 +203,7 @@ def worlds(args, encoder):
 
 
 def main():
+    """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default=str(Path(__file__).parents[2] / "shared" / "data"))
     parser.add_argument("--train", type=int, default=6000)

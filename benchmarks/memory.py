@@ -2,8 +2,8 @@
 
     python benchmarks/memory.py [--small 10000] [--large 100000]
 
-Stages that read the whole corpus (phrases, encode, tag all) should take equal seconds per 1,000 prompts; the others work on a sample
-of fixed size. Memory is the peak resident set of the process, the corpus included.
+Stages that read the whole corpus (phrases, encode, tag all) should take equal seconds per 1,000 prompts; the others work on
+a sample of fixed size. Memory is the peak resident set of the process, the corpus included.
 """
 
 import argparse

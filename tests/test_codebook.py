@@ -10,7 +10,7 @@ from workbench.codebook import Codebook, CodebookConfig, distinctive, suggest_na
 from workbench.codebook.context import learn_context
 from workbench.codebook.naming import is_function
 from workbench.codebook.sequence import forward_backward
-from workbench.values import NotFittedError
+from workbench.values import ArtifactError, NotFittedError
 from workbench.world.lexicon import SLOTS
 
 # ---- the sequence: forward-backward -------------------------------------------------------------------------------------
@@ -207,6 +207,16 @@ def test_a_restored_codebook_is_equal_to_the_saved_one():
     assert again.to_state()[0] == config
 
 
+def test_a_state_with_a_part_missing_is_refused():
+    units, _ = blobs(4)
+    config, tensors = Codebook(FOUR).fit(*units, progress=False).to_state()
+    for broken in ({}, {**config, "options": {"n_codes": 4, "depth": 3}}, {**config, "options": {"n_codes": 0}}):
+        with pytest.raises(ArtifactError, match="This is no saved Codebook"):
+            Codebook.from_state(broken, tensors)
+    with pytest.raises(ArtifactError, match="'start'"):
+        Codebook.from_state(config, {name: tensor for name, tensor in tensors.items() if name != "start"})
+
+
 def test_without_units_there_are_no_codes():
     units, _ = blobs(4)
     book = Codebook(FOUR).fit(*units, progress=False)
@@ -352,6 +362,11 @@ def test_distinctive_fillers_are_frequent_here_and_rare_elsewhere():
     assert [filler for filler, _ in first] == ["castle", "tower", "8k"]
     assert first[0] == ("castle", 50)
     assert second[0][0] == "goya" and empty == ()
+
+
+def test_what_mostly_stands_elsewhere_is_not_typical_even_if_it_is_frequent():
+    counts = [Counter({"8k": 60, "castle": 300}), Counter({"8k": 60, "goya": 25})]
+    assert [filler for filler, _ in distinctive(counts)[1]] == ["goya", "8k"]
 
 
 def test_no_more_fillers_than_asked_for_and_ties_by_alphabet():

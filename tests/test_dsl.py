@@ -1,4 +1,5 @@
 import functools
+import itertools
 import json
 import shutil
 
@@ -11,12 +12,14 @@ from tiny_encoder import write_bert
 from workbench import corpus as corpora
 from workbench import encode as encode_module
 from workbench.codebook import Codebook, CodebookConfig
+from workbench.codebook.naming import is_function
 from workbench.dsl import DeepDSL, DSLConfig
+from workbench.dsl.learning import means
 from workbench.models import load_encoder
 from workbench.template import Slot, Template, parse
-from workbench.units import Units, UnitsConfig
+from workbench.units import Span, Units, UnitsConfig
 from workbench.values import ArtifactError, CorpusError, NotFittedError, TemplateError, Unit
-from workbench.words import WORD, split
+from workbench.words import JOINT, WORD, split
 from workbench.world.grammar import LABELS
 
 CONFIG = DSLConfig(sample=300, codebook=CodebookConfig(n_codes=8, n_dims=8, n_context=6, epochs=6))
@@ -70,13 +73,20 @@ def test_the_units_of_a_prompt_have_offsets_codes_and_names(dsl):
     assert " ".join(unit.text for unit in units).split() == PROMPT.replace(",", "").split()
 
 
-def test_the_slots_of_a_template_are_runs_of_units_with_one_code(dsl):
-    template = dsl.read(PROMPT)
-    assert isinstance(template, Template) and template.slots
-    code_at = {unit.start: unit.code for unit in dsl.tag(PROMPT)}
-    for slot in template.slots:
-        assert PROMPT[slot.start : slot.end] == slot.text
-        assert slot.code == code_at[slot.start] and slot.name == dsl.codes[slot.code].name
+def test_the_slots_of_a_template_are_runs_of_units_with_one_code(dsl, prompts):
+    for text in [PROMPT, *prompts[:60]]:
+        template, units = dsl.read(text), dsl.tag(text)
+        assert isinstance(template, Template)
+        content = [u for u in units if not is_function(u.text.lower()) and not dsl.codes[u.code].literal]
+        inside = {slot: [u for u in content if slot.start <= u.start < slot.end] for slot in template.slots}
+        assert sorted(sum(inside.values(), [])) == sorted(content)
+        for slot, run in inside.items():
+            assert text[slot.start : slot.end] == slot.text == text[run[0].start : run[-1].end]
+            assert {u.code for u in run} == {slot.code} and slot.name == dsl.codes[slot.code].name
+            assert {token.kind for token in split(slot.text)} <= {WORD, JOINT}
+        for left, right in itertools.pairwise(template.slots):
+            between = {token.kind for token in split(text[left.end : right.start])}
+            assert left.code != right.code or between - {WORD, JOINT}
 
 
 PIECES = [
@@ -138,6 +148,11 @@ def test_what_is_no_prompt_is_refused(dsl, value):
             use(value)
 
 
+def test_the_row_that_is_no_prompt_is_named(dsl):
+    with pytest.raises(TypeError, match="got list whose row 2 is NoneType"):
+        dsl.read(["a castle", "", None, 3])
+
+
 def test_a_language_that_learned_nothing_says_so(encoder, tmp_path):
     empty = DeepDSL(CONFIG, encoder, Units(), Codebook())
     with pytest.raises(NotFittedError, match=r"DeepDSL.fit\(prompts\) or DeepDSL.load"):
@@ -145,6 +160,13 @@ def test_a_language_that_learned_nothing_says_so(encoder, tmp_path):
     with pytest.raises(NotFittedError):
         empty.save(tmp_path / "dsl")
     assert not (tmp_path / "dsl").exists()
+
+
+def test_the_vector_of_a_unit_is_the_mean_of_its_words():
+    spans = [Span(0, 3, 0, 2, 2, "a b"), Span(4, 5, 2, 3, 0, "c"), Span(6, 9, 3, 5, 1, "d e")]
+    words = np.array([[1, 0], [3, 2], [5, 5], [7, 0], [9, 1]], np.float16)
+    assert means(words, spans).tolist() == [[2, 1], [5, 5], [8, 0.5]]
+    assert means(words[:0], []).shape == (0, 2)
 
 
 # ---- what was learned ---------------------------------------------------------------------------------------------------
@@ -393,6 +415,24 @@ def test_damaged_or_cut_off_tensors_are_refused(saved, encoder):
     path.write_bytes(data[:-10])
     with pytest.raises(ArtifactError, match="is truncated"):
         DeepDSL.load(saved, encoder)
+
+
+@pytest.mark.parametrize(
+    ("place", "value"), [("units", None), ("codebook", {}), ("codes", [[1]]), ("templates", None), ("options", {"depth": 3})]
+)
+def test_a_config_with_a_part_missing_is_refused(saved, encoder, place, value):
+    path = saved / "config.json"
+    head = json.loads(path.read_text())
+    head["config"][place] = value
+    path.write_text(json.dumps(head))
+    with pytest.raises(ArtifactError, match="These are no saved units|This is no saved Codebook|holds no whole language"):
+        DeepDSL.load(saved, encoder)
+
+
+@pytest.mark.parametrize("name", ["?", " ", "17", ":", "\\", "a\nb", "<?>"])
+def test_any_name_survives_printing_and_a_second_renaming(dsl, name):
+    renamed = dsl.rename({0: name})
+    assert renamed.rename({name: dsl.codes[0].name}).templates == dsl.templates
 
 
 def test_a_folder_that_holds_no_language_is_refused(tmp_path, encoder, dsl):

@@ -89,6 +89,13 @@ def test_a_phrase_of_function_words_at_both_edges_is_one_unit():
     assert texts(units, "boat in the style of red") == ["boat", "in the style of", "red"]
 
 
+def test_a_phrase_that_opens_with_an_article_is_no_preposition():
+    units = Units(UnitsConfig(threshold=0.0)).fit(["a painting of a", "in front of the", "red hill"] * 60, progress=False)
+    assert {"a painting of a", "in front of the"} <= set(units.phrases_)
+    assert texts(units, "a painting of a") == ["a", "painting", "of a"]
+    assert texts(units, "in front of the") == ["in front of the"]
+
+
 def test_a_joint_stands_inside_a_unit_but_never_at_its_edge():
     units = Units().fit(["sci - fi", "a - b", "fi stuff", "some sci"] * 60, progress=False)
     assert texts(units, "sci - fi") == ["sci - fi"]
@@ -109,6 +116,7 @@ def test_offsets_word_numbers_and_separators_of_a_known_prompt(units):
     ]
 
 
+FITTED = Units(UnitsConfig(threshold=0.0, min_count=1)).fit(corpus(), progress=False)
 PIECES = [
     "oil",
     "on",
@@ -138,8 +146,7 @@ PIECES = [
 @example("by by - by")
 @example("\ud83d oil")
 def test_every_word_of_any_text_is_in_exactly_one_unit(text):
-    units = FITTED
-    spans, tokens = units.split(text), [token for token in words.split(text) if token.kind == words.WORD]
+    spans, tokens = FITTED.split(text), [token for token in words.split(text) if token.kind == words.WORD]
     assert [n for span in spans for n in range(span.first, span.last)] == list(range(len(tokens)))
     for span in spans:
         assert (span.start, span.end) == (tokens[span.first].start, tokens[span.last - 1].end)
@@ -147,9 +154,6 @@ def test_every_word_of_any_text_is_in_exactly_one_unit(text):
     for left, right in zip(spans, spans[1:], strict=False):
         between = [token.kind for token in words.split(text) if left.end <= token.start < right.start]
         assert right.before == int(any(kind in (words.SEPARATOR, words.MARKUP) for kind in between))
-
-
-FITTED = Units(UnitsConfig(threshold=0.0, min_count=1)).fit(corpus(), progress=False)
 
 
 def test_saved_units_split_as_before_after_a_trip_through_json(units):

@@ -113,8 +113,9 @@ class Units:
         """Cut a prompt into units.
 
         Every token of kind "word" is in exactly one unit. Separators and marks are in none; a hyphen or an ampersand between
-        blanks may stand inside one ("sci - fi") but never at its edge. A unit begins and ends with content words, or begins and
-        is one preposition ("in the style of"); what was joined otherwise is parted again, and "by" stands alone.
+        blanks may stand inside one ("sci - fi") but never at its edge. A unit begins and ends with content words, or holds
+        function words only, or is one preposition ("in the style of"); what was joined otherwise is parted again, and "by"
+        stands alone.
 
         Args:
             text: str, any text.

@@ -9,7 +9,7 @@ from tqdm.auto import tqdm
 from workbench.codebook.context import learn_context
 from workbench.codebook.naming import distinctive, suggest_names
 from workbench.codebook.sequence import forward_backward
-from workbench.values import NotFittedError
+from workbench.values import ArtifactError, NotFittedError
 
 __all__ = ["Codebook", "CodebookConfig", "distinctive", "suggest_names"]
 
@@ -25,8 +25,8 @@ class CodebookConfig:
     n_codes: int = 32  # k, size of the alphabet without <?>
     n_dims: int = 48  # principal components the codes live in
     n_context: int = 40  # eigenword directions; 0 leaves them out
-    context_weight: float = 0.7  # length of the eigenword part of a feature; the part from the language model has length 1
-    emission_weight: float = 0.3  # weight of a unit's own features against its place in the sequence, 0..1; 1 is the plain HMM
+    context_weight: float = 0.45  # length of the eigenword part of a feature; the part from the language model has length 1
+    emission_weight: float = 0.25  # weight of a unit's own features against its place in the sequence, 0..1; 1 is the plain HMM
     epochs: int = 15  # rounds of tuning; 0 keeps the medoids
     seed: int = 0
 
@@ -202,11 +202,18 @@ class Codebook:
 
     @classmethod
     def from_state(cls, config, tensors):
-        """The `Codebook` that `to_state` described."""
-        book = cls(CodebookConfig(**config["options"]))
-        book.variance_, book.history_ = config["variance"], list(config["history"])
-        for name, attribute in _TENSORS.items():
-            setattr(book, attribute, tensors[name])
+        """The `Codebook` that `to_state` described.
+
+        Raises:
+            ArtifactError: something is missing, or an option is unknown or out of range.
+        """
+        try:
+            book = cls(CodebookConfig(**config["options"]))
+            book.variance_, book.history_ = config["variance"], list(config["history"])
+            for name, attribute in _TENSORS.items():
+                setattr(book, attribute, tensors[name])
+        except (KeyError, TypeError, ValueError) as err:
+            raise ArtifactError(f"This is no saved Codebook ({err!r}): expected what to_state gives.") from err
         return book
 
 

@@ -408,6 +408,13 @@ class DeepDSL:
             ArtifactError: no such folder, damaged, of a newer format, or the encoder is not the one it was learned with.
         """
         config, tensors = artifacts.load(folder, _KIND)
+        try:
+            return cls._restored(folder, config, tensors, encoder)
+        except (KeyError, TypeError, ValueError, AttributeError) as err:
+            raise ArtifactError(f"{folder} is damaged: its config.json holds no whole language ({err!r}). Save again.") from err
+
+    @classmethod
+    def _restored(cls, folder, config, tensors, encoder):
         if not isinstance(encoder, Encoder):
             encoder = load_encoder(encoder or config["encoder"]["name"], layer=config["options"]["layer"])
         if encoder.fingerprint != config["encoder"]["fingerprint"]:
@@ -435,4 +442,8 @@ def _prompts(prompt):
     prompts = [prompt] if isinstance(prompt, str) else prompt
     if isinstance(prompts, (list, tuple, Corpus)) and all(isinstance(text, str) for text in prompts):
         return list(prompts)
-    raise TypeError(f"Expected a prompt (str) or a list of prompts, got {type(prompt).__name__}.")
+    came = type(prompt).__name__
+    if isinstance(prompts, (list, tuple)):
+        row, text = next((row, text) for row, text in enumerate(prompts) if not isinstance(text, str))
+        came += f" whose row {row} is {type(text).__name__}"
+    raise TypeError(f"Expected a prompt (str) or a list of prompts, got {came}.")
