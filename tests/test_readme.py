@@ -63,8 +63,10 @@ def test_every_make_command_of_the_texts_is_known_to_the_makefile(tmp_path):
     [([], "-m workbench\n"), (["PROMPTS=my prompts.csv", "N=500"], '-m workbench "my prompts.csv" --n 500\n')],
 )
 def test_make_demo_hands_on_prompts_and_n(tmp_path, given, called):
-    command = ["make", "-n", "demo", f"VENV={tmp_path / 'venv'}", *given]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    command = ["make", "-n", "--no-print-directory", "demo", f"VENV={tmp_path / 'venv'}", *given]
+    # the tests are themselves started by make, whose flags and variables must not reach this one
+    outside = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, env=outside)
     assert re.sub(r" +\n", "\n", done.stdout).endswith(called)
 
 
