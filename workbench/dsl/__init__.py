@@ -185,8 +185,9 @@ class DeepDSL:
         literal = [n > _LITERAL * sum(c.values()) for n, c in zip(plain, counts, strict=True)]
         rows = zip(range(len(counts)), names, used.tolist(), share.tolist(), distinctive(counts), literal, strict=True)
         self.codes = tuple(Code(*row) for row in rows)
-        x = self._codebook.features(sample.vectors, self._vectors_of(sample.types), sample.ids)
-        codes = self._codebook.encode(sample.vectors, self._vectors_of(sample.types), sample.ids, sample.before)
+        static = self._vectors_of(sample.types)
+        x = self._codebook.features(sample.vectors, static, sample.ids)
+        codes = self._codebook.encode(sample.vectors, static, sample.ids, sample.before)
         self.fillers = frequent(sample, x, codes, len(counts))
         ends = np.cumsum([len(spans) for spans in sample.spans])
         rows = zip(sample.rows, sample.spans, np.split(codes, ends[:-1]), strict=True)
