@@ -8,6 +8,7 @@ from sklearn.metrics import v_measure_score
 
 from workbench.codebook import Codebook, CodebookConfig, distinctive, suggest_names
 from workbench.codebook.context import learn_context
+from workbench.codebook.memory import identities, recall, remember
 from workbench.codebook.naming import is_function
 from workbench.codebook.sequence import forward_backward
 from workbench.values import ArtifactError, NotFittedError
@@ -72,6 +73,37 @@ def test_emissions_far_below_what_a_float_holds_leave_finite_posteriors():
     found = forward_backward(emissions * 1000, before, start, transitions)
     assert np.isfinite(found.codes).all() and np.isfinite(found.pairs).all() and np.isfinite(found.log_likelihood)
     np.testing.assert_allclose(found.codes.sum(1), 1, atol=1e-5)
+
+
+# ---- the memory of types ------------------------------------------------------------------------------------------------
+
+
+def test_what_is_remembered_is_the_smoothed_share_of_each_code_over_the_average():
+    codes = np.array([[1, 0], [1, 0], [1, 0], [0, 1]], np.float32)
+    found = remember(codes, np.array([1, 0, 1, 1]), smoothing=2.0)
+    average = np.array([0.75, 0.25])
+    expected = [(np.array([1, 0]) + 2 * average) / 3 / average, (np.array([2, 1]) + 2 * average) / 5 / average]
+    assert found.dtype == np.float16
+    np.testing.assert_allclose(found, np.log(expected), atol=2e-3)
+
+
+def test_a_code_that_nothing_has_leaves_finite_memories():
+    found = remember(np.array([[1, 0], [1, 0]], np.float32), np.array([0, 1]), smoothing=1.0)
+    assert np.isfinite(found).all()
+
+
+def test_only_types_seen_before_are_recalled():
+    static = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
+    keys = identities(static)
+    known, memory = np.sort(keys[:3]), np.arange(6, dtype=np.float16).reshape(3, 2) + 1
+    found = recall(known, memory, keys[[4, 2, 3, 0]])
+    assert not found[[0, 2]].any()
+    np.testing.assert_array_equal(found[[1, 3]], memory[np.searchsorted(known, keys[[2, 0]])])
+
+
+def test_equal_vectors_are_one_type_whatever_the_sign_of_zero():
+    first, again, other = identities(np.array([[0.0, 1.0], [-0.0, 1.0], [0.0, 1.0000001]], np.float32))
+    assert first == again != other
 
 
 # ---- the codebook -------------------------------------------------------------------------------------------------------
@@ -167,6 +199,29 @@ def test_neighbours_settle_what_a_units_own_vector_leaves_open(after_comma):
     pair = np.array([0, 32, 8, 32])
     assert book.encode(static[pair], static, pair, [2, int(after_comma)] * 2).tolist() == [a, c, b, d]
     assert len(np.unique(book.features(static[pair], static, pair)[[1, 3]], axis=0)) == 1
+
+
+def test_a_phrase_seen_often_keeps_its_code_and_a_new_one_follows_its_neighbours():
+    static, types, before = ambiguous()
+    often = np.array([[8 + i % 8, 32] for i in range(200)]).ravel()  # the half-way type always followed B
+    static = np.concatenate([static, static[[32]] + np.float32(1e-4)])  # number 33: as half-way, but never seen
+    types, before = np.append(types, often), np.append(before, np.tile([2, 0], 200)).astype(np.int8)
+    after_a = {}
+    for weight in (0.0, 1.0):
+        config = CodebookConfig(n_codes=4, n_dims=6, n_context=0, type_weight=weight)
+        book = Codebook(config).fit(static[types], static, types, before, progress=False)
+        c, d = (int(book.encode(static[pair], static, pair, [2, 0])[1]) for pair in ([0, 16], [8, 24]))
+        found = [int(book.encode(static[pair], static, pair, [2, 0])[1]) for pair in ([8, 32], [0, 32], [0, 33])]
+        after_a[weight] = ["CD"[[c, d].index(code)] for code in found]
+    assert after_a == {0.0: ["D", "C", "C"], 1.0: ["D", "D", "C"]}
+
+
+def test_types_are_recognised_by_their_vectors_not_by_their_numbers():
+    (layer, static, types, before), _ = blobs(20, width=16, noise=0.3)
+    book = Codebook(CodebookConfig(n_codes=8, n_context=4)).fit(layer, static, types, before, progress=False)
+    order = np.random.default_rng(0).permutation(len(static))
+    again = book.encode(layer, static[order], np.argsort(order)[types], before)
+    np.testing.assert_array_equal(again, book.encode(layer, static, types, before))
 
 
 def test_neighbours_do_not_overrule_a_clear_vector():
@@ -285,6 +340,9 @@ def test_rows_that_do_not_fit_together_are_refused():
         ({"emission_weight": 0.0}, r"emission_weight must be in \(0, 1\]"),
         ({"emission_weight": 1.1}, r"emission_weight must be in \(0, 1\]"),
         ({"context_weight": -0.1}, "context_weight 0 or more"),
+        ({"type_weight": -1.0}, "type_weight must be 0 or more"),
+        ({"type_smoothing": 0.0}, "type_smoothing more than 0, got 1.0 and 0.0"),
+        ({"type_smoothing": float("nan")}, "type_smoothing more than 0"),
     ],
 )
 def test_options_out_of_range_are_refused(options, message):

@@ -8,10 +8,22 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "workbench"
 # Ground modules import only those above them in this order.
 GROUND = ("values", "words", "template", "artifacts", "world", "models", "lesson")
-STAGES = ("corpus", "encode", "units", "codebook", "atlas")
+STAGES = ("corpus", "encode", "ngram", "units", "codebook", "prior", "writer", "atlas")
 ASSEMBLY = ("dsl",)
 TOP = ("report", "__main__")
-NO_TORCH = ("values", "words", "template", "artifacts", "world/grammar", "lesson", "__init__", "world/__init__")
+NO_TORCH = (
+    "values",
+    "words",
+    "template",
+    "artifacts",
+    "world/grammar",
+    "lesson",
+    "__init__",
+    "world/__init__",
+    "ngram/__init__",
+    "ngram/tables",
+    "ngram/two_sided",
+)
 HEAVY = {"torch", "transformers", "sklearn", "scipy", "matplotlib", "umap", "pandas", "pyarrow", "kmedoids"}
 
 

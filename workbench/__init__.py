@@ -15,12 +15,15 @@ _MODULES = (
     "encode",
     "lesson",
     "models",
+    "ngram",
+    "prior",
     "report",
     "template",
     "units",
     "values",
     "words",
     "world",
+    "writer",
 )
 
 __all__ = ["__version__", *_LAZY, *_MODULES]

@@ -5,6 +5,7 @@ import os
 import shutil
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from workbench.values import WorkbenchError
@@ -55,6 +56,12 @@ def _parser():
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="of all that is drawn by lot (default: 0)")
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder to write to (default: out)")
     parser.add_argument("--encoder", metavar="NAME", help="hub id or folder of a language model (default: all-MiniLM-L6-v2)")
+    parser.add_argument(
+        "--writing",
+        choices=("none", "quick", "full"),
+        default="quick",
+        help="how long it learns to write: not at all, minutes, or about an hour on 2 cores (default: quick)",
+    )
     parser.add_argument("--no-progress", dest="progress", action="store_false", help="no progress bars")
     return parser
 
@@ -64,7 +71,7 @@ def _run(options):
     _check_folder(options.out)
     print(f"Reading {_say_source(options)}, then learning {options.codes} codes from them, without labels.")
     print(f"Will write  {page}\n            {folder}{os.sep}\nCache       {_cache()}")
-    print("This takes minutes. Ctrl-C loses nothing: the same command goes on from there.\n", flush=True)
+    print(f"This takes {'about an hour' if options.writing == 'full' else 'minutes'}. Ctrl-C loses nothing: the same command goes on from there.\n", flush=True)
 
     # Not at the top: these take seconds, and --help should not. What tells bad input apart comes first.
     from workbench import corpus
@@ -79,7 +86,10 @@ def _run(options):
     from workbench.dsl import DeepDSL, DSLConfig
     from workbench.models import DEFAULT
 
-    dsl = DeepDSL.fit(prompts, DSLConfig(codebook=codes), encoder=options.encoder or DEFAULT, progress=options.progress)
+    base = DSLConfig.full() if options.writing == "full" else DSLConfig()
+    writer = None if options.writing == "none" else replace(base.writer, seed=options.seed)
+    config = replace(base, codebook=codes, writer=writer)
+    dsl = DeepDSL.fit(prompts, config, encoder=options.encoder or DEFAULT, progress=options.progress)
     dsl.stats["seconds"]["corpus"] = read  # fit got them read
     dsl.save(folder)
     print(f"\n{report.summary(dsl, shutil.get_terminal_size((100, 24)).columns)}\n\nDrawing the map ...", flush=True)
@@ -117,7 +127,9 @@ def _closing(page, folder, seconds):
         "In Python:\n"
         "    from workbench import DeepDSL\n"
         f"    dsl = DeepDSL.load({str(folder)!r})\n"
-        '    print(dsl.read("portrait of a samurai, oil on canvas, by Rembrandt"))'
+        '    print(dsl.read("portrait of a samurai, oil on canvas, by Rembrandt"))\n'
+        '    for sample in dsl.infill("portrait of a samurai, <?>, by <?>", 4):\n'
+        "        print(sample.text)"
     )
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from workbench.codebook.context import learn_context
+from workbench.codebook.memory import identities, recall, remember
 from workbench.codebook.naming import distinctive, suggest_names
 from workbench.codebook.sequence import forward_backward
 from workbench.values import ArtifactError, NotFittedError
@@ -26,7 +27,9 @@ class CodebookConfig:
     n_dims: int = 48  # principal components the codes live in
     n_context: int = 40  # eigenword directions; 0 leaves them out
     context_weight: float = 0.45  # length of the eigenword part of a feature; the part from the language model has length 1
-    emission_weight: float = 0.25  # weight of a unit's own features against its place in the sequence, 0..1; 1 is the plain HMM
+    emission_weight: float = 0.15  # weight of a unit's own features against its place in the sequence, 0..1; 1 is the plain HMM
+    type_weight: float = 1.0  # weight of the codes a unit type had before, 0..; 0 leaves them out
+    type_smoothing: float = 30.0  # occurrences of a type that count as much as what is known of all types, more than 0
     epochs: int = 15  # rounds of tuning; 0 keeps the medoids
     seed: int = 0
 
@@ -39,6 +42,10 @@ class CodebookConfig:
                 "emission_weight must be in (0, 1] and context_weight 0 or more, "
                 f"got {self.emission_weight} and {self.context_weight}."
             )
+        if not self.type_weight >= 0 or not self.type_smoothing > 0:
+            raise ValueError(
+                f"type_weight must be 0 or more and type_smoothing more than 0, got {self.type_weight} and {self.type_smoothing}."
+            )
 
 
 class Codebook:
@@ -46,17 +53,21 @@ class Codebook:
 
     A unit's feature is its layer vector (centred, L2 norm 1) beside its eigenwords (L2 norm `context_weight`), reduced to
     `n_dims` principal components. Code vectors are seeded with medoids and tuned by expectation-maximisation of a hidden Markov
-    model with one spherical Gaussian per code; its transitions depend on whether a separator was crossed. So a code comes from
-    the unit's own vector, and the neighbours' codes settle what that leaves open.
+    model whose codes emit two things: the feature, by a spherical Gaussian tempered by `emission_weight`, and the unit's type,
+    by a smoothed table (`workbench.codebook.memory`). Its transitions depend on whether a separator was crossed. So a phrase
+    seen often keeps the code it mostly had, wherever it stands, as in a list in any order; the code of a rare or new phrase
+    comes from its vector and from the codes of its neighbours. A type is recognised by its static vector.
 
     After `fit`: `vectors_` float32 (k, n_dims); `medoid_rows_` int64 (k,), the seeding rows of the features; `variance_` float;
     `transitions_` float32 (2, k, k), rows sum to 1, inside a segment and across a separator; `start_` float32 (k,);
-    `usage_` float32 (k,), share of the units of the fit; `history_` list of floats, log-likelihood per unit (nats) by epoch,
-    comparable only once the weight of the context has settled.
+    `usage_` float32 (k,), share of the units of the fit; `history_` list of floats, log-likelihood per unit by epoch (nats, up
+    to a constant), comparable only once the weight of the context has settled.
 
     Source:
-        Medoids: FasterPAM, arXiv:2008.05171. VQ-VAE's codebook (arXiv:1711.00937, appendix A.1) is updated by running averages of
-        hard assignments; here the averages are exact and soft, so a seed cannot be lost and no code vector goes unused by chance.
+        Medoids: FasterPAM, arXiv:2008.05171. A tagger learned without labels whose HMM emits Gaussian vectors instead of words:
+        Lin et al., arXiv:1503.06760, section 2; ours emits both. VQ-VAE's codebook (arXiv:1711.00937, appendix A.1) is updated
+        by running averages of hard assignments; here the averages are exact and soft, so a seed cannot be lost and no code
+        vector goes unused by chance.
     """
 
     def __init__(self, config=CodebookConfig()):  # noqa: B008 - frozen
@@ -95,18 +106,20 @@ class Codebook:
         k = config.n_codes
         self.start_, self.transitions_ = np.full(k, 1 / k, np.float32), np.full((2, k, k), 1 / k, np.float32)
         self.variance_ = float(_squared_distances(x, self.vectors_).min(1).mean() / x.shape[1]) or 1e-6
-        self.history_ = []
+        # Types are recognised by their static vectors, so that `encode` knows those of `fit` among its own.
+        self._known, typed = np.unique(identities(static)[types], return_inverse=True)
+        self._memory, self.history_ = np.zeros((len(self._known), k), np.float16), []
         for epoch in tqdm(range(config.epochs), desc="codes", unit="epoch", disable=not progress):
             # Medoids say nothing of the order of codes yet: the context gains weight as it is learned.
             weight = max(config.emission_weight, 1 - (1 - config.emission_weight) * epoch / _ANNEALING)
-            self._tune(x, before, weight)
-        self.usage_ = np.bincount(self._posterior(x, before, config.emission_weight).codes.argmax(1), minlength=k) / len(x)
-        self.usage_ = self.usage_.astype(np.float32)
+            self._tune(x, before, typed, weight)
+        codes = self._posterior(x, before, self._memory[typed], config.emission_weight).codes.argmax(1)
+        self.usage_ = (np.bincount(codes, minlength=k) / len(x)).astype(np.float32)
         return self
 
-    def _tune(self, x, before, weight):
-        """One round of expectation-maximisation."""
-        found = self._posterior(x, before, weight)
+    def _tune(self, x, before, typed, weight):
+        """One round of expectation-maximisation; `typed` is the row of the memory of each unit."""
+        found = self._posterior(x, before, self._memory[typed], weight)
         mass = found.codes.sum(0, dtype=np.float64)
         # a code without units stays where it is
         means = np.where(mass[:, None] > 1e-3, found.codes.T @ x / np.maximum(mass, 1e-3)[:, None], self.vectors_)
@@ -116,10 +129,13 @@ class Codebook:
         pairs = found.pairs + 0.1 * found.pairs.sum(2, keepdims=True) / len(mass) + 1e-3
         self.transitions_ = (pairs / pairs.sum(2, keepdims=True)).astype(np.float32)
         self.start_ = ((found.starts + 1) / (found.starts + 1).sum()).astype(np.float32)
+        self._memory = remember(found.codes, typed, self.config.type_smoothing)
         self.history_.append(found.log_likelihood / len(x))
 
-    def _posterior(self, x, before, weight):
+    def _posterior(self, x, before, memory, weight):
         scores = -0.5 * weight * _squared_distances(x, self.vectors_) / self.variance_
+        if self.config.type_weight:
+            scores += np.float32(self.config.type_weight) * memory
         return forward_backward(scores, before, self.start_, self.transitions_)
 
     def encode(self, layer, static, types, before):
@@ -138,7 +154,8 @@ class Codebook:
             return np.zeros(0, np.int64)
         types, before = _check_rows(layer, static, types, before)
         x = self.features(layer, static, types)
-        return self._posterior(x, before, self.config.emission_weight).codes.argmax(1)
+        memory = recall(self._known, self._memory, identities(static))[types]
+        return self._posterior(x, before, memory, self.config.emission_weight).codes.argmax(1)
 
     def features(self, layer, static, types):
         """What the codes are made of: float32 (n, n_dims); arguments as in `fit`.
@@ -223,6 +240,8 @@ _TENSORS = {
     "transitions": "transitions_",
     "start": "start_",
     "usage": "usage_",
+    "known": "_known",
+    "memory": "_memory",
     "layer_mean": "_layer_mean",
     "static_mean": "_static_mean",
     "context": "_context",

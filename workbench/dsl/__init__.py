@@ -1,8 +1,8 @@
-"""DeepDSL: the language of a pile of prompts as one object: learn it, read with it, save it."""
+"""DeepDSL: the language of a pile of prompts as one object: learn it, read and write with it, save it."""
 
 import shutil
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.metrics import v_measure_score
 from tqdm.auto import tqdm
 
-from workbench import artifacts, encode
+from workbench import artifacts, encode, ngram
 from workbench.codebook import Codebook, CodebookConfig, distinctive, suggest_names
 from workbench.codebook.naming import is_function
 from workbench.corpus import Corpus
@@ -20,40 +20,55 @@ from workbench.dsl.learning import (
     TemplateCount,
     check_enough,
     common_templates,
+    finished,
     fit_key,
     frequent,
     gather,
     learn_units,
     means,
     renamed,
+    writing_key,
 )
+from workbench.dsl.writing import Writing
 from workbench.models import DEFAULT, Encoder, load_encoder
+from workbench.ngram import KneserNey
+from workbench.prior import PriorConfig, TemplatePrior
 from workbench.template import Slot, Template
 from workbench.units import Units, UnitsConfig
 from workbench.values import ArtifactError, NotFittedError, TemplateError, Unit
 from workbench.words import WORD
 from workbench.words import split as split_words
 from workbench.world.grammar import OPEN_SLOTS
+from workbench.writer import Decoding, Writer, WriterConfig
 
-__all__ = ["Code", "DSLConfig", "DeepDSL", "Fillers", "TemplateCount"]
+__all__ = ["Code", "DSLConfig", "Decoding", "DeepDSL", "Fillers", "PriorConfig", "TemplateCount", "WriterConfig"]
 
+BUILT_IN = Path(__file__).parents[1] / "world" / "dsl"  # made by tools/world_dsl.py
 _KIND = "deep-dsl"
+_WRITING = {"writer": Writer, "prior": TemplatePrior, "ngram": KneserNey}  # the parts of the writing half
 _LITERAL = 0.8  # share of function words from which a code is shown as plain text
 _COUNTED = 300_000  # different (code, filler) pairs held while counting; the rarest are forgotten beyond
 
 
 @dataclass(frozen=True)
 class DSLConfig:
-    """Options of `DeepDSL.fit`; `units` and `codebook` hold those of the two learned stages."""
+    """Options of `DeepDSL.fit`; `units`, `codebook`, `writer` and `prior` hold those of the learned stages."""
 
     layer: int = 3  # hidden layer of the encoder
     sample: int = 10_000  # prompts that phrases' vectors, context and codes are learned on; all prompts are counted
     units: UnitsConfig = field(default_factory=UnitsConfig)
     codebook: CodebookConfig = field(default_factory=CodebookConfig)
+    writer: WriterConfig | None = field(default_factory=WriterConfig)  # None: a DSL that only reads
+    prior: PriorConfig = field(default_factory=PriorConfig)
 
     def __post_init__(self):
         if self.sample < 1:
             raise ValueError(f"sample must be 1 prompt or more, got {self.sample}.")
+
+    @classmethod
+    def full(cls):
+        """Options of a writer with a full budget: wider, with more words, trained for about an hour on 2 cores of a laptop."""
+        return cls(writer=WriterConfig(width=192, layers=3, heads=6, pieces=8000, rate=2.5e-3, steps=3200))
 
 
 class Code(NamedTuple):
@@ -69,7 +84,7 @@ class Code(NamedTuple):
     literal: bool
 
 
-class DeepDSL:
+class DeepDSL(Writing):
     """The learned language of a corpus. Made by `DeepDSL.fit` or `DeepDSL.load`.
 
     Attributes:
@@ -86,6 +101,7 @@ class DeepDSL:
     def __init__(self, config, encoder, units, codebook):
         self.config, self.encoder = config, encoder
         self._units, self._codebook = units, codebook
+        self.writer_ = self.prior_ = self.ngram_ = None
         self._static = {}  # static vectors of types seen lately
 
     # ---- learning -------------------------------------------------------------------------------------------------------
@@ -136,6 +152,9 @@ class DeepDSL:
         counts = dsl._count(corpus, features, progress)
         dsl._describe(corpus, features, sample, counts)
         seconds["tag all"] = clock()
+        if config.writer is not None:
+            dsl._learn_to_write(corpus, features, stage, progress)
+            seconds["writing"] = clock()
         dsl.stats["seconds"] = seconds
         if corpus.source == "world":
             dsl.stats["v_measure"] = dsl.evaluate(corpus)
@@ -152,6 +171,42 @@ class DeepDSL:
         static = self.encoder.embed_words(sample.types)
         self._codebook.fit(sample.vectors, static, sample.ids, sample.before, progress=progress)
         artifacts.save(done, "codebook", *self._codebook.to_state())
+
+    def _learn_to_write(self, corpus, features, stage, progress):
+        """Writer, prior and n-grams, from the templates of prompts drawn by seed; what is finished is not done again."""
+        config = self.config.writer
+        size = min(config.sample, len(corpus))
+        chosen = np.sort(np.random.default_rng(config.seed).choice(len(corpus), size, replace=False))
+        templates = self._templates(corpus, features, chosen, progress)
+        key = writing_key(self.config)
+        self.ngram_ = finished(stage / f"ngram-{key}", "ngram", KneserNey, lambda: KneserNey().fit(map(ngram.tokens, (t.prompt for t in templates))))
+        self.prior_ = finished(
+            stage / f"prior-{key}", "prior", TemplatePrior, lambda: TemplatePrior(self.config.prior).fit(templates, progress=progress)
+        )
+        words = [w for w in self.encoder.tokenizer.get_vocab() if len(w) > 2 and w.isalpha()]
+        self.writer_ = finished(
+            stage / f"writer-{key}",
+            "writer",
+            Writer,
+            lambda: Writer(config).fit(
+                templates, self.encoder.embed_words, len(self.codes), sorted(words), stage / f"writer-{key}-part", progress
+            ),
+        )
+
+    def _templates(self, corpus, features, chosen, progress):
+        """Templates of some prompts of the corpus, from features that are there already."""
+        out, at = [], 0
+        with tqdm(total=len(chosen), desc="templates", unit="prompt", disable=not progress) as bar:
+            for first, offsets, words in features.shards():
+                end = int(np.searchsorted(chosen, first + len(offsets) - 1))
+                rows = chosen[at:end]
+                prompts = [corpus[int(i)] for i in rows]
+                spans = [self._units.split(prompt) for prompt in prompts]
+                codes = self._encode(spans, [words[offsets[i - first] : offsets[i - first + 1]] for i in rows])
+                out += [self._template(*one) for one in zip(prompts, spans, codes, strict=True)]
+                bar.update(len(rows))
+                at = end
+        return out
 
     def _count(self, corpus, features, progress):
         """Tag all prompts: list of k Counters, filler -> count; units by code (k,); the transition matrix."""
@@ -361,7 +416,7 @@ class DeepDSL:
         if twice:
             raise TemplateError(f"Two codes would be called {twice[0]!r}. Give one of them another name.")
         other = DeepDSL(self.config, self.encoder, self._units, self._codebook)
-        other.__dict__.update({**self.__dict__, "_static": {}})
+        other.__dict__.update({**self.__dict__, "_static": {}})  # the writing half knows codes by number
         other.codes = tuple(code._replace(name=name) for code, name in zip(self.codes, new, strict=True))
         changed = {code.name: name for code, name in zip(self.codes, new, strict=True)}
         other.templates, other.segments = renamed(self.templates, changed), renamed(self.segments, changed)
@@ -374,10 +429,16 @@ class DeepDSL:
             ArtifactError: the folder holds something else, or the disk is full.
         """
         config, tensors = self._codebook.to_state()
+        writing, written = {}, {}
+        if self.writer_ is not None:
+            for name in _WRITING:
+                writing[name], arrays = getattr(self, f"{name}_").to_state()
+                written.update({f"{name}.{key}": tensor for key, tensor in arrays.items()})
         artifacts.save(
             folder,
             _KIND,
             {
+                "writing": writing,
                 "options": {"layer": self.config.layer, "sample": self.config.sample},
                 "encoder": {"name": self.encoder.name, "fingerprint": self.encoder.fingerprint},
                 "units": self._units.to_config(),
@@ -394,6 +455,7 @@ class DeepDSL:
                 "fillers.counts": self.fillers.counts,
                 "fillers.vectors": self.fillers.vectors,
                 "transitions": self.transitions,
+                **written,
             },
         )
 
@@ -402,12 +464,14 @@ class DeepDSL:
         """Read a language that `save` wrote.
 
         Args:
-            folder: str or Path.
+            folder: str or Path; "world" is the DSL that comes with the package, learned from the built-in grammar.
             encoder: name or `Encoder`; None is the one it was learned with.
 
         Raises:
             ArtifactError: no such folder, damaged, of a newer format, or the encoder is not the one it was learned with.
         """
+        if folder == "world" and not Path(folder).is_dir():
+            folder = BUILT_IN
         config, tensors = artifacts.load(folder, _KIND)
         try:
             return cls._restored(folder, config, tensors, encoder)
@@ -426,7 +490,8 @@ class DeepDSL:
         book = {name.removeprefix("codebook."): t for name, t in tensors.items() if name.startswith("codebook.")}
         codebook = Codebook.from_state(config["codebook"], book)
         units = Units.from_config(config["units"])
-        dsl = cls(DSLConfig(**config["options"], units=units.config, codebook=codebook.config), encoder, units, codebook)
+        options = DSLConfig(**config["options"], units=units.config, codebook=codebook.config, writer=None)
+        dsl = cls(options, encoder, units, codebook)
         dsl.codes = tuple(
             Code(i, name, count, usage, tuple(map(tuple, fillers)), literal)
             for i, name, count, usage, fillers, literal in config["codes"]
@@ -436,6 +501,11 @@ class DeepDSL:
         )
         dsl.fillers = Fillers(tuple(config["fillers"]), *(tensors[f"fillers.{name}"] for name in ("codes", "counts", "vectors")))
         dsl.transitions, dsl.stats = tensors["transitions"], config["stats"]
+        for name, cls_ in _WRITING.items() if config.get("writing") else ():
+            part = {key.removeprefix(f"{name}."): t for key, t in tensors.items() if key.startswith(f"{name}.")}
+            setattr(dsl, f"{name}_", cls_.from_state(config["writing"][name], part))
+        if dsl.writer_ is not None:
+            dsl.config = replace(dsl.config, writer=dsl.writer_.config, prior=dsl.prior_.config)
         return dsl
 
 

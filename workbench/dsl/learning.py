@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import time
 from collections import Counter
 from dataclasses import asdict, replace
@@ -15,7 +16,7 @@ from workbench.template import Template, parse
 from workbench.units import Units
 from workbench.values import ArtifactError
 
-_RECIPE = 2  # raise it when a change of code changes what a finished stage holds
+_RECIPE = 3  # raise it when a change of code changes what a finished stage holds
 _MAP_FILLERS = 4000  # points of the map
 _TEMPLATES = 50  # templates kept with their examples
 
@@ -37,7 +38,7 @@ class TemplateCount(NamedTuple):
     examples: tuple
 
 
-class Sample(NamedTuple):
+class Excerpt(NamedTuple):
     """The prompts the codes are learned on."""
 
     rows: np.ndarray  # (p,) which prompts of the corpus
@@ -62,7 +63,7 @@ class Clock:
 
 
 def gather(corpus, features, units, size, seed, progress):
-    """Units of `size` prompts drawn by `seed`, with their vectors: a `Sample`."""
+    """Units of `size` prompts drawn by `seed`, with their vectors: an `Excerpt`."""
     size = min(size, len(corpus))
     chosen = np.sort(np.random.default_rng(seed).choice(len(corpus), size, replace=False))
     types, vectors, ids, before, spans_of, at = {}, [], [], [], [], 0
@@ -77,7 +78,7 @@ def gather(corpus, features, units, size, seed, progress):
                 spans_of.append(spans)
                 at += 1
                 bar.update()
-    return Sample(chosen, spans_of, np.concatenate(vectors), list(types), np.array(ids), np.array(before, np.int8))
+    return Excerpt(chosen, spans_of, np.concatenate(vectors), list(types), np.array(ids), np.array(before, np.int8))
 
 
 def common_templates(templates):
@@ -117,8 +118,29 @@ def renamed(counted, names):
 
 def fit_key(corpus, config, encoder):
     """Name of a fit: the same for the same prompts, options and encoder."""
-    text = json.dumps([_RECIPE, corpus.fingerprint, asdict(config), encoder.fingerprint], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:24]
+    options = {name: value for name, value in asdict(config).items() if name not in ("writer", "prior")}
+    return _hash([_RECIPE, corpus.fingerprint, options, encoder.fingerprint])[:24]
+
+
+def writing_key(config):
+    """Name of the options of the writing half within a fit."""
+    return _hash([_RECIPE, asdict(config.writer), asdict(config.prior)])[:12]
+
+
+def _hash(values):
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def finished(folder, kind, cls, learn):
+    """A learned part of class `cls` from its folder, or learned now and kept there."""
+    if folder.is_dir():
+        try:
+            return cls.from_state(*artifacts.load(folder, kind))
+        except ArtifactError:
+            shutil.rmtree(folder)  # damaged: made again
+    part = learn()
+    artifacts.save(folder, kind, *part.to_state())
+    return part
 
 
 def learn_units(corpus, config, stage, progress):

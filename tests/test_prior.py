@@ -1,0 +1,345 @@
+import importlib.util
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from workbench import artifacts
+from workbench.prior import PriorConfig, TemplatePrior
+from workbench.prior.steps import Alphabet
+from workbench.template import Slot, Template
+from workbench.values import ArtifactError, NotFittedError
+
+SMALL = PriorConfig(width=32, epochs=4, batch=32, rate=1e-2, dropout=0.0)
+
+
+def make(*parts):
+    """A template of literals and of ints, the codes of open slots."""
+    return Template.build(part if isinstance(part, str) else Slot(f"c{part}", code=part) for part in parts)
+
+
+def far_apart(n, seed=0):
+    """A language with a rule that no bigram can know: the last slot repeats the first, three steps later.
+
+    One of four codes, then code 4 with 0 to 2 literals on the way, then the first code again. Per template log 4 nats for the
+    first code and log 2 for the literal; the other three steps hold no surprise.
+    """
+    rng = np.random.default_rng(seed)
+    rows = zip(rng.integers(4, size=n).tolist(), rng.integers(2, size=n).tolist(), strict=True)
+    return [make("a ", first, ", ", 4, (" by ", " | ")[which], first) for first, which in rows]
+
+
+ENTROPY = math.log(4) + math.log(2)  # nats per template of `far_apart`
+
+
+@pytest.fixture(scope="module")
+def prior():
+    return TemplatePrior(SMALL).fit(far_apart(600), progress=False)
+
+
+def mixed(n, seed=0):
+    """Templates of different lengths and literals, for what has to hold of any language."""
+    rng = np.random.default_rng(seed)
+    out = []
+    for _ in range(n):
+        parts = ["A "] if rng.random() < 0.3 else []
+        for i in range(rng.integers(1, 6)):
+            parts += [(", ", " by ", " ", "")[rng.choice(4, p=(0.5, 0.2, 0.2, 0.1))]] if i else []
+            parts.append(int(rng.choice((2, 3, 5, 7))))
+        out.append(make(*parts, "." if rng.random() < 0.2 else ""))
+    return out
+
+
+@pytest.fixture(scope="module")
+def varied():
+    return TemplatePrior(PriorConfig(width=24, epochs=2, rate=1e-2, dropout=0.1)).fit(mixed(600), progress=False)
+
+
+def rows(samples):
+    return [make(*parts) for parts in samples]
+
+
+# ---- what is learned ----------------------------------------------------------------------------------------------------
+
+
+def test_a_rule_across_three_steps_is_learned_down_to_the_entropy(prior):
+    # 3 slots and the end are 4 choices.
+    found = prior.perplexity(far_apart(200, seed=1))
+    assert math.exp(ENTROPY / 4) <= found * 1.02 and found < math.exp(ENTROPY / 4) * 1.05
+    assert prior.history_[-1] < prior.history_[0]
+
+
+def test_samples_are_of_the_language_in_its_proportions(prior):
+    samples, log_p = prior.sample(2000, seed=0)
+    language = {template.parts for template in far_apart(200)}
+    inside = np.array([make(*parts).parts in language for parts in samples])
+    assert inside.mean() > 0.97
+    firsts = np.bincount([parts[1] for parts, good in zip(samples, inside, strict=True) if good], minlength=5)
+    np.testing.assert_allclose(firsts[:4] / firsts.sum(), 0.25, atol=0.06)
+    np.testing.assert_allclose(log_p[inside].mean(), -ENTROPY, atol=0.1)
+
+
+def test_samples_come_as_often_as_their_log_probability_says(varied):
+    samples, log_p = varied.sample(4000, seed=1, temperature=0.5, top_p=0.8)
+    counts = {}
+    for parts, value in zip(samples, log_p.tolist(), strict=True):
+        counts.setdefault(parts, [0, value])[0] += 1
+    common = sorted(counts.values(), reverse=True)[:8]
+    for count, value in common:
+        expected = 4000 * math.exp(value)
+        assert abs(count - expected) < 4.5 * math.sqrt(expected)
+    assert sum(math.exp(value) for _, value in counts.values()) <= 1 + 1e-9
+
+
+def test_the_probabilities_of_all_templates_add_up_to_one():
+    config = PriorConfig(width=8, epochs=1, max_parts=3)
+    prior = TemplatePrior(config).fit(
+        [make(1, ", ", 2), make(1), make(", ", 2), make(2, 1, ", "), make(", ")] * 6, progress=False
+    )
+    codes, commas = (1, 2), (", ",)
+    every = {
+        make(*parts)
+        for a in (*commas, None)
+        for first in (*codes, None)
+        for b in (*commas, None)
+        for second in (*codes, None)
+        for c in (*commas, None)
+        for third in (*codes, None)
+        if (parts := [part for part in (a, first, b, second, c, third) if part is not None])
+    }
+    every = {template for template in every if len(template.parts) <= 3}
+    for options in ({}, {"temperature": 0.7, "top_p": 0.9}, {"length": 1}, {"length": 2}):
+        assert np.exp(prior.log_score(sorted(every, key=str), **options)).sum() == pytest.approx(1.0, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"temperature": 0.7, "top_p": 0.9}, {"temperature": 1.6}, {"top_p": 0.5}, {"length": 3, "top_p": 0.9}]
+)
+def test_sample_and_log_score_agree(varied, options):
+    samples, log_p = varied.sample(300, seed=2, **options)
+    assert log_p.dtype == np.float64 and log_p.shape == (300,) and np.isfinite(log_p).all()
+    np.testing.assert_allclose(varied.log_score(rows(samples), **options), log_p, atol=1e-9)
+
+
+def test_a_low_temperature_or_a_small_nucleus_gives_the_most_probable_choice(varied):
+    cold, _ = varied.sample(20, seed=0, temperature=1e-4)
+    narrow, log_p = varied.sample(20, seed=1, top_p=1e-6)
+    assert len(set(cold)) == len(set(narrow)) == 1 and cold[0] == narrow[0]
+    np.testing.assert_array_equal(log_p, 0.0)
+    assert len(set(varied.sample(20, seed=0, temperature=1e-320)[0])) == 1
+
+
+def test_samples_have_the_length_asked_for_and_are_never_longer_than_learned():
+    prior = TemplatePrior(PriorConfig(width=8, epochs=1, max_parts=9)).fit(mixed(200), progress=False)
+    for length in (1, 3, 5):
+        for parts in prior.sample(50, seed=0, length=length)[0]:
+            assert sum(isinstance(part, int) for part in parts) == length
+    samples, _ = prior.sample(300, seed=0, temperature=5.0)
+    assert all(1 <= len(parts) <= 9 for parts in samples) and max(map(len, samples)) >= 8
+    assert not any(isinstance(a, str) and isinstance(b, str) for parts in samples for a, b in zip(parts, parts[1:], strict=False))
+    assert samples == [tuple(s.code if isinstance(s, Slot) else s for s in t.parts) for t in rows(samples)]
+
+
+def test_what_cannot_be_written_has_no_probability(varied):
+    impossible = [make(9), make(2, " near ", 3), make(), make(*([2, ", "] * 40)), make("A ")]
+    found = varied.log_score([*impossible, make(2)])
+    assert (found[:4] == -np.inf).all() and np.isfinite(found[4:]).all()
+    assert varied.log_score([make(2), make(2, ", ", 3), make(2, 3, 5)], length=2).tolist()[::2] == [-np.inf, -np.inf]
+    assert varied.log_score([]).shape == (0,)
+
+
+def test_a_language_without_literals_needs_none():
+    prior = TemplatePrior(PriorConfig(width=8, epochs=1)).fit([make(1, 2), make(2)] * 20, progress=False)
+    assert prior.literals_ == () and all(isinstance(part, int) for parts in prior.sample(50, seed=0)[0] for part in parts)
+
+
+def test_the_bigram_of_the_benchmark_knows_what_a_bigram_can_and_no_more(prior):
+    path = Path(__file__).parents[1] / "benchmarks" / "prior.py"
+    spec = importlib.util.spec_from_file_location("benchmark_of_the_prior", path)
+    benchmark = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(benchmark)
+    train, held = (prior.simplify(far_apart(n, seed))[0] for n, seed in ((1000, 0), (200, 1)))
+    bigram = benchmark.Bigram(len(prior.codes_), len(prior.literals_) + 1).fit(train)
+    # It forgets the first code (log 4), and after each of the two, whether it was the first or the last (twice log 2).
+    expected = ENTROPY + math.log(4) + 2 * math.log(2)
+    assert -bigram.log_score(held).mean() == pytest.approx(expected, rel=0.02)
+
+
+# ---- equal seeds, and keeping -------------------------------------------------------------------------------------------
+
+
+def test_equal_seeds_give_equal_priors_and_samples_and_leave_torch_alone(varied):
+    state = torch.random.get_rng_state()
+    again = TemplatePrior(varied.config).fit(mixed(600), progress=False)
+    assert again.history_ == varied.history_
+    for name, tensor in varied.to_state()[1].items():
+        np.testing.assert_array_equal(tensor, again.to_state()[1][name], err_msg=name)
+    first, other = varied.sample(30, seed=3), varied.sample(30, seed=4)
+    assert first[0] == again.sample(30, seed=3)[0] != other[0]
+    assert torch.equal(state, torch.random.get_rng_state())
+
+
+def test_a_restored_prior_is_equal_to_the_saved_one(varied, tmp_path):
+    config, tensors = varied.to_state()
+    artifacts.save(tmp_path / "prior", "prior", config, tensors)
+    again = TemplatePrior.from_state(*artifacts.load(tmp_path / "prior", "prior"))
+    assert {tensor.dtype for tensor in tensors.values()} == {np.dtype(np.float16)}
+    assert again.config == varied.config and again.report_ == varied.report_ and again.to_state()[0] == config
+    assert again.literals_ == varied.literals_ and again.codes_ == varied.codes_ == (2, 3, 5, 7)
+    templates = mixed(50, seed=5)
+    np.testing.assert_array_equal(again.log_score(templates), varied.log_score(templates))
+    assert again.sample(20, seed=0)[0] == varied.sample(20, seed=0)[0]
+
+
+def test_a_state_with_a_part_missing_is_refused(varied):
+    config, tensors = varied.to_state()
+    fewer = {name: tensor for name, tensor in tensors.items() if name != "code.weight"}
+    options = {**config["options"], "depth": 3}
+    for broken in (
+        ({}, tensors),
+        ({**config, "options": options}, tensors),
+        (config, fewer),
+        ({**config, "codes": [1]}, tensors),
+    ):
+        with pytest.raises(ArtifactError, match="This is no saved TemplatePrior"):
+            TemplatePrior.from_state(*broken)
+
+
+# ---- rare literals and long templates -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("rare", "instead"),
+    [
+        (" BY ", " by "),  # case aside
+        (" ,  ", ", "),  # white space aside
+        (", by the ", ", by "),  # shares most words
+        (" near a ", " in a "),
+        (", ((", ", ("),
+        (" without ", " "),  # no word in common: the most common one without separators
+        ("Under the ", "a "),  # begins without white space, so it stands at the beginning
+        ("; ", None),  # no kept literal has this separator
+        (", by ", ", by "),
+    ],
+)
+def test_a_rare_literal_gives_way_to_the_most_similar_one(rare, instead):
+    alphabet = Alphabet((1,), ("", ", ", " ", " by ", ", by ", " in a ", ", (", "a "))
+    assert alphabet.nearest(rare) == instead
+
+
+def test_what_was_changed_or_left_out_is_counted():
+    common = [make(1, ", ", 2, " by ", 1)] * 30
+    odd = [make(1, ",  ", 2), make(1, " BY ", 2), make(1, "; ", 2), make(), make(*([1, ", "] * 5))]
+    prior = TemplatePrior(PriorConfig(width=8, epochs=1, max_parts=6)).fit(common + odd, progress=False)
+    assert prior.literals_ == (", ", " by ")
+    assert prior.report_ == {
+        "templates": 35,
+        "used": 33,
+        "held_out": 3,
+        "replaced": 2,
+        "replaced_literals": 2,
+        "cut": 1,
+        "left_out": {"unknown literal": 1, "empty": 1},
+        "examples": {",  ": ", ", " BY ": " by "},
+    }
+    steps, report = prior.simplify(odd)
+    assert len(steps) == report["used"] == 3
+    assert steps[-1] == [(0, 0), (0, 1), (0, 1)]  # cut behind the third slot, where a segment ends; without an end
+
+
+def test_a_cut_comes_where_a_segment_ends_if_one_does():
+    alphabet = Alphabet((1, 2), ("", ", ", " by "))
+    assert alphabet.simplest(make(1, ", ", 2, " by ", 1, " by ", 2), 5) == ([(0, 0)], {"cut"})
+    assert alphabet.simplest(make(1, " by ", 2, " by ", 1), 3) == ([(0, 0), (1, 2)], {"cut"})
+    assert alphabet.simplest(make(1, 3), 5) == (None, {"unknown code"})
+
+
+def test_perplexity_reads_templates_as_fit_does(prior):
+    plain, rare = make("a ", 0, ", ", 4, " by ", 0), make("A  ", 0, " , ", 4, " By ", 0)
+    assert prior.perplexity([plain]) == pytest.approx(prior.perplexity([rare]))
+    assert prior.perplexity([plain]) == pytest.approx(math.exp(-prior.log_score([plain])[0] / 4))
+    assert prior.log_score([rare])[0] == -np.inf
+
+
+# ---- what is refused ----------------------------------------------------------------------------------------------------
+
+
+def test_a_prior_that_has_learned_nothing_says_so():
+    prior = TemplatePrior()
+    for use in (
+        lambda: prior.sample(1, seed=0),
+        lambda: prior.log_score([]),
+        lambda: prior.perplexity([]),
+        lambda: prior.simplify([]),
+        prior.to_state,
+    ):
+        with pytest.raises(NotFittedError, match="call fit first"):
+            use()
+
+
+@pytest.mark.parametrize("templates", ["a castle", ["a castle"], make(1), 3])
+def test_what_is_no_list_of_templates_is_refused(prior, templates):
+    for use in (prior.log_score, prior.perplexity, lambda t: TemplatePrior().fit(t, progress=False)):
+        with pytest.raises(TypeError, match="needs a list of Template, got (str|Template|int)"):
+            use(templates)
+
+
+def test_slots_without_a_code_are_refused(prior):
+    templates = [make(1), Template.parse("a castle, <artist:?>")]
+    for use in (prior.log_score, prior.perplexity, lambda t: TemplatePrior().fit(t, progress=False)):
+        with pytest.raises(ValueError, match="the slot <artist:\\?> of template 1 has no code"):
+            use(templates)
+
+
+def test_too_few_templates_are_refused(prior):
+    for few in ([], [make(1)], [make(1), make()]):
+        with pytest.raises(ValueError, match="needs 2 templates or more"):
+            TemplatePrior().fit(few, progress=False)
+    assert TemplatePrior(PriorConfig(width=4, epochs=1)).fit([make(1), make(2)], progress=False).codes_ == (1, 2)
+    with pytest.raises(ValueError, match="None of 1 templates can be written"):
+        prior.perplexity([make(77)])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"n": 0}, "n must be an int of 1 or more, got 0"),
+        ({"n": 2.0}, "n must be an int"),
+        ({"temperature": 0}, "temperature must be above 0"),
+        ({"temperature": -1.0}, "temperature must be above 0"),
+        ({"temperature": math.nan}, "temperature must be above 0"),
+        ({"top_p": 0.0}, r"top_p must be in \(0, 1\], got 0.0"),
+        ({"top_p": 1.1}, r"top_p must be in \(0, 1\]"),
+        ({"length": 0}, r"length must be a number of slots, 1\.\.32"),
+        ({"length": 33}, r"length must be a number of slots, 1\.\.32"),
+    ],
+)
+def test_options_of_sampling_out_of_range_are_refused(prior, options, message):
+    with pytest.raises(ValueError, match=message):
+        prior.sample(**{"n": 1, "seed": 0, **options})
+    if "n" not in options:
+        with pytest.raises(ValueError, match=message):
+            prior.log_score([make(1)], **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"width": 0}, "width must be an int of 1 or more, got 0"),
+        ({"epochs": 1.5}, "epochs must be an int"),
+        ({"max_parts": 1}, "max_parts must be an int of 2 or more"),
+        ({"literals": -1}, "literals must be an int of 0 or more"),
+        ({"dropout": 1.0}, r"dropout in \[0, 1\)"),
+        ({"rate": 0.0}, "rate must be above 0"),
+    ],
+)
+def test_options_out_of_range_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        PriorConfig(**options)
+
+
+def test_learning_that_breaks_down_is_an_error():
+    with pytest.raises(ValueError, match=r"no numbers in epoch 1\. Lower rate"):
+        TemplatePrior(PriorConfig(width=4, rate=1e30, epochs=2)).fit(mixed(100), progress=False)

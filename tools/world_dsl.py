@@ -1,0 +1,39 @@
+"""Learn the DSL that `DeepDSL.load("world")` gives, and write it into the package.
+
+    python tools/world_dsl.py [--steps 3200] [--n 40000] [--out workbench/world/dsl]
+
+Learned from the built-in grammar's training split only. About an hour on one core of a laptop; stopped at any time, the same
+command goes on where it was.
+"""
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+from workbench import corpus
+from workbench.dsl import DeepDSL, DSLConfig
+
+HERE = Path(__file__).resolve().parents[1]
+
+
+def config(steps):
+    """The options of the shipped DSL: the full budget; the grammar has few words, and misspelt ones are not to be written."""
+    full = DSLConfig.full()
+    return replace(full, writer=replace(full.writer, steps=steps, pieces=3000, min_count=5))
+
+
+def main():
+    """Learn and save."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=3200, help="steps of the writer (default: %(default)s)")
+    parser.add_argument("--n", type=int, default=40_000, help="prompts of the grammar (default: %(default)s)")
+    parser.add_argument("--out", type=Path, default=HERE / "workbench" / "world" / "dsl", help="folder to write to")
+    options = parser.parse_args()
+    dsl = DeepDSL.fit(corpus.load("world", n=options.n), config(options.steps))
+    dsl.save(options.out)
+    size = sum(path.stat().st_size for path in options.out.iterdir()) / 1e6
+    print(f"{options.out}: {size:.1f} MB, writer trained for {dsl.writer_.seconds_ / 60:.0f} minutes")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,321 @@
+"""Learning: the losses of the writer and its training loop, which can be stopped and goes on where it was."""
+
+import math
+import time
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch.nn import functional
+from tqdm.auto import tqdm
+
+from workbench import artifacts
+from workbench.values import ArtifactError
+from workbench.writer.examples import Masker
+from workbench.writer.layout import batch
+from workbench.writer.network import SPELLED, visible_mask
+from workbench.writer.tokens import END, PAD
+
+_POOL = 24  # steps whose prompts are sorted by length together
+_WARM = 100  # steps until the full rate
+_EVERY = 250  # steps between checkpoints
+_CHECKPOINT = "writer-checkpoint"
+
+
+class Words(NamedTuple):
+    """Random words to spell: `ids` list of tuples of pieces, `features` float32 (w, f)."""
+
+    ids: list
+    features: np.ndarray
+
+
+class Trainer:
+    """Trains a `Network` on `Prompts`.
+
+    Args:
+        network: `Network`.
+        config: `WriterConfig`.
+        prompts: `Prompts`.
+        fillers: (list of tuples of pieces, float32 (m, f)): pieces and features of each filler.
+        n_codes: int, codes of the codebook.
+        lexicon: `Words`, to learn to spell with.
+    """
+
+    def __init__(self, network, config, prompts, fillers, n_codes, lexicon):
+        self.network, self.config, self.prompts, self.lexicon = network, config, prompts, lexicon
+        self.ids, self.features = fillers
+        self.masker = Masker(config, prompts, n_codes)
+        self.device = next(network.parameters()).device
+        decay = [p for p in network.parameters() if p.ndim > 1]
+        other = [p for p in network.parameters() if p.ndim <= 1]
+        self.optimizer = torch.optim.AdamW(
+            [{"params": decay, "weight_decay": 0.02}, {"params": other, "weight_decay": 0.0}], lr=config.rate, betas=(0.9, 0.98)
+        )
+        self.adversary = Adversary(config, n_codes, self.device) if config.adversary else None
+        self.step, self.history = 0, []
+
+    def run(self, folder=None, progress=True):
+        """Train to the last step. With a folder, checkpoints go there, and a run that was stopped goes on from the latest.
+
+        Returns:
+            list of dicts, means over stretches of steps: `step`, `nats` per written piece, `kl` per slot, `guess`, `contrast`.
+        """
+        if folder is not None:
+            self._restore(folder)
+        config, sums, last = self.config, {}, time.perf_counter()
+        self.network.train()
+        with tqdm(total=config.steps, initial=self.step, desc="writer", unit="step", disable=not progress) as bar:
+            for layouts, slots in self._batches():
+                if self.step >= config.steps:
+                    break
+                rate = config.rate * _schedule(self.step, config.steps)
+                for group in self.optimizer.param_groups:
+                    group["lr"] = rate
+                generator = torch.Generator(self.device).manual_seed(config.seed * 1_000_003 + self.step)
+                with torch.random.fork_rng(devices=[]):
+                    torch.manual_seed(config.seed * 1_000_003 + self.step)
+                    values = self._train(layouts, slots, generator)
+                self.step += 1
+                for name, value in values.items():
+                    sums.setdefault(name, []).append(value)
+                bar.update()
+                if self.step % 50 == 0 or self.step == config.steps:
+                    means = {name: round(float(np.mean(v)), 4) for name, v in sums.items()}
+                    self.history.append({"step": self.step, **means})
+                    bar.set_postfix({"nats": means["nats"]})
+                    sums = {}
+                if folder is not None and self.step % _EVERY == 0 and self.step < config.steps:
+                    self._keep(folder)
+        self.network.eval()
+        self.seconds = time.perf_counter() - last
+        return self.history
+
+    def _batches(self):
+        """Endless (layouts, rows of features) from the present step on; the same for the same seed, wherever it starts."""
+        config, step = self.config, 0
+        lengths = self.prompts.lengths()
+        per_prompt = float(lengths.mean()) + 24
+        size = max(1, int(config.batch / per_prompt))  # prompts of a step, on average
+        order, turn = np.zeros(0, np.int64), 0
+        while True:
+            while len(order) < size * _POOL:
+                order = np.concatenate([order, np.random.default_rng([config.seed, 1, turn]).permutation(len(lengths))])
+                turn += 1
+            chosen, order = order[: size * _POOL], order[size * _POOL :]
+            rng = np.random.default_rng([config.seed, 2, step])
+            chosen = chosen[np.argsort(lengths[chosen] + rng.uniform(0, 4, len(chosen)), kind="stable")]
+            piles = np.array_split(chosen, _POOL)
+            for pile in rng.permutation(_POOL):
+                if step >= self.step:
+                    mine = np.random.default_rng([config.seed, 3, step])
+                    yield self._draw(piles[pile], mine)
+                step += 1
+
+    def _draw(self, rows, rng):
+        layouts, slots = [], []
+        for row in rows:
+            layout, found = self.masker.draw(int(row), rng)
+            if layout.length > self.config.window or not layout.gaps:  # many gaps in a long prompt, or no slot to open
+                layout, found = self.masker.free(int(row)), []
+            shifted = [g._replace(slot=g.slot + len(slots)) if g.slot >= 0 else g for g in layout.gaps]
+            contents = [(self.ids[f], self.features[f]) for f in found]
+            for i, gap in enumerate(shifted):
+                if gap.slot >= 0 and len(self.lexicon.ids) and rng.random() < self.config.spelling:
+                    ids, feature = _phrase(self.lexicon, rng)
+                    contents[gap.slot - len(slots)] = (ids, feature)
+                    shifted[i] = gap._replace(fill=ids)
+            layouts.append(layout._replace(gaps=shifted))
+            slots += contents
+        return layouts, slots
+
+    def _train(self, layouts, slots, generator):
+        network = self.network
+        loss, values = self.losses(layouts, slots, generator)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        self.optimizer.step()
+        if self.adversary is not None:
+            values["adversary"] = self.adversary.learn()
+        return values
+
+    def losses(self, layouts, slots, generator):
+        """The weighted loss of a batch, and its terms as floats.
+
+        Source:
+            ELBO with free bits: Kingma et al., arXiv:1606.04934, section 2.4 and appendix C.8; a prior that depends on the context:
+            Sohn et al. 2015, "Learning structured output representation using deep conditional generative models";
+            InfoNCE: van den Oord et al., arXiv:1807.03748.
+        """
+        config, network = self.config, self.network
+        arrays = batch(layouts, END)
+        ids, codes, places, gap, where, targets, prefix, neighbours, starts, truth, rows = (
+            torch.as_tensor(a, device=self.device) for a in arrays
+        )
+        b, t = ids.shape
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=fast_halves(self.device)):
+            content = None
+            if slots:
+                spelled, features = spelled_rows([ids for ids, _ in slots]), np.stack([f for _, f in slots])
+                spelled, features = torch.as_tensor(spelled, device=self.device), torch.as_tensor(features, device=self.device)
+                if config.content == "global":
+                    owner = np.zeros(len(slots), np.int64)
+                    for i, layout in enumerate(layouts):
+                        owner[[g.slot for g in layout.gaps if g.slot >= 0]] = i
+                    mean, scale = pooled(network, spelled, features, torch.as_tensor(owner), b)
+                else:
+                    mean, scale = network.posterior(spelled, features)
+                z = mean + scale.exp() * torch.randn(mean.shape, generator=generator, device=self.device)
+                mapped = network.mapping(z)
+                content = torch.cat([mapped, mapped.new_zeros(1, mapped.shape[1])])[where]
+            x = network.embed(ids, codes, gap, neighbours, content)
+            numbers = torch.arange(t, device=self.device).expand(b, t)
+            hidden, _ = network.decoder(x, numbers, places, visible_mask(prefix, t))
+            flat = hidden.reshape(b * t, -1)
+            wanted = targets.reshape(-1) >= 0
+            nats = functional.cross_entropy(network.logits(flat[wanted]), targets.reshape(-1)[wanted], reduction="sum")
+            n = int(wanted.sum())
+            loss = nats / n
+            values = {"nats": float(nats.detach()) / n}
+            begun = flat[starts]
+            masked = truth >= 0
+            if masked.any():
+                guess = functional.cross_entropy(network.guess(begun[masked]).float(), truth[masked])
+                loss = loss + config.masked * guess
+                values["guess"] = float(guess.detach())
+            if slots:
+                slot_gaps = torch.nonzero(rows >= 0)[:, 0]
+                order = slot_gaps[torch.argsort(rows[slot_gaps])]  # gap of each content row
+                prior_mean, prior_scale = network.prior_of(begun[order])
+                kl = (
+                    prior_scale
+                    - scale
+                    + ((2 * scale).exp() + (mean - prior_mean) ** 2) / (2 * (2 * prior_scale).exp())
+                    - 0.5
+                )
+                freed = torch.clamp(kl.mean(0), min=config.free_nats).sum() * len(slots)
+                loss = loss + config.beta * freed / n
+                values["kl"] = float(kl.detach().sum(1).mean())
+                if config.contrast:
+                    near = info_nce(network.features(mapped), features)
+                    loss = loss + config.contrast * near
+                    values["contrast"] = float(near.detach())
+                if self.adversary is not None:
+                    told = codes.reshape(-1)[starts[order]].clamp(max=self.masker.mask)
+                    drawn = prior_mean + prior_scale.exp() * torch.randn(mean.shape, generator=generator, device=self.device)
+                    loss = loss + config.adversary * self.adversary.fooled(z, drawn, told)
+        return loss, values
+
+    def _keep(self, folder):
+        state, tensors = self.optimizer.state_dict(), {}
+        for name, p in self.network.state_dict().items():
+            tensors[f"network.{name}"] = p.detach().cpu().numpy()
+        for i, moments in state["state"].items():
+            for name, value in moments.items():
+                tensors[f"moment.{i}.{name}"] = value.detach().cpu().numpy().reshape(value.shape)
+        if self.adversary is not None:
+            for name, p in self.adversary.state_dict().items():
+                tensors[f"adversary.{name}"] = p.detach().cpu().numpy()
+        artifacts.save(folder, _CHECKPOINT, {"step": self.step, "history": self.history}, tensors)
+
+    def _restore(self, folder):
+        if not folder.is_dir():
+            return
+        try:
+            config, tensors = artifacts.load(folder, _CHECKPOINT)
+        except ArtifactError:
+            return  # cut off or damaged: from the beginning
+        own = {k.removeprefix("network."): torch.from_numpy(v) for k, v in tensors.items() if k.startswith("network.")}
+        self.network.load_state_dict(own)
+        state = self.optimizer.state_dict()
+        for name, value in tensors.items():
+            if name.startswith("moment."):
+                _, i, what = name.split(".")
+                state["state"].setdefault(int(i), {})[what] = torch.from_numpy(value)
+        self.optimizer.load_state_dict(state)
+        if self.adversary is not None:
+            own = {k.removeprefix("adversary."): torch.from_numpy(v) for k, v in tensors.items() if k.startswith("adversary.")}
+            self.adversary.load_state_dict(own)
+        self.step, self.history = config["step"], config["history"]
+
+
+class Adversary(torch.nn.Module):
+    """Tells content of the posterior from content of the prior, given the code; the posterior learns to fool it.
+
+    Source:
+        Makhzani et al., arXiv:1511.05644 (adversarial autoencoders), section 2.
+    """
+
+    def __init__(self, config, n_codes, device):
+        super().__init__()
+        self.codes = torch.nn.Embedding(n_codes + 2, 16)
+        self.judge = torch.nn.Sequential(
+            torch.nn.Linear(config.content_dims + 16, 128), torch.nn.LeakyReLU(0.2), torch.nn.Linear(128, 1)
+        )
+        self.to(device)
+        self.optimizer = torch.optim.Adam(self.parameters(), lr=1e-3, betas=(0.5, 0.9))
+        self._seen = None
+
+    def fooled(self, posterior, prior, codes):
+        """How well posterior content passes for prior content: a loss for the posterior; keeps both for `learn`."""
+        self._seen = posterior.detach(), prior.detach(), codes
+        return functional.softplus(-self._score(posterior, codes)).mean()
+
+    def learn(self):
+        """One step of telling them apart -> the loss, a float."""
+        if self._seen is None:
+            return 0.0
+        posterior, prior, codes = self._seen
+        loss = functional.softplus(self._score(posterior, codes)).mean() + functional.softplus(-self._score(prior, codes)).mean()
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        self._seen = None
+        return float(loss.detach())
+
+    def _score(self, content, codes):
+        return self.judge(torch.cat([content.float(), self.codes(codes)], -1))
+
+
+def spelled_rows(rows):
+    """The first pieces of fillers side by side, padded: int64 (s, 12)."""
+    out = np.full((len(rows), SPELLED), PAD)
+    for i, ids in enumerate(rows):
+        out[i, : min(len(ids), SPELLED)] = ids[:SPELLED]
+    return out
+
+
+def pooled(network, spelled, features, owner, size):
+    """One content for all slots of a prompt: the mean of what is read of each -> mean and scale of each slot, equal within."""
+    mean, scale = network.posterior(spelled, features)
+    counts = torch.zeros(size, device=mean.device).index_add(0, owner, torch.ones(len(owner), device=mean.device)).clamp(min=1)
+    parts = [torch.zeros(size, x.shape[1], device=x.device).index_add(0, owner, x) / counts[:, None] for x in (mean, scale)]
+    return parts[0][owner], parts[1][owner]
+
+
+def info_nce(found, features):
+    """How well each mapped content finds the features of its own filler among those of the batch: nats, a mean."""
+    scores = functional.normalize(found.float(), dim=-1) @ functional.normalize(features.float(), dim=-1).T * 10
+    same = (features[:, None] == features[None]).all(-1) if len(features) <= 64 else torch.cdist(features, features) < 1e-4
+    own = torch.arange(len(features), device=features.device)
+    same[own, own] = False  # the same filler in another prompt is no wrong answer
+    return functional.cross_entropy(scores.masked_fill(same, -1e4), own)
+
+
+def fast_halves(device):
+    """Whether bfloat16 is worth it: on a GPU, and on a CPU that multiplies it natively."""
+    if device.type != "cpu":
+        return device.type == "cuda" and torch.cuda.is_bf16_supported()
+    return torch.ops.mkldnn._is_mkldnn_bf16_supported() and "AVX512" in torch.backends.cpu.get_cpu_capability()
+
+
+def _schedule(step, steps):
+    if step < _WARM:
+        return (step + 1) / _WARM
+    return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * (step - _WARM) / max(1, steps - _WARM)))
+
+
+def _phrase(lexicon, rng):
+    chosen = rng.integers(0, len(lexicon.ids), int(rng.choice(4, p=(0.35, 0.35, 0.2, 0.1))) + 1)
+    ids = tuple(i for word in chosen for i in lexicon.ids[word])
+    return ids[: 2 * SPELLED], lexicon.features[chosen].mean(0)
