@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from workbench import DeepDSL, corpus
+from workbench.dsl import DSLConfig
 from workbench.prior import TemplatePrior
 from workbench.template import Template
 
@@ -159,7 +160,7 @@ def main():
     columns = ("templates", "prior", "bigram", "ratio", "prior, per symbol", "bigram, per symbol", "replaced / cut / left out")
     lines = [f"| {' | '.join(columns)} |", "| --- " * len(columns) + "|"]
     for prompts, held in sources(args):
-        dsl = DeepDSL.fit(prompts, progress=False)
+        dsl = DeepDSL.fit(prompts, DSLConfig(writer=None), progress=False)
         train, held = read(dsl, prompts), {name: read(dsl, texts) for name, texts in held.items()}
         for variant, change in (("", list), (", codes only", without_literals)):
             prior, seconds, rows = measure(change(train), {name: change(t) for name, t in held.items()})

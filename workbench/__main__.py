@@ -71,7 +71,8 @@ def _run(options):
     _check_folder(options.out)
     print(f"Reading {_say_source(options)}, then learning {options.codes} codes from them, without labels.")
     print(f"Will write  {page}\n            {folder}{os.sep}\nCache       {_cache()}")
-    print(f"This takes {'about an hour' if options.writing == 'full' else 'minutes'}. Ctrl-C loses nothing: the same command goes on from there.\n", flush=True)
+    cost = "about an hour" if options.writing == "full" else "minutes"
+    print(f"This takes {cost}. Ctrl-C loses nothing: the same command goes on from there.\n", flush=True)
 
     # Not at the top: these take seconds, and --help should not. What tells bad input apart comes first.
     from workbench import corpus

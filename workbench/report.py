@@ -11,9 +11,9 @@ import numpy as np
 from workbench import atlas
 from workbench.artifacts import atomic_path
 from workbench.lesson import figure_html
-from workbench.template import parse
+from workbench.template import MASK, escape, parse
 
-_SHOWN_TEMPLATES, _SHOWN_EXAMPLES = 10, 3
+_SHOWN_TEMPLATES, _SHOWN_EXAMPLES, _SHOWN_SAMPLES = 10, 3, 12
 _MAP_ROWS = 5  # fewer points are no map
 _MAP_HEIGHT = 600  # pixels
 
@@ -37,6 +37,7 @@ def write(dsl, path, title="The grammar of these prompts"):
     """
     sections = [
         ("templates", "Templates", _templates_html(dsl)),
+        *([("written", "Written", _written_html(dsl))] if dsl.writer_ is not None else []),
         ("codes", "Codes", _codes_html(dsl)),
         ("map", "Map of the language", _map_html(dsl)),
         ("use", "Usage and order", _order_html(dsl)),
@@ -82,6 +83,9 @@ def summary(dsl, width=100):
         lines += [f"  {found.count:>7,}  {_cut(_plain(found.skeleton), max(width, 60) - 11)}" for found in counted[:12]]
         if not counted:
             lines.append("  none")
+    if dsl.writer_ is not None:
+        lines += ["", "Written from nothing, unselected:"]
+        lines += [f"  {_cut(_plain(sample.text), max(width, 60) - 2)}" for sample in dsl.sample(6, seed=0)]
     lines += ["", "This run:"]
     facts = _facts(dsl)
     space = max(len(label) for label, _ in facts)
@@ -177,6 +181,34 @@ def _template_html(found, what):
         f'<article class="panel"><h4 dir="auto"><code>{_text(found.skeleton)}</code> <small>{times}</small></h4>'
         f"{f'<ul>{examples}</ul>' if examples else ''}</article>"
     )
+
+
+def _written_html(dsl):
+    """Prompts that this language writes: from nothing, on the template of a prompt, and into a gap."""
+    whole = _example(dsl)
+    new = "".join(f"<li>{sample.template._repr_html_()}</li>" for sample in dsl.sample(_SHOWN_SAMPLES, seed=0))
+    parts = [f"<p>Unselected, by seed 0.</p><h3>From nothing</h3><div class='panel'><ul>{new}</ul></div>"]
+    if whole is not None:
+        again = dsl.sample(_SHOWN_SAMPLES // 2, template=whole, seed=0)
+        rolled = "".join(f"<li>{sample.template._repr_html_()}</li>" for sample in again)
+        parts.append("<h3>The template of a prompt, filled anew</h3>")
+        parts.append(f"<div class='panel'><p>{whole._repr_html_()}</p><ul>{rolled}</ul></div>")
+        gap = _with_gap(whole)
+        filled = "".join(f"<li>{_text(s.text)}</li>" for s in dsl.infill(gap, _SHOWN_SAMPLES // 2, seed=0))
+        parts.append(f"<h3>A gap, filled</h3><div class='panel'><p><code>{_text(gap)}</code></p><ul>{filled}</ul></div>")
+    return "".join(parts)
+
+
+def _example(dsl):
+    """A prompt of the corpus with three slots or more, the first of the most common templates; None if there is none."""
+    found = (parse(text) for count in dsl.templates for text in count.examples)
+    return next((template for template in found if len(template.slots) > 2), None)
+
+
+def _with_gap(template):
+    """The prompt with its last slot but one replaced by <?>, printed."""
+    slots = [part for part in template.parts if not isinstance(part, str)]
+    return "".join(escape(p) if isinstance(p, str) else MASK if p is slots[-2] else escape(p.text) for p in template.parts)
 
 
 def _codes_html(dsl):

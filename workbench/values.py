@@ -44,8 +44,8 @@ class Unit(NamedTuple):
 class Sample(NamedTuple):
     """A prompt that was written: what `DeepDSL.sample`, `infill` and `vary` return.
 
-    `text` is the prompt, `template` the `Template` it fills, `log_prob` the log-probability in nats of all that was written, under the
-    options it was written with.
+    `text` is the prompt, `template` the `Template` it fills, `log_prob` the log-probability in nats of all that was written,
+    under the options it was written with.
     """
 
     text: str

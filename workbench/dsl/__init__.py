@@ -2,7 +2,7 @@
 
 import shutil
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -68,7 +68,7 @@ class DSLConfig:
     @classmethod
     def full(cls):
         """Options of a writer with a full budget: wider, with more words, trained for about an hour on 2 cores of a laptop."""
-        return cls(writer=WriterConfig(width=192, layers=3, heads=6, pieces=8000, rate=2.5e-3, steps=3200))
+        return cls(writer=WriterConfig(width=192, layers=3, heads=6, pieces=8000, rate=2.5e-3, steps=2000))
 
 
 class Code(NamedTuple):
@@ -178,19 +178,16 @@ class DeepDSL(Writing):
         size = min(config.sample, len(corpus))
         chosen = np.sort(np.random.default_rng(config.seed).choice(len(corpus), size, replace=False))
         templates = self._templates(corpus, features, chosen, progress)
-        key = writing_key(self.config)
-        self.ngram_ = finished(stage / f"ngram-{key}", "ngram", KneserNey, lambda: KneserNey().fit(map(ngram.tokens, (t.prompt for t in templates))))
-        self.prior_ = finished(
-            stage / f"prior-{key}", "prior", TemplatePrior, lambda: TemplatePrior(self.config.prior).fit(templates, progress=progress)
-        )
+        read = (config.sample, config.seed)
+        texts = (ngram.tokens(template.prompt) for template in templates)
+        self.ngram_ = finished(stage / f"ngram-{writing_key(*read)}", "ngram", KneserNey, lambda: KneserNey().fit(texts))
+        prior, folder = TemplatePrior(self.config.prior), stage / f"prior-{writing_key(*read, asdict(self.config.prior))}"
+        self.prior_ = finished(folder, "prior", TemplatePrior, lambda: prior.fit(templates, progress=progress))
         words = [w for w in self.encoder.tokenizer.get_vocab() if len(w) > 2 and w.isalpha()]
+        folder, part = (stage / f"writer-{writing_key(asdict(config))}{end}" for end in ("", "-part"))
+        embed, writer = self.encoder.embed_words, Writer(config)
         self.writer_ = finished(
-            stage / f"writer-{key}",
-            "writer",
-            Writer,
-            lambda: Writer(config).fit(
-                templates, self.encoder.embed_words, len(self.codes), sorted(words), stage / f"writer-{key}-part", progress
-            ),
+            folder, "writer", Writer, lambda: writer.fit(templates, embed, len(self.codes), sorted(words), part, progress)
         )
 
     def _templates(self, corpus, features, chosen, progress):

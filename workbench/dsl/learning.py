@@ -122,9 +122,9 @@ def fit_key(corpus, config, encoder):
     return _hash([_RECIPE, corpus.fingerprint, options, encoder.fingerprint])[:24]
 
 
-def writing_key(config):
-    """Name of the options of the writing half within a fit."""
-    return _hash([_RECIPE, asdict(config.writer), asdict(config.prior)])[:12]
+def writing_key(*options):
+    """Name of a part of the writing half within a fit, by the options that it depends on (JSON values)."""
+    return _hash([_RECIPE, *options])[:12]
 
 
 def _hash(values):

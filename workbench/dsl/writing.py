@@ -36,8 +36,8 @@ class Writing:
             seed: int.
 
         Returns:
-            list of n `Sample`; the same for the same seed. Their `log_prob` is exact for absent content: that of the fillers, and of
-            the template if it was drawn. With content it is that of the fillers given the content.
+            list of n `Sample`; the same for the same seed. Their `log_prob` is exact for absent content: that of the fillers,
+            and of the template if it was drawn. With content it is that of the fillers given the content.
 
         Raises:
             NotFittedError: this DSL only reads.
@@ -67,8 +67,8 @@ class Writing:
             prompt: str or `Template` without masks.
             n: int.
             proximity: float 0..1. 0 keeps the template only, 1 changes one slot to something near.
-            by: "slots" keeps a share `proximity` of the slots as text and re-rolls the others near their meaning; "noise" re-rolls all
-                slots with content between that of the prompt and noise.
+            by: "slots" keeps a share `proximity` of the slots as text and re-rolls the others near their meaning; "noise"
+                re-rolls all slots with content between that of the prompt and noise.
             decoding: `Decoding`.
             seed: int.
 
@@ -81,7 +81,9 @@ class Writing:
         """
         self._check_writes(n)
         if isinstance(proximity, bool) or not isinstance(proximity, numbers.Real) or not 0 <= proximity <= 1:
-            raise ValueError(f"proximity must be a number from 0 (only the template stays) to 1 (nearly the same), got {proximity!r}.")
+            raise ValueError(
+                f"proximity must be a number from 0 (only the template stays) to 1 (nearly the same), got {proximity!r}."
+            )
         if by not in ("slots", "noise"):
             raise ValueError(f"by must be 'slots' or 'noise', got {by!r}.")
         template = self._understood(prompt)
@@ -115,8 +117,8 @@ class Writing:
     def infill(self, prompt, n, *, like=None, decoding=DECODING, seed=0):
         """Fill the masks of a prompt.
 
-        `<?>` stands for anything of any length, `<artist:?>` for a filler of that code. Candidates come from the writer and from the
-        n-grams of the corpus, and are ranked by the sum of both log-probabilities of the whole prompt.
+        `<?>` stands for anything of any length, `<artist:?>` for a filler of that code. Candidates come from the writer and
+        from the n-grams of the corpus, and are ranked by the sum of both log-probabilities of the whole prompt.
 
         Args:
             prompt: str with masks, or `Template` with masked slots.
@@ -233,8 +235,8 @@ class Writing:
             raise TemplateError(f"This language has no slot {slot.name!r}.{hint} It has: {', '.join(known)}.")
         if slot.code is not None and slot.code != known[slot.name]:
             raise TemplateError(
-                f"{slot} has code {slot.code}, but here {slot.name!r} is code {known[slot.name]}: the template comes from another DSL. "
-                "Read its prompt with this one."
+                f"{slot} has code {slot.code}, but here {slot.name!r} is code {known[slot.name]}: the template comes from "
+                "another DSL. Read its prompt with this one."
             )
         return known[slot.name]
 
@@ -244,7 +246,8 @@ class Writing:
         for name in sorted(lock - there):
             near = difflib.get_close_matches(str(name), [t for t in there if t], 1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise TemplateError(f"There is no slot {name!r} to lock.{hint} The template has: {', '.join(sorted(map(str, there)))}.")
+            listed = ", ".join(sorted(map(str, there)))
+            raise TemplateError(f"There is no slot {name!r} to lock.{hint} The template has: {listed}.")
         if not template.slots:
             raise TemplateError(f"There is nothing to re-roll in {template.prompt!r}: it holds no slot.")
         return Template.build(
@@ -258,7 +261,9 @@ class Writing:
             raise TypeError(f"Expected a prompt (str) or a Template, got {type(prompt).__name__}.")
         masks = [p for p in template.parts if isinstance(p, Slot) and p.text is None]
         if not masks:
-            raise TemplateError("This prompt holds no mask. Write <?> for anything or, say, <artist:?> for a slot; or use sample or vary.")
+            raise TemplateError(
+                "This prompt holds no mask. Write <?> for anything or, say, <artist:?> for a slot; or use sample or vary."
+            )
         masks = [replace(mask, code=self._code(mask)) for mask in masks]
         if any(isinstance(p, Slot) and p.text is not None for p in template.parts):
             return Template.build(replace(p, code=self._code(p)) if isinstance(p, Slot) else p for p in template.parts)
@@ -292,7 +297,8 @@ class Writing:
             if name not in names:
                 near = difflib.get_close_matches(str(name), names, 1)
                 hint = f" Did you mean {near[0]!r}?" if near else ""
-                raise TemplateError(f"like names {name!r}, but no mask has that name.{hint} Masks here: {', '.join(sorted(names))}.")
+                listed = ", ".join(sorted(names))
+                raise TemplateError(f"like names {name!r}, but no mask has that name.{hint} Masks here: {listed}.")
             if not isinstance(filler, str) or not ngram.tokens(filler):
                 raise TemplateError(f"like={{{name!r}: ...}} needs a filler with a word in it, got {filler!r}.")
         return dict(like)

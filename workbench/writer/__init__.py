@@ -65,7 +65,7 @@ class Writer:
             self.
 
         Raises:
-            ValueError: no template holds a word, or a slot has no code or one out of range.
+            ValueError: no template that holds a word fits the window, or a slot has no code or one out of range.
         """
         config, templates = self.config, list(templates)
         given, templates = len(templates), _sampled(templates, config)
@@ -78,7 +78,10 @@ class Writer:
         prompts, texts, dropped = marked(templates, self.tokens_, n_codes, config.window - 8)
         self.report_ = {"given": given, "read": len(prompts), **dropped}
         if not len(prompts.codes):
-            raise ValueError("Nothing to learn from: no template holds a word.")
+            raise ValueError(
+                f"Nothing to learn from: of {given} templates {dropped['empty']} hold no word and {dropped['too_long']} are "
+                f"longer than the window of {config.window} positions. Give other templates, or a larger window."
+            )
         features = embed(texts) if texts else np.zeros((1, embed(["a"]).shape[1]), np.float32)
         self._mean, self._scale = features.mean(0), np.float32(max(float(features.std()), 1e-6))
         self._n_codes = n_codes
@@ -89,7 +92,8 @@ class Writer:
             self.network_.cuda()
         fillers = [self._spell(text) for text in texts], self._standard(features)
         chosen = [lexicon[i] for i in np.random.default_rng(config.seed).permutation(len(lexicon))[:_LEXICON]]
-        words = Words([self.tokens_.spell(SPACE + word) for word in chosen], self._standard(embed(chosen)) if chosen else features)
+        spelt = self._standard(embed(chosen)) if chosen else features
+        words = Words([self.tokens_.spell(SPACE + word) for word in chosen], spelt)
         trainer = Trainer(self.network_, config, prompts, fillers, n_codes, words)
         self.history_ = trainer.run(folder, progress)
         self.seconds_ = trainer.seconds
@@ -148,6 +152,8 @@ class Writer:
             float64 (c,), nats; -inf for what this decoding cannot write, such as words that are not known.
         """
         layouts, rows = self._layouts(templates, content)
+        if any(gap.slot == NOISE for layout in layouts for gap in layout.gaps):
+            raise ValueError("Content cannot be 'noise' here, as what was drawn is not known: give vectors, or None for absent.")
         owner = np.arange(len(templates)) if owner is None else np.asarray(owner)
         if len(owner) != len(fillers):
             raise ValueError(f"{len(fillers)} tuples of fillers need as many owners, got {len(owner)}.")
@@ -215,7 +221,9 @@ class Writer:
             if part is None:
                 break
             if part.code is not None and not 0 <= part.code < k:
-                raise TemplateError(f"{part} has code {part.code}; this writer knows 0..{k - 1}. Is the template from another DSL?")
+                raise TemplateError(
+                    f"{part} has code {part.code}; this writer knows 0..{k - 1}. Is the template from another DSL?"
+                )
             given = content if content is None or isinstance(content, str) else content[masks]
             slot = -1
             if isinstance(given, str):
@@ -233,8 +241,8 @@ class Writer:
         layout = lay(parts, k)
         if len(layout.ids) + 8 * masks > self.config.window:
             raise TemplateError(
-                f"This prompt takes {len(layout.ids)} positions and has {masks} gaps; the writer's window is {self.config.window} "
-                "with 8 or more for each gap. Shorten the prompt, or train with a larger window."
+                f"This prompt takes {len(layout.ids)} positions and has {masks} gaps; the writer's window is "
+                f"{self.config.window} with 8 or more for each gap. Shorten the prompt, or train with a larger window."
             )
         return layout
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from workbench.writer.tokens import END, FILL, GO
+from workbench.writer.trie import NEVER, nested
 
 NOISE = -2  # as `Gap.slot`: content is drawn from the prior when the gap is reached
 _CHUNK = 256  # candidates scored at once
@@ -30,7 +31,7 @@ class Decoding:
 
     def __post_init__(self):
         if not isinstance(self.temperature, numbers.Real) or not 0 < self.temperature < math.inf:
-            raise ValueError(f"temperature must be a number above 0, got {self.temperature!r}. Near 0 the best piece always wins.")
+            raise ValueError(f"temperature must be above 0, got {self.temperature!r}. Near 0 the best piece always wins.")
         if not isinstance(self.top_k, numbers.Integral) or isinstance(self.top_k, bool) or self.top_k < 0:
             raise ValueError(f"top_k must be an int, 0 for all pieces or a number of pieces, got {self.top_k!r}.")
         if not isinstance(self.top_p, numbers.Real) or not 0 < self.top_p <= 1:
@@ -51,67 +52,74 @@ class Filled(NamedTuple):
 
 
 class State:
-    """What may be written next in one gap: which known token is being spelled, open brackets, and how many pieces there are."""
+    """What has been written in a gap: the node of the trie, brackets still to be closed, how many pieces; `start`: spaced."""
 
-    __slots__ = ("between", "count", "depth", "node", "start")
+    __slots__ = ("count", "node", "open", "start")
 
     def __init__(self, spaced):
-        self.node, self.between, self.depth, self.count, self.start = 0, False, 0, 0, spaced
+        self.node, self.open, self.count, self.start = 0, "", 0, bool(spaced)
 
     def step(self, piece, tokens):
-        """Go on by a piece that was allowed."""
+        """Go on by any piece."""
         trie = tokens.trie
         after = trie.children[self.node].get(piece)
         # a known token goes on if it can, else the next begins
         self.node = after if after is not None else trie.children[0].get(piece, 0)
-        self.depth += int(tokens.depth[piece])
+        if piece in tokens.brackets:
+            still = nested(self.open, tokens.brackets[piece])
+            self.open = "" if still is None else still
         self.count += 1
 
 
 class Rules:
-    """Which pieces are allowed in a `State`."""
+    """Which pieces are allowed in a `State`: those from which a filling can still end in time, all brackets closed."""
 
     def __init__(self, tokens, options):
         self.tokens, self.options = tokens, options
-        n, trie = tokens.size, tokens.trie
-        marked = np.zeros(n, bool)
-        letters = np.zeros(n, bool)
-        first = n - len(tokens.pieces)
-        for i, piece in enumerate(tokens.pieces):
-            marked[first + i] = piece.startswith("▁")
-            letters[first + i] = piece[0].isalnum()
-        real = np.arange(n) > GO
-        spaced, glued, glued_letters = (np.zeros(n, bool) for _ in range(3))
-        spaced[trie.first[0]], glued[trie.first[1]], glued_letters[trie.first[2]] = True, True, True
-        self.begin = {True: spaced, False: glued} if options.known else {True: real & marked, False: real & ~marked}
-        # After a token: never a letter without a blank, which would be read as part of that token; but after "(" it may come.
-        self.after = (spaced | (glued & ~glued_letters), spaced | glued)
-        self.free = real
-        for row in (*self.begin.values(), *self.after, self.free):
-            row[: GO + 1] = False
+        trie = tokens.trie
+        if options.known:
+            self.begin = trie.starts > 0
+            self.costs = np.full(tokens.size, NEVER)  # pieces of the shortest token that a piece begins
+            for piece, node in trie.children[0].items():
+                self.costs[piece] = 1 + trie.needs[node]
+        else:
+            self.begin = np.stack([tokens.written & ~tokens.marked, tokens.written & tokens.marked])
+            self.costs = np.where(tokens.written, 1, NEVER)
+        glued = self.begin[0] & (self.costs == 1)
+        self.closers = {found for piece, found in tokens.brackets.items() if glued[piece]}
+        self.brackets = np.array(sorted(tokens.brackets), np.int64)
 
     def allowed(self, state):
         """Bool (v,)."""
-        tokens, options = self.tokens, self.options
-        closing = state.count >= options.max_pieces
-        if not options.known:
-            row = (self.begin[state.start] if state.count == 0 else self.free).copy()
-            done = state.count > 0
-        elif state.count == 0:
-            row, done = self.begin[state.start].copy(), False
+        tokens, trie, known = self.tokens, self.tokens.trie, self.options.known
+        left = self.options.max_pieces - state.count
+        room = left - self._closing(state.open)
+        done = state.count > 0 and (not known or bool(trie.ends[state.node]))
+        if not state.count:
+            row = self.begin[int(state.start)]
+        elif not known:
+            row = tokens.written
         else:
-            done = bool(tokens.trie.ends[state.node])
-            row = self.after[tokens.trie.kinds[state.node]].copy() if done and not closing else np.zeros(tokens.size, bool)
-            row[list(tokens.trie.children[state.node])] = True
-        if closing and done:
-            row[:] = False
-        row &= tokens.depth + state.depth >= 0
-        if state.count > options.max_pieces // 2:
-            row &= tokens.depth <= 0
-        row[END] = done and (state.depth <= 0 or closing)
-        if not row.any():  # a token that cannot be finished within the rules
-            row[END] = True
-        return row
+            row = trie.after[trie.kinds[state.node]] if done else np.zeros(tokens.size, bool)
+        fits = row & (self.costs <= room)
+        for piece in self.brackets[row[self.brackets]].tolist():
+            still = nested(state.open, tokens.brackets[piece])
+            fits[piece] = still is not None and self.costs[piece] + self._closing(still, True) <= left
+        if known and state.count:
+            for piece, node in trie.children[state.node].items():  # a token goes on
+                fits[piece] = 1 + trie.needs[node] <= room
+        fits[END] = done and not state.open and not (known and trie.unfinished(state.node))
+        if not fits.any():  # no token is short enough
+            fits[END] = True
+        return fits
+
+    def _closing(self, still, after_bracket=False):
+        """Pieces it takes to close brackets. Of known tokens one, behind a word, as brackets in a row are read as one token."""
+        if not still:
+            return 0
+        if not self.options.known:
+            return len(still) if self.closers.issuperset(still) else NEVER
+        return 1 + after_bracket * self.tokens.trie.word if still[::-1] in self.closers else NEVER
 
 
 def chosen_log_probs(logits, allowed, options):

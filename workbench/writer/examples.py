@@ -42,13 +42,14 @@ def marked(templates, tokens, n_codes, longest=None):
         longest: int, pieces a prompt may have; longer ones and those without a word are left out. None: no limit.
 
     Returns:
-        (`Prompts`, list of str, dict): row i of the list is filler i, lower-cased; the dict counts what was left out, `too_long` and
-        `empty`.
+        (`Prompts`, list of str, dict): row i of the list is filler i, lower-cased; the dict counts what was left out,
+        `too_long` and `empty`.
     """
     dropped = {"too_long": 0, "empty": 0}
     pieces, starts, spaced, parts, codes, fillers, prompts, texts = [], [0], [], [0], [], [], [0], {}
     for template in templates:
-        found, at, end = tokens.split(template.prompt), 0, 0
+        prompt = template.prompt
+        found, at, end = tokens.split(prompt), 0, 0
         if not found or (longest is not None and sum(len(piece.ids) for piece in found) > longest):
             dropped["too_long" if found else "empty"] += 1
             continue
@@ -59,7 +60,7 @@ def marked(templates, tokens, n_codes, longest=None):
             first = at
             while at < len(found) and found[at].start < end:
                 piece = found[at]
-                spaced.append(at == 0 or piece.start > found[at - 1].end)
+                spaced.append(piece.start == 0 or prompt[piece.start - 1].isspace())
                 pieces += piece.ids
                 starts.append(len(pieces))
                 at += 1

@@ -1,5 +1,6 @@
 """Learning: the losses of the writer and its training loop, which can be stopped and goes on where it was."""
 
+import contextlib
 import math
 import time
 from typing import NamedTuple
@@ -17,7 +18,7 @@ from workbench.writer.network import SPELLED, visible_mask
 from workbench.writer.tokens import END, PAD
 
 _POOL = 24  # steps whose prompts are sorted by length together
-_WARM = 100  # steps until the full rate
+_WARM = 100  # steps until the full rate; of a short run a quarter
 _EVERY = 250  # steps between checkpoints
 _CHECKPOINT = "writer-checkpoint"
 
@@ -51,7 +52,9 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(
             [{"params": decay, "weight_decay": 0.02}, {"params": other, "weight_decay": 0.0}], lr=config.rate, betas=(0.9, 0.98)
         )
-        self.adversary = Adversary(config, n_codes, self.device) if config.adversary else None
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            self.adversary = Adversary(config, n_codes, self.device) if config.adversary else None
         self.step, self.history = 0, []
 
     def run(self, folder=None, progress=True):
@@ -143,8 +146,8 @@ class Trainer:
         """The weighted loss of a batch, and its terms as floats.
 
         Source:
-            ELBO with free bits: Kingma et al., arXiv:1606.04934, section 2.4 and appendix C.8; a prior that depends on the context:
-            Sohn et al. 2015, "Learning structured output representation using deep conditional generative models";
+            ELBO with free bits: Kingma et al., arXiv:1606.04934, section 2.4 and appendix C.8; a prior that depends on the
+            context: Sohn et al. 2015, "Learning structured output representation using deep conditional generative models";
             InfoNCE: van den Oord et al., arXiv:1807.03748.
         """
         config, network = self.config, self.network
@@ -162,7 +165,7 @@ class Trainer:
                     owner = np.zeros(len(slots), np.int64)
                     for i, layout in enumerate(layouts):
                         owner[[g.slot for g in layout.gaps if g.slot >= 0]] = i
-                    mean, scale = pooled(network, spelled, features, torch.as_tensor(owner), b)
+                    mean, scale = pooled(network, spelled, features, torch.as_tensor(owner, device=self.device), b)
                 else:
                     mean, scale = network.posterior(spelled, features)
                 z = mean + scale.exp() * torch.randn(mean.shape, generator=generator, device=self.device)
@@ -207,15 +210,9 @@ class Trainer:
         return loss, values
 
     def _keep(self, folder):
-        state, tensors = self.optimizer.state_dict(), {}
-        for name, p in self.network.state_dict().items():
-            tensors[f"network.{name}"] = p.detach().cpu().numpy()
-        for i, moments in state["state"].items():
-            for name, value in moments.items():
-                tensors[f"moment.{i}.{name}"] = value.detach().cpu().numpy().reshape(value.shape)
+        tensors = _frozen("network", self.network, "moment", self.optimizer)
         if self.adversary is not None:
-            for name, p in self.adversary.state_dict().items():
-                tensors[f"adversary.{name}"] = p.detach().cpu().numpy()
+            tensors |= _frozen("adversary", self.adversary, "fooled", self.adversary.optimizer)
         artifacts.save(folder, _CHECKPOINT, {"step": self.step, "history": self.history}, tensors)
 
     def _restore(self, folder):
@@ -224,18 +221,11 @@ class Trainer:
         try:
             config, tensors = artifacts.load(folder, _CHECKPOINT)
         except ArtifactError:
-            return  # cut off or damaged: from the beginning
-        own = {k.removeprefix("network."): torch.from_numpy(v) for k, v in tensors.items() if k.startswith("network.")}
-        self.network.load_state_dict(own)
-        state = self.optimizer.state_dict()
-        for name, value in tensors.items():
-            if name.startswith("moment."):
-                _, i, what = name.split(".")
-                state["state"].setdefault(int(i), {})[what] = torch.from_numpy(value)
-        self.optimizer.load_state_dict(state)
+            _clear(folder)  # cut off or damaged: from the beginning
+            return
+        _thaw(tensors, "network", self.network, "moment", self.optimizer)
         if self.adversary is not None:
-            own = {k.removeprefix("adversary."): torch.from_numpy(v) for k, v in tensors.items() if k.startswith("adversary.")}
-            self.adversary.load_state_dict(own)
+            _thaw(tensors, "adversary", self.adversary, "fooled", self.adversary.optimizer)
         self.step, self.history = config["step"], config["history"]
 
 
@@ -277,6 +267,36 @@ class Adversary(torch.nn.Module):
         return self.judge(torch.cat([content.float(), self.codes(codes)], -1))
 
 
+def _frozen(name, module, moment, optimizer):
+    """Weights and the moments of their optimizer as a dict of arrays."""
+    tensors = {f"{name}.{key}": p.detach().cpu().numpy() for key, p in module.state_dict().items()}
+    for i, moments in optimizer.state_dict()["state"].items():
+        for key, value in moments.items():
+            tensors[f"{moment}.{i}.{key}"] = value.detach().cpu().numpy().reshape(value.shape)
+    return tensors
+
+
+def _thaw(tensors, name, module, moment, optimizer):
+    own = {key.removeprefix(f"{name}."): torch.from_numpy(t) for key, t in tensors.items() if key.startswith(f"{name}.")}
+    module.load_state_dict(own)
+    state = optimizer.state_dict()
+    for key, value in tensors.items():
+        if key.startswith(f"{moment}."):
+            _, i, what = key.split(".")
+            state["state"].setdefault(int(i), {})[what] = torch.from_numpy(value)
+    optimizer.load_state_dict(state)
+
+
+def _clear(folder):
+    """Remove a damaged checkpoint, which `artifacts.save` would not write over; nothing that could be someone's."""
+    path = folder / artifacts.CONFIG
+    with contextlib.suppress(ArtifactError):
+        head = artifacts.read_json(path)
+        if not isinstance(head, dict) or head.get("kind") != _CHECKPOINT:
+            return
+    path.unlink(missing_ok=True)
+
+
 def spelled_rows(rows):
     """The first pieces of fillers side by side, padded: int64 (s, 12)."""
     out = np.full((len(rows), SPELLED), PAD)
@@ -310,9 +330,10 @@ def fast_halves(device):
 
 
 def _schedule(step, steps):
-    if step < _WARM:
-        return (step + 1) / _WARM
-    return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * (step - _WARM) / max(1, steps - _WARM)))
+    warm = min(_WARM, steps // 4 + 1)
+    if step < warm:
+        return (step + 1) / warm
+    return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
 
 
 def _phrase(lexicon, rng):

@@ -25,13 +25,15 @@ class Attention(nn.Module):
         self.inside, self.out = nn.Linear(width, 3 * width, bias=False), nn.Linear(width, width, bias=False)
 
     def forward(self, x, turn, mask, past=None):
-        """Attend. x (b, t, d), turn: cosines and sines (b, 1, t, d / heads / 2), mask bool (b, 1, t, s) -> (b, t, d), (keys, values)."""
+        """Attend: (b, t, d) -> (b, t, d), (keys, values). `turn`: cosines and sines, `mask`: bool (b, 1, t, s)."""
         b, t, d = x.shape
         q, k, v = self.inside(x).view(b, t, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4)
         q, k = _turned(q, turn), _turned(k, turn)
         if past is not None:
             k, v = torch.cat([past[0], k], 2), torch.cat([past[1], v], 2)
-        y = functional.scaled_dot_product_attention(q, k, v, mask)
+        # Written out: the fused kernel takes several times as long for short rows and a mask on a CPU.
+        scores = (q @ k.transpose(-1, -2) * (q.shape[-1] ** -0.5)).masked_fill(~mask, -1e4)
+        y = scores.softmax(-1).to(v.dtype) @ v
         return self.out(y.transpose(1, 2).reshape(b, t, d)), (k, v)
 
 
@@ -111,7 +113,8 @@ class Network(nn.Module):
         """Input of the decoder: (b, t, d).
 
         Args:
-            ids, codes: int64 (b, t).
+            ids: int64 (b, t).
+            codes: int64 (b, t).
             gap: int64 (b, t), row of `neighbours`, g for none.
             neighbours: int64 (g, 4).
             content: float (b, t, d) mapped content to add, or None.

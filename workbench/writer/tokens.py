@@ -10,14 +10,13 @@ from tokenizers.trainers import BpeTrainer
 
 from workbench import words
 from workbench.values import ArtifactError
+from workbench.writer.trie import SPACE, brackets, grow
 
-SPACE = "▁"  # in front of a token that a blank, or the beginning of the prompt, stands before
 # The marks: padding, a gap in the visible text, where a filling begins, where its words begin, its end, the prompt's edges.
 PAD, GAP, FILL, GO, END, LEFT, RIGHT = range(7)
 _N_MARKS = 7
 _BYTES = 256  # tokens that spell any character there is no piece for
 _CASED = 20_000  # words whose usual casing is kept
-_OPEN, _CLOSE = "([{<", ")]}>"
 
 
 class Piece(NamedTuple):
@@ -26,20 +25,6 @@ class Piece(NamedTuple):
     start: int
     end: int
     ids: tuple
-
-
-class Trie(NamedTuple):
-    """Known tokens by their pieces. Node 0 is "between two tokens"; `children` per node, a dict piece -> node.
-
-    `ends` bool (nodes,): a token may end here. `kinds` int8 (nodes,): what the token that ends here leaves behind: 1 after an
-    open bracket, where a token without a blank may begin with a letter, else 0. `first` three int64 arrays: pieces that may
-    begin a token after a blank, without one, and those of the second that begin with a letter or digit.
-    """
-
-    children: list
-    ends: np.ndarray
-    kinds: np.ndarray
-    first: tuple
 
 
 class Tokens:
@@ -57,9 +42,13 @@ class Tokens:
         self._bpe = tokenizers.Tokenizer(BPE(vocab=vocabulary, merges=self.merges, byte_fallback=True))
         self._ids = {}
         self.size = first + len(self.pieces)
-        self.trie = self._grow()
-        # How many brackets a piece opens, less those it closes: a filling must end with as many of both.
-        self.depth = np.array([0] * first + [sum((c in _OPEN) - (c in _CLOSE) for c in p) for p in self.pieces], np.int64)
+        self.trie = grow(self.known, self.spell, self.size)
+        found = {_N_MARKS + ord(c): c for c in "()[]{}<>"} | {first + i: brackets(p) for i, p in enumerate(self.pieces)}
+        self.brackets = {i: those for i, those in found.items() if those}  # of the pieces that hold any
+        # Pieces behind a blank, and all that can be written: no marks, and no bytes that spell a blank.
+        self.marked = np.array([False] * first + [p.startswith((SPACE, " ")) for p in self.pieces])
+        self.written = np.arange(self.size) >= _N_MARKS
+        self.written[[_N_MARKS + ord(c) for c in " \t\n\r\v\f"]] = False
 
     @classmethod
     def learn(cls, texts, size, min_count=2):
@@ -72,13 +61,12 @@ class Tokens:
         """
         counts, forms = Counter(), Counter()
         for text in texts:
-            before = 0
             for start, end, kind in words.split(text):
-                token = text[start:end]
-                counts[_marked(text, before, start, token)] += 1
+                if text[start:end].isspace():
+                    continue
+                counts[_marked(text, start, end)] += 1
                 if kind == words.WORD:
-                    forms[token] += 1
-                before = end
+                    forms[text[start:end]] += 1
         # Each token is a training text of its own, so no merge crosses a blank. Beyond some thousands a count says no more.
         trainer = BpeTrainer(vocab_size=size, limit_alphabet=min(400, size // 2), show_progress=False)
         learner = tokenizers.Tokenizer(BPE())
@@ -89,11 +77,8 @@ class Tokens:
 
     def split(self, text):
         """Cut a prompt into tokens: list of `Piece`; white space between them is not kept but as "some" or "none"."""
-        found, before = [], 0
-        for start, end, _ in words.split(text):
-            found.append(Piece(start, end, self.spell(_marked(text, before, start, text[start:end]))))
-            before = end
-        return found
+        tokens = [(start, end) for start, end, _ in words.split(text) if not text[start:end].isspace()]  # without line ends
+        return [Piece(start, end, self.spell(_marked(text, start, end))) for start, end in tokens]
 
     def spell(self, token):
         """Ids of the pieces of one token, given with its mark for a blank."""
@@ -129,28 +114,6 @@ class Tokens:
                 at = end
         return "".join(out) + text[at:]
 
-    def _grow(self):
-        children, ends, kinds = [{}], [False], [0]
-        first = ([], [], [])
-        for token in self.known:
-            node, ids = 0, self.spell(token)
-            letter = token[0].isalnum()
-            first[0 if token.startswith(SPACE) else 1].append(ids[0])
-            if letter:
-                first[2].append(ids[0])
-            for piece in ids:
-                after = children[node].get(piece)
-                if after is None:
-                    after = children[node][piece] = len(children)
-                    children.append({})
-                    ends.append(False)
-                    kinds.append(0)
-                node = after
-            ends[node], kinds[node] = True, int(token[-1] in _OPEN)
-        return Trie(
-            children, np.array(ends), np.array(kinds, np.int8), tuple(np.unique(np.array(ids, np.int64)) for ids in first)
-        )
-
     def to_config(self):
         """JSON values from which `from_config` makes it again."""
         return {"pieces": self.pieces, "merges": [list(m) for m in self.merges], "known": self.known, "cased": self.cased}
@@ -177,10 +140,10 @@ def tokenizers_state(learner):
     return {"vocab": [p for p, _ in sorted(state["vocab"].items(), key=lambda item: item[1])], "merges": merges}
 
 
-def _marked(text, before, start, token):
-    """The token as the writer sees it: lower-case, with a mark if a blank or the beginning stands before it."""
-    mark = SPACE if start > before or start == 0 else ""
-    return mark + " ".join(token.lower().split()).replace(SPACE, "_")
+def _marked(text, start, end):
+    """A token as the writer sees it: lower-case, with a mark if a blank or the beginning stands before it."""
+    mark = SPACE if start == 0 or text[start - 1].isspace() else ""
+    return mark + " ".join(text[start:end].lower().split()).replace(SPACE, "_")
 
 
 def _usual_case(forms):

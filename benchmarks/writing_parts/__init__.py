@@ -1,0 +1,1 @@
+"""What `benchmarks/writing.py` is made of."""

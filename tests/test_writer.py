@@ -1,0 +1,776 @@
+import itertools
+import json
+import zlib
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from workbench import words
+from workbench.template import Slot, Template, parse
+from workbench.values import ArtifactError, NotFittedError, TemplateError
+from workbench.writer import Decoding, Writer, WriterConfig, learning
+from workbench.writer.decoding import Decoder, State, chosen_log_probs
+from workbench.writer.examples import Masker, marked
+from workbench.writer.layout import Gap, Visible, batch, lay
+from workbench.writer.learning import Trainer, Words, info_nce, pooled, spelled_rows
+from workbench.writer.network import Network, visible_mask
+from workbench.writer.tokens import END, FILL, GAP, GO, LEFT, PAD, RIGHT, Tokens
+
+# A toy language. Colours are drawn by known odds; what is painted follows from who paints, to the right of it.
+COLOURS = {"red": 0.5, "blue": 0.3, "green": 0.15, "gold": 0.05}
+PAINTS = {"Ann": "cat", "Bob": "dog", "Cy Dee": "boat", "O'Neil": "tree"}
+K = 3
+CONFIG = WriterConfig(
+    width=32, layers=1, heads=2, pieces=120, content_dims=8, steps=400, batch=700, rate=1e-2, beta=0.01, spelling=0.05
+)
+TINY = replace(CONFIG, width=16, pieces=80, content_dims=4, steps=12, batch=200)
+PLAIN = Decoding()
+SHARP = Decoding(temperature=0.7, top_k=5, top_p=0.9)
+FREE = Decoding(known=False, max_pieces=6)
+
+
+def toy_template(colour, artist):
+    parts = [Slot("colour", colour, code=0), " ", Slot("thing", PAINTS[artist], code=1), " by ", Slot("artist", artist, code=2)]
+    return Template.build(parts)
+
+
+def toy(n, seed=0):
+    rng = np.random.default_rng(seed)
+    colours, artists = rng.choice(list(COLOURS), n, p=list(COLOURS.values())), rng.choice(list(PAINTS), n)
+    return [toy_template(str(colour), str(artist)) for colour, artist in zip(colours, artists, strict=True)]
+
+
+def embed(texts):
+    """A random vector for each text, the same in every process."""
+    rows = [np.random.default_rng(zlib.crc32(text.encode("utf-8", "replace"))).normal(size=12) for text in texts]
+    return np.stack(rows).astype(np.float32)
+
+
+def fit(config=CONFIG, templates=None, **more):
+    return Writer(config).fit(toy(400) if templates is None else templates, embed, K, progress=False, **more)
+
+
+@pytest.fixture(scope="module")
+def toy_writer():
+    return fit(lexicon=["owl", "fox"])
+
+
+ROUGH = [
+    "((a castle)), oil on canvas [detailed], (8k:1.2)",
+    "((a castle)), [oil on canvas], (red boat:1.2) --ar 16:9",
+    "a {red|blue} boat... by h. r. giger, 8k!! <hill>",
+    "a {red|blue} boat, by M.C. Escher, 50% off, 8k",
+    "close-up of a boat, d&d, sci - fi, f/1.8, 35mm",
+    "close-up of a castle: sci - fi, f/1.8, **35mm** #art",
+    "塔 by h. r. giger, 8k 👩‍🎨, قلعة",
+    "塔 on a hill; ['boat'] \"hill\" & _art_",
+    "a ) odd ]] ((( one\n(((, next line --v 5, --ar",
+]
+
+
+@pytest.fixture(scope="module")
+def rough():
+    """Hardly trained, so that it writes all there is, on text full of brackets and marks."""
+    templates = [Template.build([text[:3], Slot("x", text[3:], code=0)]) for text in ROUGH * 3]
+    return Writer(replace(TINY, steps=1, pieces=200, min_count=1)).fit(templates, embed, K, progress=False)
+
+
+# ---- tokens -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def tokens():
+    return Tokens.learn(ROUGH * 2, 120)
+
+
+ODD = st.sampled_from(["👩‍🎨🏽", "قلعة", "\x00", "\ud83d", "é", "(", "))", ":1.2", "\n", "\u3000", "▁", "İ", "<0x41>", "a"])
+
+
+def spelt(tokens, text):
+    return [i for piece in tokens.split(text) for i in piece.ids]
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(text=st.one_of(st.text(max_size=20), st.lists(ODD, max_size=8).map("".join)))
+@example(text="a  castle , 👩‍🎨 قلعة\ud83d")
+def test_pieces_hold_any_text_up_to_case_and_white_space(tokens, text):
+    found = tokens.split(text)
+    assert all(0 <= a.start < a.end <= b.start for a, b in itertools.pairwise(found))
+    assert all(END < i < tokens.size and i not in (LEFT, RIGHT) for piece in found for i in piece.ids)
+    written = tokens.text(spelt(tokens, text))
+    expected = text.lower().replace("▁", "_").encode("utf-8", "replace").decode()
+    assert "".join(written.split()) == "".join(expected.split())
+
+
+def test_blanks_between_tokens_are_kept_as_some_or_none(tokens):
+    assert tokens.text(spelt(tokens, "A  castle,\n(red\nboat\r\n :1.2)")) == " a castle, (red boat :1.2)"
+    assert tokens.text(spelt(tokens, "A  castle, (red   boat:1.2)")) == " a castle, (red boat:1.2)"
+    assert tokens.text(spelt(tokens, "sci-fi - x")) == " sci-fi - x"
+    assert tokens.text([]) == "" and tokens.split("  ") == []
+
+
+def test_known_are_the_tokens_that_occur_often_enough():
+    texts = ["a cat, by Ann"] * 3 + ["a cat,dog"] * 2 + ["CAT owl"]
+    assert Tokens.learn(texts, 60, min_count=3).known == sorted(["▁a", "▁cat", ",", "▁by", "▁ann"])
+    assert Tokens.learn(texts, 60, min_count=1).known == sorted(["▁a", "▁cat", ",", "▁by", "▁ann", "dog", "▁owl"])
+
+
+def test_the_trie_holds_the_known_tokens_and_nothing_else(tokens):
+    trie, found = tokens.trie, []
+    walk = [(0, ())]
+    while walk:
+        node, path = walk.pop()
+        if trie.ends[node]:
+            found.append(tokens.text(path).replace(" ", "▁", 1) if tokens.text(path)[0] == " " else tokens.text(path))
+        walk += [(child, (*path, piece)) for piece, child in trie.children[node].items()]
+    assert sorted(found) == tokens.known
+    assert not trie.ends[0]
+
+
+def test_words_get_the_casing_they_usually_have():
+    tokens = Tokens.learn(["a boat by Claude Monet, NASA"] * 3 + ["A claude"] * 2, 60)
+    assert tokens.dress(" a boat by claude monet, nasa and owls") == " a boat by Claude Monet, NASA and owls"
+    assert tokens.dress("") == ""
+
+
+def test_saved_tokens_are_the_same_tokens(tokens):
+    again = Tokens.from_config(json.loads(json.dumps(tokens.to_config())))
+    for text in [*ROUGH, "an unseen wörd 👾"]:
+        assert again.split(text) == tokens.split(text)
+    assert again.to_config() == tokens.to_config() and again.size == tokens.size
+    assert again.trie.children == tokens.trie.children and again.brackets == tokens.brackets
+
+
+@pytest.mark.parametrize("damage", [{"merges": [["q", "zz"]]}, {"merges": 3}, {"known": None}, {"pieces": None}])
+def test_damaged_tokens_are_refused(tokens, damage):
+    with pytest.raises(ArtifactError, match="These are no saved tokens"):
+        Tokens.from_config({**tokens.to_config(), **damage})
+
+
+def test_the_smallest_vocabulary_still_spells_everything():
+    tokens = Tokens.learn(["a cat"] * 3, 1)
+    assert tokens.text(spelt(tokens, "a zebra")) == " a zebra"
+
+
+# ---- layout -------------------------------------------------------------------------------------------------------------
+
+PARTS = [Visible((30, 31), 0), Gap(1, True, (32,)), Visible((33,), 2), Gap(3, False, (34, 35), truth=0, slot=0)]
+
+
+def test_the_visible_part_comes_first_and_knows_its_gaps():
+    layout = lay(PARTS, 2)
+    assert layout.ids == [LEFT, 30, 31, GAP, 33, GAP, RIGHT]
+    assert layout.codes == [2, 0, 0, 1, 2, 3, 2]
+    assert layout.marks == [3, 5] and layout.gaps == [PARTS[1], PARTS[3]]
+    assert layout.neighbours == [(31, 30, 33, GAP), (33, GAP, RIGHT, PAD)]
+    assert layout.length == 7 + 3 + 4
+    alone = lay([Gap(3)], 2)
+    assert alone.ids == [LEFT, GAP, RIGHT] and alone.neighbours == [(LEFT, PAD, RIGHT, PAD)]
+
+
+def test_a_batch_by_hand():
+    found = batch([lay(PARTS, 2), lay([Gap(0, fill=(36,))], 2)], END)
+    assert found.ids[0].tolist() == [LEFT, 30, 31, GAP, 33, GAP, RIGHT, FILL, GO, 32, FILL, GO, 34, 35]
+    assert found.ids[1].tolist() == [LEFT, GAP, RIGHT, FILL, GO, 36] + [PAD] * 8
+    assert found.codes[0].tolist() == [2, 0, 0, 1, 2, 3, 2, 1, 1, 1, 3, 3, 3, 3]
+    assert found.places[0].tolist() == [0, 1, 2, 3, 4, 5, 6, 3, 3, 3, 5, 5, 5, 5]
+    assert found.gap[0].tolist() == [3] * 7 + [0] * 3 + [1] * 4 and found.gap[1, 3:6].tolist() == [2] * 3
+    # the FILL of a gap sees no content: the prior must not know what it predicts
+    assert found.content[0].tolist() == [-1] * 11 + [0] * 3 and (found.content[1] == -1).all()
+    assert found.targets[0].tolist() == [-1] * 8 + [32, END, -1, 34, 35, END]
+    assert found.targets[1].tolist() == [-1] * 4 + [36, END] + [-1] * 8
+    assert found.prefix.tolist() == [7, 3] and found.starts.tolist() == [7, 10, 14 + 3]
+    assert found.truth.tolist() == [-1, 0, -1] and found.slots.tolist() == [-1, 0, -1]
+
+
+def test_visible_text_is_seen_whole_and_fillings_from_left_to_right():
+    assert visible_mask(torch.tensor([2, 1]), 4)[:, 0].int().tolist() == [
+        [[1, 1, 0, 0], [1, 1, 0, 0], [1, 1, 1, 0], [1, 1, 1, 1]],
+        [[1, 0, 0, 0], [1, 1, 0, 0], [1, 1, 1, 0], [1, 1, 1, 1]],
+    ]
+
+
+@pytest.fixture(scope="module")
+def masked_toy():
+    templates = toy(30)
+    tokens = Tokens.learn((t.prompt for t in templates), 100)
+    prompts, texts, left_out = marked(templates, tokens, K)
+    assert left_out == {"too_long": 0, "empty": 0}
+    return templates, tokens, prompts, texts
+
+
+def test_prompts_as_arrays_hold_all_parts(masked_toy):
+    templates, tokens, prompts, texts = masked_toy
+    assert len(prompts) == 30 and set(texts) == {s.text.lower() for t in templates for s in t.slots}
+    for row, template in enumerate(templates):
+        parts = range(*prompts.prompts[row : row + 2])
+        assert [int(prompts.codes[p]) for p in parts] == [0, 1, K, 2]  # the blank between two slots is no token
+        assert [texts[prompts.fillers[p]] for p in parts if prompts.codes[p] < K] == [s.text.lower() for s in template.slots]
+        pieces = prompts.pieces[prompts.tokens[prompts.parts[parts[0]]] : prompts.tokens[prompts.parts[parts[-1] + 1]]]
+        assert tokens.text(pieces) == " " + template.prompt.lower()
+    assert prompts.lengths().sum() == len(prompts.pieces)
+
+
+def put_together(layout):
+    """The pieces of a prompt from its layout: gaps where their marks are."""
+    out, gaps = [], dict(zip(layout.marks, layout.gaps, strict=True))
+    for i, piece in enumerate(layout.ids):
+        out += gaps[i].fill if i in gaps else [piece]
+    return out[1:-1]
+
+
+def test_every_way_to_mask_a_prompt_keeps_its_text(masked_toy):
+    _, tokens, prompts, texts = masked_toy
+    masker, rng, kinds = Masker(CONFIG, prompts, K), np.random.default_rng(0), Counter()
+    for turn in range(600):
+        row = turn % 30
+        layout, fillers = masker.draw(row, rng)
+        first, last = (int(prompts.tokens[prompts.parts[p]]) for p in prompts.prompts[row : row + 2])
+        assert put_together(layout) == prompts.pieces[first:last].tolist()
+        for gap in layout.gaps:
+            assert gap.spaced == tokens.text(gap.fill).startswith(" ")
+            assert (gap.truth >= 0) <= (gap.code == K + 1)
+            if gap.slot >= 0:
+                assert tokens.text(gap.fill).strip() == texts[fillers[gap.slot]]
+            kinds["told" if gap.code < K else "guess" if gap.truth >= 0 else "free"] += 1
+            kinds["content"] += gap.slot >= 0
+        kinds["whole"] += layout.ids == [LEFT, GAP, RIGHT]
+    assert min(kinds.values()) > 20 and set(kinds) == {"told", "guess", "free", "content", "whole"}
+
+
+def test_all_slots_as_gaps(masked_toy):
+    templates, _, prompts, texts = masked_toy
+    layout, fillers = Masker(CONFIG, prompts, K).whole(3)
+    assert [gap.code for gap in layout.gaps] == [0, 1, 2] and [gap.slot for gap in layout.gaps] == [0, 1, 2]
+    assert [texts[f] for f in fillers] == [s.text.lower() for s in templates[3].slots]
+    layout, fillers = Masker(CONFIG, prompts, K).whole(3, content=False)
+    assert fillers == [] and {gap.slot for gap in layout.gaps} == {-1}
+
+
+def test_the_shares_of_the_ways_to_mask_are_those_of_the_config(masked_toy):
+    prompts = masked_toy[2]
+    rng = np.random.default_rng(0)
+    free = Masker(replace(CONFIG, p_free=1.0, p_template=0.0), prompts, K)
+    assert all(free.draw(i % 30, rng)[0].ids == [LEFT, GAP, RIGHT] for i in range(40))
+    absent = Masker(replace(CONFIG, p_free=0.0, p_template=1.0, p_content=0.0), prompts, K)
+    share = np.mean([gap.slot >= 0 for i in range(300) for gap in absent.draw(i % 30, rng)[0].gaps])
+    assert 0.08 < share < 0.22  # the exceptions, so that single slots may differ
+
+
+# ---- decoding -----------------------------------------------------------------------------------------------------------
+
+
+def layouts_of(writer, templates, content=None):
+    return writer._layouts([parse(t, dict(colour=0, thing=1, artist=2, x=0)) for t in templates], content)
+
+
+TOY_GAPS = ["<colour:?> cat by Ann", "<?>", "red <thing:?> by <artist:?>", "<colour:?> <thing:?>, <?>, <?>", "(<?>) a <thing:?>"]
+
+
+@pytest.mark.parametrize("decoding", [PLAIN, SHARP, FREE, replace(SHARP, known=False), Decoding(max_pieces=3)])
+@pytest.mark.parametrize("content", [None, "noise", "given"])
+def test_what_is_written_has_the_log_probability_that_scoring_finds(toy_writer, decoding, content):
+    templates = TOY_GAPS * 3
+    given_content = content
+    if content == "given":
+        vectors = toy_writer.content(["gold", "tree"], embed(["gold", "tree"]))
+        given_content = [[vectors[i % 2] if i % 3 else None for i in range(t.count("?"))] for t in templates]
+    layouts, rows = layouts_of(toy_writer, templates, given_content)
+    decoder = Decoder(toy_writer.network_, toy_writer.tokens_, decoding)
+    found = decoder.fill(layouts, rows, seed=3)
+    assert (found.log_probs <= 0).all() and np.isfinite(found.log_probs).all()
+    placed = [
+        layout._replace(gaps=[gap._replace(slot=slot) for gap, slot in zip(layout.gaps, slots, strict=True)])
+        for layout, slots in zip(layouts, found.slots, strict=True)
+    ]
+    scores = decoder.score(placed, found.fills, content=found.content)
+    np.testing.assert_allclose(scores, found.log_probs, atol=1e-4)
+
+
+@pytest.mark.parametrize("blend", [0.0, 0.6, 1.0])
+def test_blended_content_is_told(toy_writer, blend):
+    vector = toy_writer.content(["gold"], embed(["gold"]))[0]
+    layouts, rows = layouts_of(toy_writer, TOY_GAPS[:1] * 4, [[vector]] * 4)
+    found = Decoder(toy_writer.network_, toy_writer.tokens_, PLAIN).fill(layouts, rows, blend, seed=1)
+    used = [found.content[slots[0]] for slots in found.slots]
+    if blend == 1:
+        assert all(np.allclose(row, vector) for row in used)
+    else:
+        assert len({row.tobytes() for row in used}) == 4
+    placed = [layout._replace(gaps=[layout.gaps[0]._replace(slot=s[0])]) for layout, s in zip(layouts, found.slots, strict=True)]
+    scores = Decoder(toy_writer.network_, toy_writer.tokens_, PLAIN).score(placed, found.fills, content=found.content)
+    np.testing.assert_allclose(scores, found.log_probs, atol=1e-4)
+
+
+def test_scores_do_not_depend_on_what_else_is_scored(toy_writer):
+    templates = [parse(t, dict(colour=0, thing=1, artist=2)) for t in TOY_GAPS]
+    fillings = toy_writer.fill(templates * 2, seed=4)
+    fillers = [filling.fillers for filling in fillings]
+    together = toy_writer.score(templates, fillers, owner=list(range(5)) * 2)
+    alone = [toy_writer.score([templates[i % 5]], [one])[0] for i, one in enumerate(fillers)]
+    np.testing.assert_allclose(together, alone, atol=1e-4)
+
+
+@pytest.mark.parametrize("chunk", [3, 256])
+def test_many_candidates_are_scored_in_any_number_of_chunks(toy_writer, chunk, monkeypatch):
+    monkeypatch.setattr("workbench.writer.decoding._CHUNK", chunk)
+    template = parse("red <thing:?> by <artist:?>", dict(thing=1, artist=2))
+    fillers = list(itertools.product(("cat", "dog", "boat"), ("Ann", "Bob", "cy dee")))
+    scores = toy_writer.score([template], fillers, owner=np.zeros(9, int))
+    assert np.argsort(-scores)[:2].tolist() == [0, 4] or scores[[0, 4, 8]].min() > np.delete(scores, [0, 4, 8]).max()
+
+
+def every_filling(rules, tokens, spaced, most):
+    """All that may be written into a gap by brute force."""
+    out, walk = [], [()]
+    while walk:
+        path = walk.pop()
+        state = State(spaced)
+        for piece in path:
+            state.step(piece, tokens)
+        for piece in np.flatnonzero(rules.allowed(state)).tolist():
+            if piece == END:
+                out.append(path)
+            else:
+                walk.append((*path, piece))
+        assert len(out) < most
+    return out
+
+
+@pytest.mark.parametrize("decoding", [Decoding(max_pieces=3), replace(SHARP, max_pieces=3), Decoding(2.0, max_pieces=2)])
+@pytest.mark.parametrize("spaced", [True, False])
+def test_the_probabilities_of_all_fillings_sum_to_one(decoding, spaced):
+    texts = ["a (cat), dog", "a cat, (dog)"] * 3
+    templates = [Template.build([Slot("x", text[:1], code=0), text[1:]]) for text in texts]
+    writer = Writer(replace(TINY, steps=2, pieces=60, min_count=1)).fit(templates, embed, K, progress=False)
+    decoder = Decoder(writer.network_, writer.tokens_, decoding)
+    fills = every_filling(decoder.rules, writer.tokens_, spaced, 5000)
+    assert len(fills) > 2
+    layout = lay([Gap(0, spaced, ()), Visible((30,), 1)], K)
+    scores = decoder.score([layout], [[fill] for fill in fills], owner=np.zeros(len(fills), int))
+    assert np.exp(scores).sum() == pytest.approx(1, abs=1e-4)
+
+
+def test_probabilities_are_cut_by_top_k_then_top_p():
+    logits = torch.log(torch.tensor([[0.4, 0.3, 0.2, 0.1]]))
+    allowed = torch.tensor([[True, True, True, True]])
+
+    def p(allowed=allowed, **options):
+        return chosen_log_probs(logits, allowed, Decoding(**options)).exp()[0].tolist()
+
+    assert p() == pytest.approx([0.4, 0.3, 0.2, 0.1])
+    assert p(top_k=2) == pytest.approx([4 / 7, 3 / 7, 0, 0])
+    assert p(top_p=0.4) == pytest.approx([1, 0, 0, 0])
+    assert p(top_p=0.41) == pytest.approx([4 / 7, 3 / 7, 0, 0])
+    assert p(top_k=3, top_p=0.7) == pytest.approx([4 / 7, 3 / 7, 0, 0])  # of the best three, .44 and .33 are enough
+    assert p(temperature=0.5) == pytest.approx([16 / 30, 9 / 30, 4 / 30, 1 / 30])
+    assert p(torch.tensor([[False, True, True, False]])) == pytest.approx([0, 0.6, 0.4, 0])
+
+
+def test_equal_seeds_give_equal_texts_and_others_do_not(toy_writer):
+    templates = [parse(t, dict(colour=0, thing=1, artist=2)) for t in TOY_GAPS] * 3
+    first, second, third = (toy_writer.fill(templates, "noise", seed=seed) for seed in (1, 1, 2))
+    assert first == second and [f.fillers for f in first] != [f.fillers for f in third]
+
+
+ROUGH_GAPS = ["<?>", "a <?>", "(<?>", "<?>, 8k", "<?><?>", "a (<x:?>) b", "h. <?>", "[a <?>], <?> <x:?>"]
+
+
+def rough_fillings(rough, decoding, seeds):
+    for seed in seeds:
+        layouts, _ = layouts_of(rough, ROUGH_GAPS * 4)
+        found = Decoder(rough.network_, rough.tokens_, decoding).fill(layouts, seed=seed)
+        for layout, fills in zip(layouts, found.fills, strict=True):
+            yield from zip(layout.gaps, fills, strict=True)
+
+
+PAIRS = {"(": ")", "[": "]", "{": "}", "<": ">"}
+
+
+def balanced(text):
+    waiting = []
+    for c in text:
+        if c in PAIRS:
+            waiting.append(PAIRS[c])
+        elif c in PAIRS.values() and (not waiting or waiting.pop() != c):
+            return False
+    return not waiting
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("most", [1, 2, 3, 5, 12, 32])
+def test_fillings_keep_the_rules(rough, known, most):
+    tokens = rough.tokens_
+    for gap, fill in rough_fillings(rough, Decoding(known=known, max_pieces=most), range(3)):
+        text = tokens.text(fill)
+        assert 1 <= len(fill) <= most
+        assert text.startswith(" ") == gap.spaced
+        assert balanced(text), text
+        if known:
+            read = as_tokens(text, gap.spaced)
+            assert set(read) <= set(tokens.known), text
+            assert tuple(i for token in read for i in tokens.spell(token)) == fill, text
+
+
+def as_tokens(text, spaced):
+    """A filling cut into tokens as any prompt is, with their marks."""
+    out, before = [], len(text) - len(text.lstrip()) - spaced
+    for start, end, _ in words.split(text):
+        out.append("▁" * (start > before) + text[start:end])
+        before = end
+    return out
+
+
+# ---- the writer ---------------------------------------------------------------------------------------------------------
+
+
+def toy_parse(text):
+    return parse(text, dict(colour=0, thing=1, artist=2))
+
+
+def test_the_loss_goes_down(toy_writer):
+    nats = [step["nats"] for step in toy_writer.history_]
+    assert nats[-1] < 0.35 * nats[0]
+    assert toy_writer.history_[-1]["step"] == CONFIG.steps and toy_writer.seconds_ > 0
+    assert {"nats", "kl", "guess", "contrast"} <= set(toy_writer.history_[-1])
+
+
+def test_the_code_says_what_kind_of_filler_is_written(toy_writer):
+    found = toy_writer.fill([toy_parse("<colour:?> <thing:?> by <artist:?>")] * 60, seed=0)
+    for number, known in enumerate((set(COLOURS), set(PAINTS.values()), set(PAINTS))):
+        assert np.mean([filling.fillers[number] in known for filling in found]) > 0.9
+
+
+def test_words_to_the_right_of_a_gap_are_heeded(toy_writer):
+    for mask in ("<thing:?>", "<?>"):
+        found = toy_writer.fill([toy_parse(f"red {mask} by {artist}") for artist in PAINTS] * 10, seed=0)
+        right = [filling.fillers[0] == thing for filling, thing in zip(found, [*PAINTS.values()] * 10, strict=True)]
+        assert np.mean(right) > 0.85
+
+
+def test_probabilities_are_the_shares_of_the_language(toy_writer):
+    template = toy_parse("<colour:?> dog by Bob")
+    p = np.exp(toy_writer.score([template], [(colour,) for colour in COLOURS], owner=[0] * 4))
+    assert np.abs(p - list(COLOURS.values())).max() < 0.12 and p.sum() > 0.9
+    assert toy_writer.score([template], [("no such word",)])[0] == -np.inf
+    assert np.isfinite(toy_writer.score([template], [("no such word",)], decoding=Decoding(known=False))[0])
+
+
+def test_content_of_a_filler_brings_it_back(toy_writer):
+    colours = list(COLOURS) * 8
+    vectors = toy_writer.content(colours, embed(colours))
+    templates = [toy_parse("<colour:?> dog by Bob")] * len(colours)
+    given_back = toy_writer.fill(templates, [[vector] for vector in vectors], seed=0)
+    absent = toy_writer.fill(templates, seed=0)
+    hits = [np.mean([f.fillers[0] == c for f, c in zip(found, colours, strict=True)]) for found in (given_back, absent)]
+    assert hits[0] > 0.8 > 0.5 > hits[1]
+
+
+def test_content_is_that_of_the_filler_and_nothing_else(toy_writer):
+    texts = ["red", "Cy Dee", "a word that never was"]
+    together = toy_writer.content(texts, embed(texts))
+    assert together.shape == (3, 8) and together.dtype == np.float32
+    for text, vector in zip(texts, together, strict=True):
+        np.testing.assert_allclose(toy_writer.content([text], embed([text]))[0], vector, atol=1e-5)
+    drawn = [toy_writer.content(texts, embed(texts), seed=seed) for seed in (0, 0, 1)]
+    assert np.array_equal(drawn[0], drawn[1]) and not np.allclose(drawn[0], drawn[2]) and not np.allclose(drawn[0], together)
+
+
+def test_words_are_written_in_their_usual_casing(toy_writer):
+    found = toy_writer.fill([toy_parse("gold cat by <artist:?>"), toy_parse("<colour:?> dog by Bob")], seed=0)
+    assert found[0].fillers == ("Ann",) and found[0].template.prompt == "gold cat by Ann"
+    assert found[0].template.slots[0].text == "Ann" and not found[1].template.masked
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(data=st.data())
+def test_what_the_user_wrote_stays_to_the_letter(rough, data):
+    literal = st.sampled_from([" ", "a  CASTLE", ", ", "(", "))", "\t", "👩‍🎨", "قلعة", "\ud83d", "\x00", "x", "▁", "--v ", "8."])
+    visible = st.one_of(literal, literal.map(lambda text: Slot("x", text, code=0)))
+    masks = st.sampled_from([Slot(None), Slot("x", None, code=0)])
+    parts = data.draw(st.lists(st.one_of(visible, masks), max_size=6))
+    at = data.draw(st.integers(0, len(parts)))
+    template = Template.build([*parts[:at], Slot(None), *parts[at:]])
+    [filling] = rough.fill([template], seed=len(parts), decoding=Decoding(max_pieces=4))
+    kept = "".join(part if isinstance(part, str) else part.text or "GAP" for part in template.parts).split("GAP")
+    pieces, position = filling.template.prompt, 0
+    for text, filler in itertools.zip_longest(kept, filling.fillers, fillvalue=""):
+        assert pieces.startswith(text + filler, position)
+        position += len(text + filler)
+    assert position == len(pieces)
+
+
+# ---- learning -----------------------------------------------------------------------------------------------------------
+
+
+def weights(writer):
+    return {name: value.numpy() for name, value in writer.network_.state_dict().items()}
+
+
+def assert_equal_weights(one, other):
+    assert one.keys() == other.keys()
+    for name in one:
+        np.testing.assert_array_equal(one[name], other[name], err_msg=name)
+
+
+def stop_at(monkeypatch, step):
+    train = Trainer._train
+
+    def stopped(self, *rest):
+        if self.step == step:
+            raise KeyboardInterrupt
+        return train(self, *rest)
+
+    monkeypatch.setattr(Trainer, "_train", stopped)
+
+
+@pytest.mark.parametrize("more", [{}, {"adversary": 0.5, "dropout": 0.1}, {"content": "global"}])
+def test_a_run_that_was_stopped_goes_on_to_the_same_weights(more, tmp_path, monkeypatch):
+    config = replace(TINY, **more)
+    monkeypatch.setattr(learning, "_EVERY", 5)
+    whole = fit(config, lexicon=["owl"])
+    with monkeypatch.context() as patch:
+        stop_at(patch, 8)
+        with pytest.raises(KeyboardInterrupt):
+            fit(config, lexicon=["owl"], folder=tmp_path / "part")
+    steps = []
+    train = Trainer._train
+    monkeypatch.setattr(Trainer, "_train", lambda self, *rest: steps.append(self.step) or train(self, *rest))
+    again = fit(config, lexicon=["owl"], folder=tmp_path / "part")
+    assert steps == list(range(5, 12))
+    assert_equal_weights(weights(again), weights(whole))
+    assert again.history_ == whole.history_ or again.history_[-1]["step"] == 12
+
+
+def test_a_damaged_checkpoint_is_made_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(learning, "_EVERY", 5)
+    whole = fit(TINY, folder=tmp_path / "part")
+    (tmp_path / "part" / "config.json").write_text("{")
+    assert_equal_weights(weights(fit(TINY, folder=tmp_path / "part")), weights(whole))
+
+
+def test_equal_seeds_learn_equal_weights_and_leave_the_global_generator_alone():
+    torch.manual_seed(5)
+    before = torch.random.get_rng_state()
+    first, second, other = fit(TINY), fit(TINY), fit(replace(TINY, seed=1))
+    assert torch.equal(before, torch.random.get_rng_state())
+    assert_equal_weights(weights(first), weights(second))
+    assert not np.array_equal(weights(first)["codes.weight"], weights(other)["codes.weight"])
+
+
+def trainer(config, templates=None):
+    templates = templates or toy(40)
+    tokens = Tokens.learn((t.prompt for t in templates), config.pieces)
+    prompts, texts, _ = marked(templates, tokens, K)
+    fillers = [tuple(i for p in tokens.split(text) for i in p.ids) for text in texts], embed(texts)
+    torch.manual_seed(0)
+    network = Network(config, tokens.size, K + 2, 12)
+    return Trainer(network, config, prompts, fillers, K, Words([], embed(["a"])))
+
+
+def loss_of(config):
+    one = trainer(replace(config, batch=1500))
+    layouts, slots = next(one._batches())
+    loss, values = one.losses(layouts, slots, torch.Generator().manual_seed(0))
+    return loss.detach(), values
+
+
+def test_the_loss_is_the_weighted_sum_of_its_terms():
+    nothing = replace(TINY, beta=0.0, contrast=0.0, masked=0.0, free_nats=0.0)
+    loss, values = loss_of(nothing)
+    assert float(loss) == pytest.approx(values["nats"], rel=1e-3) and "contrast" not in values
+    for name, term in (("contrast", "contrast"), ("masked", "guess")):
+        more, values_too = loss_of(replace(nothing, **{name: 2.0}))
+        assert values_too["nats"] == pytest.approx(values["nats"], rel=1e-3)
+        assert float(more) - float(loss) == pytest.approx(2 * values_too[term], rel=0.02)
+    more, values_too = loss_of(replace(nothing, beta=2.0))
+    assert float(more) > float(loss) and values_too["kl"] >= 0
+    free, _ = loss_of(replace(nothing, beta=2.0, free_nats=1000.0))
+    assert float(free) > float(more)  # what is free is still counted, but has no gradient
+    fooled, values_too = loss_of(replace(nothing, adversary=2.0))
+    assert float(fooled) > float(loss)
+
+
+def test_free_nats_of_kl_pull_at_nothing():
+    one = trainer(replace(TINY, free_nats=1000.0, beta=1.0, contrast=0.0))
+    layouts, slots = next(one._batches())
+    one.losses(layouts, slots, torch.Generator().manual_seed(0))[0].backward()
+    assert not one.network.prior.weight.grad.any()
+    two = trainer(replace(TINY, free_nats=0.0, beta=1.0, contrast=0.0))
+    two.losses(layouts, slots, torch.Generator().manual_seed(0))[0].backward()
+    assert two.network.prior.weight.grad.any()
+
+
+def test_contrast_is_low_when_each_finds_its_own():
+    features = torch.eye(6)
+    found = [float(info_nce(x, features)) for x in (features, features.roll(1, 0), torch.ones(6, 6))]
+    assert found[0] < 0.01 and found[1] > 9 and found[2] == pytest.approx(np.log(6))
+    twice = features[[0, 0, 1, 2]]
+    assert float(info_nce(twice, twice)) < 0.01  # the same filler in another prompt is no wrong answer
+
+
+def test_global_content_is_one_vector_for_a_prompt():
+    network = trainer(replace(TINY, content="global")).network.eval()
+    spelled, features = torch.as_tensor(spelled_rows([(30,), (31,), (32,)])), torch.as_tensor(embed(["a", "b", "c"]))
+    mean, scale = pooled(network, spelled, features, torch.tensor([0, 0, 2]), 3)
+    own = network.posterior(spelled, features)
+    torch.testing.assert_close(mean[0], own[0][:2].mean(0))
+    torch.testing.assert_close(mean[0], mean[1])
+    torch.testing.assert_close(mean[2], own[0][2])
+    torch.testing.assert_close(scale[2], own[1][2])
+
+
+@pytest.mark.parametrize(
+    "more", [{"content": "global"}, {"adversary": 0.5}, {"dropout": 0.5}, {"spelling": 0.0, "p_content": 1.0}]
+)
+def test_other_ways_to_learn_learn_and_write(more):
+    writer = fit(replace(TINY, **more), lexicon=["owl"])
+    assert ("adversary" in writer.history_[-1]) == ("adversary" in more)
+    found = writer.fill([toy_parse("<colour:?> <thing:?>")] * 3, "noise", seed=0, decoding=Decoding(max_pieces=4))
+    assert all(filling.fillers[0] and filling.fillers[1] for filling in found)
+
+
+def test_global_content_is_drawn_once_for_a_prompt():
+    writer = fit(replace(TINY, content="global"))
+    layouts, rows = layouts_of(writer, ["<colour:?> <thing:?>, <?>"] * 2, "noise")
+    found = Decoder(writer.network_, writer.tokens_, Decoding(max_pieces=3)).fill(layouts, rows, seed=0)
+    assert [len(set(slots)) for slots in found.slots] == [1, 1] and found.slots[0] != found.slots[1]
+
+
+@pytest.mark.parametrize("seeds", [(0, 1)])
+def test_spelling_is_practised_with_words_of_the_lexicon(seeds):
+    one = trainer(replace(TINY, spelling=1.0, p_template=1.0, p_free=0.0, p_content=1.0))
+    one.lexicon = Words([(33, 34)], embed(["owl"]))
+    layouts, slots = one._draw(np.arange(20), np.random.default_rng(seeds[0]))
+    told = [gap for layout in layouts for gap in layout.gaps if gap.slot >= 0]
+    assert told and all(set(gap.fill) == {33, 34} and slots[gap.slot][0] == gap.fill for gap in told)
+
+
+def test_prompts_without_a_word_or_longer_than_the_window_do_no_harm():
+    long = Template.build([Slot("colour", "red " * 200, code=0)])
+    writer = fit(replace(TINY, window=40), [*toy(20), Template.build([""]), Template.build(["  "]), long] * 2)
+    assert writer.history_[-1]["step"] == 12
+    assert writer.report_ == {"given": 46, "read": 40, "empty": 4, "too_long": 2}
+    with pytest.raises(ValueError, match="of 5 templates 0 hold no word and 5 are longer than the window of 40 positions"):
+        fit(replace(TINY, window=40), [long] * 5)
+
+
+# ---- keeping, bad input -------------------------------------------------------------------------------------------------
+
+
+def test_a_saved_writer_writes_the_same(toy_writer):
+    config, tensors = toy_writer.to_state()
+    assert all(tensor.dtype in (np.float16, np.float32) for tensor in tensors.values())
+    again = Writer.from_state(json.loads(json.dumps(config)), tensors)
+    assert again.config == toy_writer.config and again.history_ == toy_writer.history_
+    templates = [toy_parse(text) for text in TOY_GAPS]
+    assert again.fill(templates, "noise", seed=5) == toy_writer.fill(templates, "noise", seed=5)
+    np.testing.assert_array_equal(again.content(["red"], embed(["red"])), toy_writer.content(["red"], embed(["red"])))
+
+
+@pytest.mark.parametrize("name", ["options", "n_codes", "scale", "tokens", "history", "seconds"])
+def test_a_writer_with_a_part_missing_is_refused(toy_writer, name):
+    config, tensors = toy_writer.to_state()
+    with pytest.raises(ArtifactError, match="This is no saved writer"):
+        Writer.from_state({key: value for key, value in config.items() if key != name}, tensors)
+
+
+def test_a_writer_with_damaged_tensors_is_refused(toy_writer):
+    config, tensors = toy_writer.to_state()
+    for damaged in (
+        {key: value for key, value in tensors.items() if key != "mean"},
+        {key: value for key, value in tensors.items() if key != "network.bias"},
+        {**tensors, "network.bias": tensors["network.bias"][:3]},
+        {**tensors, "mean": tensors["mean"][:3]},
+    ):
+        with pytest.raises(ArtifactError, match="This is no saved writer"):
+            Writer.from_state(config, damaged)
+    with pytest.raises(ArtifactError, match="no saved"):
+        Writer.from_state({**config, "tokens": {**config["tokens"], "pieces": config["tokens"]["pieces"][:20]}}, tensors)
+    with pytest.raises(ArtifactError, match="no saved writer"):
+        Writer.from_state({**config, "options": {"depth": 3}}, tensors)
+
+
+def test_nothing_works_before_fit():
+    template = toy_parse("<colour:?>")
+    for use in (
+        lambda w: w.fill([template]),
+        lambda w: w.score([template], [("red",)]),
+        lambda w: w.content(["red"], embed(["red"])),
+        lambda w: w.to_state(),
+    ):
+        with pytest.raises(NotFittedError, match="learned nothing yet: call fit first"):
+            use(Writer())
+
+
+def test_what_cannot_be_learned_from_is_refused():
+    for slot in (Slot("a", "red"), Slot("a", "red", code=3), Slot("a", "red", code=-1), Slot("a", None, code=0)):
+        with pytest.raises(ValueError, match=r"Every slot needs a text and a code of 0\.\.2, got"):
+            fit(TINY, [Template.build([slot])])
+    for templates in ([], [Template.build(["  "])]):
+        with pytest.raises(ValueError, match=f"templates {len(templates)} hold no word and 0 are longer"):
+            fit(TINY, templates)
+
+
+def test_templates_that_cannot_be_filled_are_refused(toy_writer):
+    with pytest.raises(TemplateError, match="no slot of this template is masked. Mask some with open"):
+        toy_writer.fill([toy_parse("<colour:red>")])
+    with pytest.raises(TemplateError, match=r"has code 7; this writer knows 0\.\.2. Is the template from another DSL"):
+        toy_writer.fill([Template.build([Slot("colour", None, code=7)])])
+    with pytest.raises(TemplateError, match=r"takes \d+ positions and has 1 gaps; the writer's window is 256 with"):
+        toy_writer.fill([toy_parse("a red cat " * 200 + "<?>")])
+    with pytest.raises(ValueError, match="content of a slot is None, 'noise' or a vector, got 'loud'"):
+        toy_writer.fill([toy_parse("<colour:?>")], "loud")
+    with pytest.raises(ValueError, match="2 tuples of fillers need as many owners, got 1"):
+        toy_writer.score([toy_parse("<colour:?>")], [("red",), ("blue",)])
+    with pytest.raises(ValueError, match="'noise'"):
+        toy_writer.score([toy_parse("<colour:?>")], [("red",)], content="noise")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"temperature": 0}, "temperature must be above 0, got 0"),
+        ({"temperature": -1.0}, "temperature must be"),
+        ({"temperature": float("inf")}, "temperature must be"),
+        ({"temperature": float("nan")}, "temperature must be"),
+        ({"temperature": "hot"}, "temperature must be above 0, got 'hot'"),
+        ({"top_k": -1}, "top_k must be an int, 0 for all"),
+        ({"top_k": 1.5}, "top_k must be an int"),
+        ({"top_k": True}, "top_k must be an int"),
+        ({"top_p": 0}, "top_p must be above 0 and at most 1, got 0"),
+        ({"top_p": 1.1}, "top_p must be"),
+        ({"top_p": None}, "top_p must be"),
+        ({"max_pieces": 0}, "max_pieces must be 1 or more, got 0"),
+        ({"max_pieces": 2.5}, "max_pieces must be"),
+    ],
+)
+def test_ways_to_choose_words_that_make_no_sense_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        Decoding(**options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        *(({name: 0}, f"{name} must be an int of 1 or more, got 0") for name in ("width", "steps", "pieces", "window", "sample")),
+        ({"layers": 1.5}, "layers must be an int of 1 or more, got 1.5"),
+        ({"heads": True}, "heads must be an int of 1 or more, got True"),
+        ({"width": 30, "heads": 2}, "width must be a multiple of 4 x heads = 8, got 30"),
+        ({"content": "words"}, "content must be one of slots, global, got 'words'"),
+        ({"dropout": 1.1}, "dropout must be from 0 to 1"),
+        ({"p_content": -0.1}, "p_content must be from 0 to 1"),
+        ({"p_template": 0.7, "p_free": 0.4}, r"p_template \+ p_free must be at most 1, got 0.7 \+ 0.4"),
+        ({"beta": -1.0}, "beta must be 0 or more"),
+        ({"rate": float("nan")}, "rate must be 0 or more"),
+        ({"adversary": -0.1}, "adversary must be 0 or more"),
+    ],
+)
+def test_options_out_of_range_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        WriterConfig(**options)
