@@ -1,4 +1,4 @@
-"""Cost against size: peak memory and seconds of `DeepDSL.fit` at two numbers of prompts, each in a process of its own.
+"""Cost against size: peak memory and seconds of `DeepDSL.fit` without a writer at two numbers of prompts, one process each.
 
     python benchmarks/memory.py [--small 10000] [--large 100000]
 
@@ -18,10 +18,12 @@ LINEAR = ("phrases", "encode", "tag all")
 
 def measure(n):
     """Fit on n prompts of the grammar in this process; print stats and peak memory as JSON."""
-    from workbench import DeepDSL, corpus
+    from workbench import corpus
+    from workbench.dsl import DeepDSL, DSLConfig
 
+    prompts, config = corpus.load("world", n=n, progress=False), DSLConfig(writer=None)
     with tempfile.TemporaryDirectory() as folder:
-        dsl = DeepDSL.fit(corpus.load("world", n=n, progress=False), folder=folder, progress=False)
+        dsl = DeepDSL.fit(prompts, config, folder=folder, progress=False)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps({"peak_mb": peak, "seconds": dsl.stats["seconds"], "prompts": dsl.stats["prompts"]}))
 

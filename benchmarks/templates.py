@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from workbench import DeepDSL, artifacts, corpus
+from workbench import artifacts, corpus
+from workbench.dsl import DeepDSL, DSLConfig
 
 
 def main():
@@ -24,7 +25,7 @@ def main():
         train, held = corpus.load("world", n=args.n), corpus.load("world", n=args.show, seed=1, split="test")
     else:
         train, held = corpus.load(args.source, n=args.n).split(0.1)
-    dsl = DeepDSL.fit(train)
+    dsl = DeepDSL.fit(train, DSLConfig(writer=None))
     rows = np.random.default_rng(0).choice(len(held), min(args.show, len(held)), replace=False)
     lines = [
         f"# {len(rows)} unselected templates",

@@ -26,7 +26,7 @@ from pathlib import Path
 
 import numpy as np
 from writing_parts.infilling import guided, infill
-from writing_parts.measures import fits, pick, read, table
+from writing_parts.measures import from_nothing, pick, rerollable, table
 from writing_parts.sampling import Judge, reconstruct, samples, vary
 from writing_parts.worlds import of_files, of_grammar, split
 
@@ -38,12 +38,12 @@ PARTS = ("infill", "samples", "reconstruct", "vary", "guided", "cost")
 
 def cost(dsl, world, seed):
     """Rows: prompts a second, memory, training. Measured first, before other models are loaded."""
-    template = next(t for t in read(dsl, [one.text for one in world.reference[:50]]) if len(t.slots) >= 3)
+    template = next(t for _, t in rerollable(dsl, world.reference, 50) if len(t.slots) >= 3)
     dsl.sample(2, template, seed=seed)
     rates = []
-    for given in (template, None):
+    for write in (lambda: dsl.sample(64, template, seed=seed), lambda: from_nothing(dsl, 64, seed)):
         begin = time.perf_counter()
-        dsl.sample(64, given, seed=seed)
+        write()
         rates.append(64 / (time.perf_counter() - begin))
     config = dsl.writer_.config
     trained = f"{dsl.writer_.seconds_ / 60:.1f} min, {config.steps:,} steps of {config.batch:,} positions"
@@ -64,15 +64,15 @@ def memory():
 def show(dsl, world, seed, n=30):
     """Unselected samples, infills and variations as markdown."""
     rng = np.random.default_rng(seed + 1)
-    ones = pick([one for one in (world.held or world.reference) if fits(dsl, one.text) and len(one.words) > 5], n, rng)
-    templates = [t for t in read(dsl, [one.text for one in ones])]
+    pairs = rerollable(dsl, pick([one for one in world.held if len(one.words) > 5], len(world.held), rng), n)
+    ones, templates = [one for one, _ in pairs], [t for _, t in pairs]
     third = n // 3
     lines = [f"# Unselected samples: {world.name}", "", "Written by `benchmarks/writing.py --samples`; nothing is left out."]
     lines += ["", "## Samples", "", "From nothing:", ""]
-    lines += [f"- {_cell(sample.text)}" for sample in dsl.sample(third, seed=seed)]
+    lines += [f"- {_cell(sample.text)}" for sample in from_nothing(dsl, third, seed)]
     for name, content in (("absent content", None), ("content from noise", "noise")):
         lines += ["", f"All slots of a held-out prompt re-rolled, {name}:", ""]
-        for i, t in enumerate([t for t in templates if t.slots][:third]):
+        for i, t in enumerate(templates[:third]):
             lines.append(f"- {_cell(dsl.sample(1, t, content=content, seed=seed + i)[0].text)}")
             lines.append(f"  - of: {_cell(t.prompt)}")
     lines += ["", "## Infills", "", "The best filling of `<?>`; what stood there is in brackets.", ""]
@@ -84,7 +84,7 @@ def show(dsl, world, seed, n=30):
         filler = text[len(left) : len(text) - len(right)]
         lines.append(f"- {_cell(left)}**{_cell(filler)}**{_cell(right)} [{_cell(one.text[start:end])}]")
     lines += ["", "## Variations", ""]
-    for i, t in enumerate([t for t in templates if t.slots][: n // 6]):
+    for i, t in enumerate(templates[: n // 6]):
         lines += [f"Of: {_cell(t.prompt)}", ""]
         for j, (by, proximity) in enumerate(((b, p) for b in ("slots", "noise") for p in (0.2, 0.5, 0.8))):
             text = dsl.vary(t, 1, proximity, by=by, seed=seed + 10 * i + j)[0].text
@@ -107,6 +107,7 @@ def main():
     parser.add_argument("--train", default="out/real_train.txt")
     parser.add_argument("--heldout", default="out/real_heldout.txt")
     parser.add_argument("--n", type=int, default=300, help="infill queries, samples and so on, or a share of it (300)")
+    parser.add_argument("--least", type=int, default=3, help="times a word must occur to be a candidate (3)")
     parser.add_argument("--parts", default=",".join(PARTS))
     parser.add_argument("--split", nargs=2, metavar=("DATA", "FOLDER"), help="write real_train.txt and real_heldout.txt")
     parser.add_argument("--out", help="file for the table")
@@ -124,7 +125,7 @@ def main():
     judge = Judge(world) if {"samples", "vary"} & set(parts) else None
     run = {
         "cost": lambda: cost(dsl, world, args.world),
-        "infill": lambda: infill(dsl, world, args.n, args.world),
+        "infill": lambda: infill(dsl, world, args.n, args.world, args.least),
         "samples": lambda: samples(dsl, world, judge, args.n, args.world),
         "reconstruct": lambda: reconstruct(dsl, world, args.n, args.world),
         "vary": lambda: vary(dsl, world, judge, max(1, args.n // 5), args.world),

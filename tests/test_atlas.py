@@ -19,6 +19,7 @@ from workbench.atlas import (
     plot_map,
     plot_transitions,
     plot_usage,
+    projection,
     transitions,
 )
 
@@ -192,6 +193,41 @@ def test_64_codes_look_different_and_near_codes_differ_in_colour():
     assert len(set(given)) == 64
     gaps = np.linalg.norm(centres[:, None] - centres[None], axis=2) + 9 * np.eye(64)
     assert np.mean([given[code][0] != given[nearest][0] for code, nearest in enumerate(gaps.argmin(axis=1))]) == 1.0
+
+
+@pytest.fixture
+def island():
+    """A round cloud of 500 places, and 40 more in a round cloud a hundred times as far away as the first is wide."""
+    rng = np.random.default_rng(0)
+    cloud = rng.uniform(size=(540, 2))
+    return np.vstack([cloud[:500], 100 + 0.2 * cloud[500:]]), np.repeat([0, 1], [500, 40])
+
+
+def test_a_far_island_leaves_the_map_to_the_bulk_and_keeps_its_shape_and_its_side(island):
+    xy, codes = island
+    near = projection.gathered(xy)
+    bulk, far = near[:500], near[500:]
+    assert (np.ptp(bulk, axis=0) > 0.7 * np.ptp(near, axis=0)).all()
+    assert np.allclose(np.diff(bulk, axis=0), np.diff(xy[:500], axis=0))
+    assert np.allclose(np.diff(far, axis=0), np.diff(xy[500:], axis=0), atol=0.05)
+    assert (np.argsort(near, axis=0) == np.argsort(xy, axis=0)).all()
+    assert (far.min(axis=0) > bulk.max(axis=0)).all()
+
+
+def test_a_map_without_wide_gaps_stays_as_it_is(clusters):
+    xy = np.random.default_rng(0).uniform(size=(400, 2))
+    assert np.array_equal(projection.gathered(xy), xy)
+    few = np.array([[0.0, 0.0], [1.0, 5.0], [3.0, 5.0]])
+    assert np.isfinite(projection.gathered(few)).all() and np.array_equal(projection.gathered(few[:1]), few[:1])
+    assert np.array_equal(projection.gathered(np.ones((4, 2))), np.ones((4, 2)))
+
+
+def test_both_maps_draw_a_far_island_near(island):
+    xy, codes = island
+    drawn = [dots.get_offsets() for dots in plot_map(xy, codes, ["bulk", "island"]).figure.axes[0].collections]
+    assert np.ptp(drawn[0], axis=0).min() > 0.7 * np.ptp(np.vstack(drawn), axis=0).max()
+    data = page_data(hover_map(xy, codes, ["bulk", "island"], [str(row) for row in range(540)]))
+    assert np.ptp(data["x"][:500]) > 0.7 and np.ptp(data["y"][:500]) > 0.7
 
 
 @pytest.mark.parametrize(

@@ -334,6 +334,7 @@ def test_rows_that_do_not_fit_together_are_refused():
     [
         ({"n_codes": 1}, "n_codes must be an int of 2 or more, got 1"),
         ({"n_codes": 8.0}, "n_codes must be an int"),
+        ({"n_codes": 4001}, "n_codes can be 4,000 at most, .* got 4001"),
         ({"n_dims": 0}, "n_dims must be an int of 1 or more"),
         ({"n_context": -1}, "n_context must be an int of 0 or more"),
         ({"epochs": -1}, "epochs must be an int of 0 or more"),

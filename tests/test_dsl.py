@@ -22,7 +22,7 @@ from workbench.values import ArtifactError, CorpusError, NotFittedError, Templat
 from workbench.words import JOINT, WORD, split
 from workbench.world.grammar import LABELS
 
-CONFIG = DSLConfig(sample=300, codebook=CodebookConfig(n_codes=8, n_dims=8, n_context=6, epochs=6))
+CONFIG = DSLConfig(sample=300, codebook=CodebookConfig(n_codes=8, n_dims=8, n_context=6, epochs=6), writer=None)
 PROMPT = "portrait of a samurai, oil on canvas, by Claude Monet, 8k"
 
 
@@ -356,7 +356,10 @@ def test_damaged_stages_are_made_again(dsl, encoder, prompts, folder, tmp_path):
 
 def test_other_options_do_not_meet_the_stages_of_a_fit_before(encoder, prompts, folder, dsl):
     few = DSLConfig(
-        sample=300, units=UnitsConfig(max_words=1), codebook=CodebookConfig(n_codes=4, n_dims=8, n_context=6, epochs=2)
+        sample=300,
+        units=UnitsConfig(max_words=1),
+        codebook=CodebookConfig(n_codes=4, n_dims=8, n_context=6, epochs=2),
+        writer=None,
     )
     other = DeepDSL.fit(prompts, few, encoder, folder=folder, progress=False)
     assert len(other.codes) == 4 and other.stats["units"] == other.stats["words"] > dsl.stats["units"]
@@ -467,6 +470,12 @@ def test_templates_of_the_corpus_are_shown_with_the_new_names(dsl):
                 "fresh" if slot.name == old else slot.name for slot in parse(mine).slots
             ]
             assert parse(other).skeleton == after.skeleton and parse(other).prompt == parse(mine).prompt
+
+
+@pytest.mark.parametrize("names", [["a", "b"], "subject", None, [(0, "subject")]])
+def test_new_names_that_are_no_dict_are_refused(dsl, names):
+    with pytest.raises(TypeError, match=r"rename needs a dict such as \{'.*': 'subject'\}, got (list|str|NoneType)"):
+        dsl.rename(names)
 
 
 def test_codes_can_be_named_by_number_and_swap_their_names(dsl):

@@ -36,7 +36,8 @@ def prompts(tmp_path):
 def test_one_command_learns_saves_and_reports(prompts, tmp_path, capsys):
     encoder = write_bert(tmp_path / "bert")
     capsys.readouterr()
-    code = command.main([str(prompts), "--codes", "4", "--n", "120", "--encoder", str(encoder), "--no-progress"])
+    options = ["--codes", "4", "--n", "120", "--encoder", str(encoder), "--writing", "none", "--no-progress"]
+    code = command.main([str(prompts), *options])
     said = capsys.readouterr()
     assert code == 0, said.err
     announced, rest = said.out.split("prompts kept of", 1)

@@ -56,6 +56,7 @@ def made_up_dsl(fillers=60):
     shares[:, [3, 4]] = [0, 0]
     example = Template.build(["a ", Slot("subject", EVIL), ", by ", Slot("x < y", "Ada & Bob")])
     return SimpleNamespace(
+        writer_=None,
         codes=(
             Code(0, "subject", 500, 0.5, ((EVIL, 300), ("old lighthouse", 200)), False),
             Code(1, "x < y", 300, 0.3, (("Ada & Bob", 300),), False),
@@ -156,6 +157,17 @@ def test_the_page_tells_what_was_dropped_and_why_and_what_it_took(page):
     ):
         assert said.replace(" ", "") in text.replace(" ", "")
     assert "empty 0" not in text
+
+
+def test_the_most_used_codes_have_chips_of_different_colours(tmp_path):
+    dsl, names = made_up_dsl(fillers=3), ("subject", "action", "scene")  # the hashes of these names choose one colour
+    dsl.codes = tuple(Code(number, name, 9 - number, 1 / 3, (), False) for number, name in enumerate(names))
+    dsl.transitions = np.full((4, 4), 1 / 4, np.float32)
+    example = Template.build(Slot(name, "x") for name in names)
+    dsl.templates = dsl.segments = (TemplateCount(example.skeleton, 2, (str(example),)),)
+    page = report.write(dsl, tmp_path / "r.html").read_text("utf-8")
+    shown = re.findall('<span dir="auto" title="([^"]*)" style="background:(#......)', page)
+    assert {name for name, _ in shown} == set(names) and len(set(shown)) == len({colour for _, colour in shown}) == 3
 
 
 def test_templates_are_shown_with_chips_and_the_rarer_ones_folded_away(page):

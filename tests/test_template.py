@@ -353,6 +353,24 @@ def test_html_shows_names_as_text_and_title_and_is_readable_on_every_chip():
         assert (luminance(ground) + 0.05) / (luminance(ink) + 0.05) > 7  # WCAG AAA
 
 
+def chip_colours(shown):
+    return re.findall('title="([^"]*)" style="background:(#......)', shown)
+
+
+def test_html_gives_the_first_eight_of_an_order_of_names_eight_colours_whatever_their_hashes():
+    order = [f"kind {number}" for number in range(20)]
+    colours = dict(chip_colours(Template.build(Slot(name, "x") for name in reversed(order)).html(order)))
+    assert len({colours[name] for name in order[:8]}) == 8
+    assert [colours[name] for name in order[8:16]] == [colours[name] for name in order[:8]]
+
+
+def test_html_without_an_order_goes_by_the_number_of_the_code_and_then_by_the_name():
+    numbered = Template.build(Slot(f"kind {code}", "x", code=code) for code in range(8))
+    assert len({colour for _, colour in chip_colours(numbered.html())}) == 8
+    parsed = chip_colours(Template.parse(str(numbered)).html())
+    assert parsed == chip_colours(Template.parse(str(numbered)).html(["another"])) != chip_colours(numbered.html())
+
+
 def test_html_is_escaped_and_the_same_name_has_the_same_colour():
     shown = Template.build(["<script>&\0", Slot('"><b>', "<i>'")])._repr_html_()
     assert "<script>" not in shown and "<b>" not in shown and "<i>" not in shown and "\0" not in shown

@@ -116,6 +116,52 @@ def printable(text):
     return text.encode("utf-8", "replace").decode()
 
 
+@dataclass(frozen=True, eq=False)
+class LM:
+    """A causal language model.
+
+    Attributes:
+        name: str, as it was asked for.
+        model: transformers model with a language modelling head, float32, in evaluation mode.
+        tokenizer: its fast tokenizer.
+    """
+
+    name: str
+    model: torch.nn.Module
+    tokenizer: object
+
+
+def load_lm(name):
+    """Load a causal language model. Only safetensors are read and no code that comes with a model is run.
+
+    Args:
+        name: str, hub id or folder as `save_pretrained` writes it.
+
+    Returns:
+        `LM`, on the CPU.
+
+    Raises:
+        ModelError: it cannot be found or read, its weights are incomplete, or it has no fast tokenizer.
+    """
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(str(name), trust_remote_code=False)
+        with _quiet():
+            model, info = transformers.AutoModelForCausalLM.from_pretrained(
+                str(name), use_safetensors=True, trust_remote_code=False, output_loading_info=True
+            )
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as err:
+        raise ModelError(
+            f"No causal language model {str(name)!r} in this folder or on the hub that transformers can read as safetensors. "
+            f"({' '.join(str(err).split())[:300]})"
+        ) from err
+    if info["missing_keys"]:
+        missing = sorted(info["missing_keys"])
+        raise ModelError(f"The weights of {name} are incomplete: {len(missing)} are missing, such as {missing[0]}.")
+    if not tokenizer.is_fast:
+        raise ModelError(f"{name} has only a slow tokenizer ({type(tokenizer).__name__}). Take a model with a tokenizer.json.")
+    return LM(str(name), model.float().eval(), tokenizer)
+
+
 def load_encoder(name=DEFAULT, layer=3, device=None):
     """Load a language model to read the hidden states of one layer.
 

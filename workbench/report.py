@@ -156,26 +156,32 @@ def _run_html(dsl):
     return f'{note}<div class="panel"><table class="facts"><tbody>{rows}</tbody></table></div>'
 
 
+def _by_use(dsl):
+    """Names of the codes that become chips, most used first: the order in which they get their colours."""
+    return [code.name for code in sorted(dsl.codes, key=lambda code: -code.count) if not code.literal]
+
+
 def _templates_html(dsl):
     if not dsl.templates:
         return "<p>No template was counted.</p>"
+    order = _by_use(dsl)
     return (
         "<p>Each coloured chip is a phrase, the small word in it the name of its code; function words stand between them as "
         "typed. Whole prompts rarely have the same shape, their segments (what stands between commas) often do.</p>"
-        f"<h3>Segments, most common first</h3>{_shapes_html(dsl.segments, 'segment')}"
-        f"<h3>Whole prompts, most common first</h3>{_shapes_html(dsl.templates, 'prompt')}"
+        f"<h3>Segments, most common first</h3>{_shapes_html(dsl.segments, 'segment', order)}"
+        f"<h3>Whole prompts, most common first</h3>{_shapes_html(dsl.templates, 'prompt', order)}"
     )
 
 
-def _shapes_html(counted, what):
-    items = [_template_html(found, what) for found in counted]
+def _shapes_html(counted, what, order):
+    items = [_template_html(found, what, order) for found in counted]
     rest = items[_SHOWN_TEMPLATES:]
     more = f"<details><summary>{len(rest)} more</summary>{''.join(rest)}</details>" if rest else ""
     return "".join(items[:_SHOWN_TEMPLATES]) + more
 
 
-def _template_html(found, what):
-    examples = "".join(f"<li>{parse(text)._repr_html_()}</li>" for text in found.examples[:_SHOWN_EXAMPLES])
+def _template_html(found, what, order):
+    examples = "".join(f"<li>{parse(text).html(order)}</li>" for text in found.examples[:_SHOWN_EXAMPLES])
     times = f"{found.count:,} {what if found.count == 1 else what + 's'}"
     return (
         f'<article class="panel"><h4 dir="auto"><code>{_text(found.skeleton)}</code> <small>{times}</small></h4>'
@@ -185,14 +191,14 @@ def _template_html(found, what):
 
 def _written_html(dsl):
     """Prompts that this language writes: from nothing, on the template of a prompt, and into a gap."""
-    whole = _example(dsl)
-    new = "".join(f"<li>{sample.template._repr_html_()}</li>" for sample in dsl.sample(_SHOWN_SAMPLES, seed=0))
+    whole, order = _example(dsl), _by_use(dsl)
+    new = "".join(f"<li>{sample.template.html(order)}</li>" for sample in dsl.sample(_SHOWN_SAMPLES, seed=0))
     parts = [f"<p>Unselected, by seed 0.</p><h3>From nothing</h3><div class='panel'><ul>{new}</ul></div>"]
     if whole is not None:
         again = dsl.sample(_SHOWN_SAMPLES // 2, template=whole, seed=0)
-        rolled = "".join(f"<li>{sample.template._repr_html_()}</li>" for sample in again)
+        rolled = "".join(f"<li>{sample.template.html(order)}</li>" for sample in again)
         parts.append("<h3>The template of a prompt, filled anew</h3>")
-        parts.append(f"<div class='panel'><p>{whole._repr_html_()}</p><ul>{rolled}</ul></div>")
+        parts.append(f"<div class='panel'><p>{whole.html(order)}</p><ul>{rolled}</ul></div>")
         gap = _with_gap(whole)
         filled = "".join(f"<li>{_text(s.text)}</li>" for s in dsl.infill(gap, _SHOWN_SAMPLES // 2, seed=0))
         parts.append(f"<h3>A gap, filled</h3><div class='panel'><p><code>{_text(gap)}</code></p><ul>{filled}</ul></div>")
@@ -232,16 +238,26 @@ def _code_row(code, top):
     )
 
 
-def _map_html(dsl):
-    names = [code.name for code in sorted(dsl.codes, key=lambda code: code.id)]
-    # function words stand in every prompt and near nothing: they would fill the middle of the map
+def to_map(dsl):
+    """The fillers that a map shows, without function words, which stand in every prompt and near nothing.
+
+    Args:
+        dsl: `DeepDSL`, fitted or loaded.
+
+    Returns:
+        (vectors float32 (n, d), codes int64 (n,), k names, n texts): only codes with such fillers, numbered anew.
+    """
+    names = {code.id: code.name for code in dsl.codes}
     spoken = np.isin(dsl.fillers.codes, [code.id for code in dsl.codes if not code.literal])
-    vectors = np.asarray(dsl.fillers.vectors)[spoken]
+    present, codes = np.unique(dsl.fillers.codes[spoken], return_inverse=True)
+    texts = [text for text, keep in zip(dsl.fillers.texts, spoken, strict=True) if keep]
+    return np.asarray(dsl.fillers.vectors)[spoken], codes, [names[code] for code in present], texts
+
+
+def _map_html(dsl):
+    vectors, codes, names, texts = to_map(dsl)
     if len(vectors) < _MAP_ROWS or (vectors == vectors[0]).all():
         return f"<p>There is no map: it needs {_MAP_ROWS} different fillers or more, {len(vectors)} were found.</p>"
-    present, codes = np.unique(dsl.fillers.codes[spoken], return_inverse=True)
-    names = [names[code] for code in present]
-    texts = [text for text, keep in zip(dsl.fillers.texts, spoken, strict=True) if keep]
     placed = atlas.fit(vectors, seed=0)
     page = atlas.hover_map(placed.xy, codes, names, texts, title="Fillers", height=_MAP_HEIGHT)
     return (

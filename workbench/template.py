@@ -223,10 +223,22 @@ class Template:
     def __repr__(self):
         return f"Template.parse({str(self)!r})"
 
-    def _repr_html_(self):
-        """Slots as chips in the colour of their name; the name stands in each chip too."""
-        inside = "".join(_chip(part) if isinstance(part, Slot) else _html(part) for part in self.parts)
+    def html(self, order=()):
+        """The template as HTML: slots as coloured chips, each with its name.
+
+        Args:
+            order: names of slots, most important first: the first eight of them have eight colours, the next eight the same
+                again. Slots of other names are coloured by the number of their code, or where that is unknown by their name.
+
+        Returns:
+            str, one `div`.
+        """
+        place = {name: number for number, name in enumerate(order)}
+        inside = "".join(_chip(part, place) if isinstance(part, Slot) else _html(part) for part in self.parts)
         return f'<div dir="auto" style="white-space:pre-wrap;line-height:2">{inside}</div>'
+
+    def _repr_html_(self):
+        return self.html()
 
 
 def escape(text):
@@ -361,9 +373,12 @@ def _html(text):
     return html.escape(text.replace("\0", "␀"))
 
 
-def _chip(slot):
+def _chip(slot, place):
     text, name = "?" if slot.text is None else slot.text, slot.name or "?"
-    colour = _OPEN_CHIP if slot.text is None else _CHIPS[zlib.crc32(name.encode("utf-8", "surrogatepass")) % len(_CHIPS)]
+    number = place.get(name, slot.code)
+    if number is None:
+        number = zlib.crc32(name.encode("utf-8", "surrogatepass"))
+    colour = _OPEN_CHIP if slot.text is None else _CHIPS[number % len(_CHIPS)]
     border = "1px dashed #666" if slot.text is None else "1px solid #666"
     style = f"background:{colour};color:{_INK};border:{border};border-radius:4px;padding:1px 5px"
     label = f'<span style="font-size:75%;color:{_INK}"> {_html(name)}</span>' if slot.name else ""

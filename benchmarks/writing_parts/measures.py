@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 import numpy as np
 
 from workbench import ngram
+from workbench.values import TemplateError
 from workbench.words import FUNCTION_WORDS, WORD, split
 
 SHARE = 0.05  # a word has the labels that this share of its occurrences have
@@ -245,6 +246,40 @@ def read(dsl, prompts):
 def fits(dsl, text):
     """Whether a prompt leaves the writer room for its gaps: none but very long real ones do not."""
     return sum(len(piece.ids) for piece in dsl.writer_.tokens_.split(text)) < dsl.writer_.config.window // 2
+
+
+def rerollable(dsl, labelled, n):
+    """The first n prompts with slots that the writer has room to fill all at once: pairs (labelled, template)."""
+    pairs, long = [], 0
+    for at in range(0, len(labelled), 100):
+        some = labelled[at : at + 100]
+        for one, template in zip(some, dsl.read([one.text for one in some]), strict=True):
+            literal = "".join(part for part in template.parts if isinstance(part, str))
+            pieces = sum(len(piece.ids) for piece in dsl.writer_.tokens_.split(literal))
+            if pieces + 10 * len(template.slots) > dsl.writer_.config.window:
+                long += 1
+            elif template.slots:
+                pairs.append((one, template))
+        if len(pairs) >= n:
+            break
+    if long:
+        print(f"{long} of {at + len(some)} prompts have more slots than the writer's window holds: left out", flush=True)
+    return pairs[:n]
+
+
+def from_nothing(dsl, n, seed):
+    """Samples without a template: list of n `Sample`. Templates that are too long for the writer are drawn again."""
+    try:
+        return dsl.sample(n, seed=seed)
+    except TemplateError:
+        out, failed = [], 0
+        while len(out) < n and failed < 10 * n:
+            try:
+                out += dsl.sample(1, seed=seed + len(out) + failed)
+            except TemplateError:
+                failed += 1
+        print(f"sample(n) failed for {failed} of {n + failed} seeds: the drawn template is too long for the writer", flush=True)
+        return out
 
 
 def shown(value):

@@ -13,10 +13,11 @@ from writing_parts.measures import (
     balanced,
     copied_runs,
     distinct,
-    fits,
+    from_nothing,
     gold_slots,
     pick,
     read,
+    rerollable,
     shown,
     tokens_of,
 )
@@ -54,15 +55,12 @@ def random_fillers(dsl, prompts):
 def samples(dsl, world, judge, n, seed):
     """Rows for samples of each kind of content, and from nothing."""
     rng, kinds = np.random.default_rng(seed), Kinds(world.labelled, world.extra)
-    usable = [one for one in world.reference if fits(dsl, one.text)]
-    ones = pick(usable, min(2 * n, len(usable)), rng)
-    templates = read(dsl, [one.text for one in ones])
-    pairs = [(one, t) for one, t in zip(ones, templates, strict=True) if t.slots][:n]
+    pairs = rerollable(dsl, pick(world.reference, len(world.reference), rng), n)
     ones, templates = [one for one, _ in pairs], [t for _, t in pairs]
     labels = [gold_slots(one, t) for one, t in pairs]
     fill_by_code = random_fillers(dsl, pick(world.train, 3000, rng))
     sets = {
-        "real prompts": templates,
+        "reference": templates,
         "trigram": [" ".join(words) for words in dsl.ngram_.sample(len(ones), seed=seed) if words],
         "random fillers": [fill_by_code(t, rng) for t in templates],
     }
@@ -73,7 +71,7 @@ def samples(dsl, world, judge, n, seed):
             for i, t in enumerate(templates)
         ]
         print(f"samples, {name}: {len(templates)}, {time.perf_counter() - begin:.0f} s", flush=True)
-    sets["nothing"] = [sample.text for sample in dsl.sample(len(ones), seed=seed)]
+    sets["nothing"] = [sample.text for sample in from_nothing(dsl, len(ones), seed)]
     train = [ngram.tokens(text) for text in world.train]
     known = set(map(tuple, train))
     figures = {}
@@ -97,13 +95,13 @@ def samples(dsl, world, judge, n, seed):
 
 
 def _sample_rows(figures, world):
-    rows, real = [], figures["real prompts"]
+    rows, real = [], figures["reference"]
     for name, label in (("nothing", "from nothing"), ("absent", "content absent"), ("noise", "noise"), ("prompt", "of a prompt")):
         ours, most = figures[name], TARGETS.get(name, {}).get(world)
         theirs = {"trigram": figures["trigram"]}
         if name != "nothing":
             theirs["random fillers"] = figures["random fillers"]
-        theirs["real prompts"] = real
+        theirs["reference"] = real
         checks = {
             "perplexity ratio": (f"{most} at most" if most else "-", most and ours["perplexity ratio"] <= most),
             "right slot": (
@@ -132,8 +130,7 @@ def _sample_rows(figures, world):
 def reconstruct(dsl, world, n, seed):
     """Rows: words of slots that are written again from the content of the prompt, greedily."""
     rng, right = np.random.default_rng(seed), {True: [], False: []}
-    ones = pick([one for one in world.held if fits(dsl, one.text)], n, rng)
-    pairs = [(one, t) for one, t in zip(ones, read(dsl, [one.text for one in ones]), strict=True) if t.slots]
+    pairs = rerollable(dsl, pick(world.held, len(world.held), rng), n)
     known = {word for text in world.train for word in ngram.tokens(text)}
     for at in range(0, len(pairs), 50):
         some = pairs[at : at + 50]
@@ -187,8 +184,7 @@ class Meaning:
 def vary(dsl, world, judge, n, seed, each=4):
     """Rows: similarity to the prompt and fluency against proximity."""
     rng, meaning = np.random.default_rng(seed), Meaning(dsl)
-    ones = pick([one for one in world.reference if fits(dsl, one.text)], 2 * n, rng)
-    templates = [t for t in read(dsl, [one.text for one in ones]) if t.slots][:n]
+    templates = [t for _, t in rerollable(dsl, pick(world.reference, len(world.reference), rng), n)]
     own, own_ratio = meaning([t.prompt for t in templates]), judge.ratio([t.prompt for t in templates])
     rows = []
     for by in ("slots", "noise"):

@@ -12,6 +12,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import PercentFormatter
 
 from workbench.atlas import labels
+from workbench.atlas.projection import gathered
 
 # Okabe & Ito 2008, told apart with any kind of colour vision; without yellow, which vanishes on white
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -65,7 +66,7 @@ def plot_map(xy, codes, names, texts=None, title="Map of the learned language"):
     """Draw fillers where the map puts them, coloured by code, with the name of each code on its fillers.
 
     Args:
-        xy: float (n, 2), from `fit`.
+        xy: float (n, 2), from `fit`; wide empty bands are cut short (`projection.gathered`).
         codes: int (n,), the code of each filler, 0..k-1.
         names: k str, the names of the codes.
         texts: n str or None; some fillers are then written on the map where there is room.
@@ -78,6 +79,7 @@ def plot_map(xy, codes, names, texts=None, title="Map of the learned language"):
         ValueError: arrays that do not fit each other.
     """
     xy, codes = check_map(xy, codes, names, texts)
+    xy = gathered(xy)
     k = len(names)
     figure, ax = _page(9.6, 7.4, title)
     sizes = np.bincount(codes, minlength=k)
@@ -118,7 +120,8 @@ def plot_map(xy, codes, names, texts=None, title="Map of the learned language"):
         figure,
         "Scatter map of fillers: each dot is a filler, near dots mean alike. Fillers of one code share a colour and a mark, "
         "and the name of the code is written on them.",
-        "Each dot is a filler; colour and mark say its code. Only nearness has a meaning: not the axes, not the gaps.",
+        "Each dot is a filler; colour and mark say its code. Only nearness has a meaning: not the axes, not the gaps, of which "
+        "wide ones are cut short.",
         f"{len(xy):,} fillers in {(sizes > 0).sum()} of {k} codes; largest: {largest}.",
     )
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from workbench.atlas import labels
 from workbench.atlas.figures import COLOURS, MARKS, check_map, styles
+from workbench.atlas.projection import gathered
 
 
 def hover_map(xy, codes, names, texts, title="Map of the learned language", height=560):
@@ -17,7 +18,7 @@ def hover_map(xy, codes, names, texts, title="Map of the learned language", heig
     35 bytes a filler: pass a few thousand fillers, not the corpus.
 
     Args:
-        xy: float (n, 2), from `fit`.
+        xy: float (n, 2), from `fit`; wide empty bands are cut short, as in `plot_map`.
         codes: int (n,), the code of each filler, 0..k-1.
         names: k str.
         texts: n str, the fillers.
@@ -33,6 +34,7 @@ def hover_map(xy, codes, names, texts, title="Map of the learned language", heig
     xy, codes = check_map(xy, codes, names, texts)
     if height < 240:
         raise ValueError(f"hover_map got height={height}; its controls need 240 pixels.")
+    xy = gathered(xy)
     low, span = xy.min(axis=0), np.maximum(np.ptp(xy, axis=0), 1e-9)
     places = (xy - low) / span
     middles = (labels.centres(xy, codes, len(names)) - low) / span

@@ -12,6 +12,7 @@ _MIN_ROWS = 5
 _EPOCHS = 200  # UMAP's own default for large data; more changed no trustworthiness in its third digit
 _JUDGED = 2000  # trustworthiness takes n * n floats
 _MIN_DIST = 0.25  # room for the dots of dense clouds; .1 gains no trustworthiness
+_BAND = 0.05  # of the drawn width: the widest empty band of a picture
 
 
 @dataclass(frozen=True)
@@ -142,6 +143,32 @@ def transitions(sequences, k):
         np.add.at(counts, (path[:-1], path[1:]), 1)
     totals = counts.sum(axis=1, keepdims=True)
     return np.divide(counts, totals, out=counts, where=totals > 0)
+
+
+def gathered(xy):
+    """Cut wide empty bands of a map short, so that a far island does not take the room of all the rest.
+
+    Along each axis, no gap between one place and the next stays wider than a twentieth of the width that is left. A band
+    without a place is cut out whole, so clouds keep their shape, and what was left or above stays so; only the emptiness
+    shrinks, and in a map by UMAP that has no meaning.
+
+    Args:
+        xy: float (n, 2).
+
+    Returns:
+        float64 (n, 2).
+    """
+    xy = np.array(xy, dtype=np.float64)
+    for axis in range(2):
+        order = np.argsort(xy[:, axis], kind="stable")
+        gaps = np.diff(xy[order, axis])
+        widest, most = gaps.max(initial=0.0), max(_BAND, 2 / max((gaps > 0).sum(), 1))
+        for _ in range(100):  # the bound follows the width, which follows the bound: it settles from above
+            widest = min(widest, most * np.minimum(gaps, widest).sum())
+        cut = np.maximum(gaps - widest, 0)
+        if (cut > 1e-9 * np.ptp(xy[:, axis])).any():
+            xy[order[1:], axis] -= np.cumsum(cut)
+    return xy
 
 
 class _Nearest:

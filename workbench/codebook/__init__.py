@@ -27,7 +27,7 @@ class CodebookConfig:
     n_dims: int = 48  # principal components the codes live in
     n_context: int = 40  # eigenword directions; 0 leaves them out
     context_weight: float = 0.45  # length of the eigenword part of a feature; the part from the language model has length 1
-    emission_weight: float = 0.15  # weight of a unit's own features against its place in the sequence, 0..1; 1 is the plain HMM
+    emission_weight: float = 0.15  # weight of a unit's own features, 0..1; 1, with no memory of types, is the plain HMM
     type_weight: float = 1.0  # weight of the codes a unit type had before, 0..; 0 leaves them out
     type_smoothing: float = 30.0  # occurrences of a type that count as much as what is known of all types, more than 0
     epochs: int = 15  # rounds of tuning; 0 keeps the medoids
@@ -37,6 +37,11 @@ class CodebookConfig:
         for name, least in (("n_codes", 2), ("n_dims", 1), ("n_context", 0), ("epochs", 0)):
             if not isinstance(getattr(self, name), int) or getattr(self, name) < least:
                 raise ValueError(f"{name} must be an int of {least} or more, got {getattr(self, name)!r}.")
+        if self.n_codes > _MEDOID_SAMPLE:
+            raise ValueError(
+                f"n_codes can be {_MEDOID_SAMPLE:,} at most, the units that seeds are chosen from; got {self.n_codes}. "
+                "Codes are kinds of phrases: take some dozens."
+            )
         if not 0 < self.emission_weight <= 1 or not self.context_weight >= 0:
             raise ValueError(
                 "emission_weight must be in (0, 1] and context_weight 0 or more, "

@@ -189,6 +189,7 @@ class DeepDSL(Writing):
         self.writer_ = finished(
             folder, "writer", Writer, lambda: writer.fit(templates, embed, len(self.codes), sorted(words), part, progress)
         )
+        shutil.rmtree(part, ignore_errors=True)  # checkpoints of what is finished
 
     def _templates(self, corpus, features, chosen, progress):
         """Templates of some prompts of the corpus, from features that are there already."""
@@ -397,8 +398,12 @@ class DeepDSL(Writing):
             a `DeepDSL` that shares all else with this one.
 
         Raises:
+            TypeError: not a dict.
             TemplateError: unknown code (it lists those there are), or a name that two codes would have.
         """
+        if not isinstance(names, dict):
+            example = {self.codes[0].name: "subject"}
+            raise TypeError(f"rename needs a dict such as {example}, got {type(names).__name__}.")
         known = {code.name: code.id for code in self.codes} | {code.id: code.id for code in self.codes}
         new = [code.name for code in self.codes]
         for old, name in names.items():

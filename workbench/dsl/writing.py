@@ -3,6 +3,7 @@
 import difflib
 import numbers
 import re
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +16,7 @@ from workbench.writer import Decoding
 DECODING = Decoding(temperature=0.9, top_p=0.95)
 _CANDIDATES = 64  # fillings drawn from the writer, and as many from the n-grams, before they are ranked
 _HOLE = "\n"  # stands for a mask while the text round it is read: it parts segments and is no word
+_MASK = re.compile(r"<\?>|<[^<>]*:\s*\?>")
 _CLOSE = re.compile(r" ([,;.!?:])")
 _NEAR = 24  # known fillers near the wanted one that guided infill considers
 
@@ -145,10 +147,12 @@ class Writing:
             vectors = dict(zip(wanted, self._content_of(wanted), strict=True))
             content = [None if filler is None else vectors[filler] for filler in given]
         found = self._fill([template] * wide, content and [content] * wide, decoding, seed, blend=0.9 if like else 1.0)
-        candidates = {filling.fillers: None for filling in found}
-        for fillers in self._proposed(template, masks, given, list(candidates), wide, seed):
-            candidates.setdefault(fillers, None)
-        candidates = list(candidates)
+        drawn = [filling.fillers for filling in found]
+        # by text, as neighbouring masks may share the same words in several ways
+        candidates = {}
+        for fillers in (*drawn, *self._proposed(template, masks, given, drawn, wide, seed)):
+            candidates.setdefault(template.fill(list(fillers)).prompt, fillers)
+        candidates = list(candidates.values())
         ranked, written = self._ranked(template, candidates, content)
         order = np.argsort(-ranked, kind="stable")[:n]
         out = []
@@ -176,13 +180,15 @@ class Writing:
         self._check_writes(1)
         if isinstance(samples, (str, Sample)):
             raise TypeError("log_score takes a list of Sample or of str.")
-        filled = [self._understood(one.template if isinstance(one, Sample) else one) for one in samples]
+        filled = [self.read(s) if isinstance(s, str) else self._understood(getattr(s, "template", s)) for s in samples]
         out = np.zeros(len(filled))
         if template is None:
             prior = self.prior_.log_score(filled)
             opened = [self._opened(one, ()) if one.slots else one for one in filled]
         else:
             wanted = self._opened(self._understood(template), lock)
+            if any(slot.name is None for slot in wanted.slots):
+                raise TemplateError("log_score cannot tell what stands for <?> in a prompt: name the slot, as in <artist:?>.")
             prior = np.array([0.0 if self._opened(one, lock).same_shape(wanted) else -np.inf for one in filled])
             opened = [wanted] * len(filled)
         rows = [i for i, one in enumerate(opened) if np.isfinite(prior[i]) and one.masked]
@@ -218,9 +224,9 @@ class Writing:
         return [Template.build(p if isinstance(p, str) else Slot(names[p], code=int(p)) for p in one) for one in parts], prior
 
     def _understood(self, template):
-        """A `Template` whose slots have codes of this DSL; a str is read."""
+        """A `Template` whose slots have codes of this DSL; a str is read, with its masks if it has any."""
         if isinstance(template, str):
-            return self.read(template)
+            return self._read_masked(template) if _MASK.search(template) else self.read(template)
         if not isinstance(template, Template):
             raise TypeError(f"Expected a prompt (str) or a Template, got {type(template).__name__}.")
         return Template.build(replace(p, code=self._code(p)) if isinstance(p, Slot) else p for p in template.parts)
@@ -292,6 +298,8 @@ class Writing:
         return Template.build(parts)
 
     def _check_like(self, like, masks):
+        if not isinstance(like, dict):
+            raise TypeError(f"like is a dict of slot name to filler, got {type(like).__name__}.")
         names = {slot.name or "?" for slot in masks}
         for name, filler in like.items():
             if name not in names:
@@ -325,7 +333,7 @@ class Writing:
         options = []
         for number, (slot, wanted) in enumerate(zip(masks, given, strict=True)):
             # other masks hold what the writer put there most often
-            rest = max(set(drawn), key=drawn.count)
+            rest = Counter(drawn).most_common(1)[0][0]
             left, right = _sides(template, number, rest)
             found = [(self._joined(words), score) for words, score in self.ngram_.propose(left, right, n, seed=seed)]
             if wanted is not None:

@@ -1,11 +1,14 @@
 """Writer: template + content -> text. A two-part latent and a small decoder that fills the gaps of a prompt."""
 
+import json
 from dataclasses import asdict
 from typing import NamedTuple
 
 import numpy as np
 import torch
+import transformers
 
+from workbench.models import load_lm
 from workbench.template import Slot
 from workbench.values import ArtifactError, NotFittedError, TemplateError
 from workbench.writer.config import WriterConfig
@@ -14,7 +17,7 @@ from workbench.writer.examples import marked
 from workbench.writer.layout import Gap, Visible, lay
 from workbench.writer.learning import Trainer, Words, spelled_rows
 from workbench.writer.network import Network
-from workbench.writer.tokens import SPACE, Tokens
+from workbench.writer.tokens import SPACE, HubTokens, Tokens
 
 __all__ = ["Decoding", "Filling", "Writer", "WriterConfig"]
 
@@ -47,6 +50,7 @@ class Writer:
 
     def __init__(self, config=WriterConfig()):  # noqa: B008 - frozen
         self.config = config
+        self._lm = None  # options of the language model it decodes with
 
     # ---- learning -------------------------------------------------------------------------------------------------------
 
@@ -73,7 +77,17 @@ class Writer:
             for slot in template.slots:
                 if slot.code is None or not 0 <= slot.code < n_codes or slot.text is None:
                     raise ValueError(f"Every slot needs a text and a code of 0..{n_codes - 1}, got {slot!r}.")
-        self.tokens_ = Tokens.learn((template.prompt for template in templates), config.pieces, config.min_count)
+        texts = (template.prompt for template in templates)
+        lm = None
+        if config.decoder == "small":
+            self.tokens_ = Tokens.learn(texts, config.pieces, config.min_count)
+        else:
+            loaded = load_lm(config.decoder)
+            lm, self._lm = loaded.model, loaded.model.config.to_dict()
+            most = getattr(lm.config, "max_position_embeddings", config.window)
+            if config.window > most:
+                raise ValueError(f"{config.decoder} reads {most} positions, got window={config.window}. Give window={most} or less.")
+            self.tokens_ = HubTokens.learn(texts, loaded.tokenizer.backend_tokenizer.to_str(), config.min_count)
         # a free gap takes four marks besides its pieces
         prompts, texts, dropped = marked(templates, self.tokens_, n_codes, config.window - 8)
         self.report_ = {"given": given, "read": len(prompts), **dropped}
@@ -87,7 +101,7 @@ class Writer:
         self._n_codes = n_codes
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            self.network_ = Network(config, self.tokens_.size, n_codes + 2, features.shape[1])
+            self.network_ = Network(config, self.tokens_.size, n_codes + 2, features.shape[1], lm)
         if torch.cuda.is_available():
             self.network_.cuda()
         fillers = [self._spell(text) for text in texts], self._standard(features)
@@ -272,6 +286,7 @@ class Writer:
             "n_codes": self._n_codes,
             "scale": float(self._scale),
             "tokens": self.tokens_.to_config(),
+            "lm": _plain(self._lm),
             "history": self.history_,
             "report": self.report_,
             "seconds": round(self.seconds_, 1),
@@ -291,7 +306,11 @@ class Writer:
             writer.history_, writer.seconds_, writer.report_ = config["history"], config["seconds"], config["report"]
             writer.tokens_ = Tokens.from_config(config["tokens"])
             with torch.random.fork_rng(devices=[]):
-                network = Network(writer.config, writer.tokens_.size, writer._n_codes + 2, len(writer._mean))
+                lm, writer._lm = None, config.get("lm")
+                if writer._lm:
+                    known = transformers.AutoConfig.for_model(**writer._lm)
+                    lm = transformers.AutoModelForCausalLM.from_config(known, trust_remote_code=False)
+                network = Network(writer.config, writer.tokens_.size, writer._n_codes + 2, len(writer._mean), lm)
             weights = {
                 name.removeprefix("network."): torch.from_numpy(np.asarray(t, np.float32))
                 for name, t in tensors.items()
@@ -304,6 +323,11 @@ class Writer:
             network.cuda()
         writer.network_ = network.eval()
         return writer
+
+
+def _plain(values):
+    """JSON values of a language model's options."""
+    return None if values is None else json.loads(json.dumps(values, default=str))
 
 
 def _sampled(templates, config):

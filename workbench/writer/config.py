@@ -12,7 +12,8 @@ class WriterConfig:
     The cost of training is `steps` times `batch` positions; a core of a laptop does some 5,000 to 10,000 positions a second.
     """
 
-    width: int = 160  # d of the decoder
+    decoder: str = "small"  # a small decoder of our own, or the hub id or folder of a causal language model
+    width: int = 160  # d of the small decoder; a language model has its own width and layers
     layers: int = 3
     heads: int = 5
     dropout: float = 0.0

@@ -333,6 +333,8 @@ class Decoder:
         valid = at[None] < lengths[:, None]
         # padding sees itself alone, as a row without any key would be NaN
         mask = valid[:, None, None] | torch.eye(p, dtype=torch.bool, device=self.device)
+        if not self.network.two_way:
+            mask = mask.tril()
         _, past = self.network.decoder(x, at.expand(b, p), at.expand(b, p), mask)
         return Prefix(past, valid, lengths)
 

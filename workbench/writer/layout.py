@@ -90,10 +90,11 @@ def lay(parts, literal):
 class Batch(NamedTuple):
     """Layouts side by side; b prompts, t positions, g gaps in all. int64 but for `prefix`.
 
-    `ids`, `codes`, `places` (b, t). `gap` (b, t): row of the gap a position fills, g where none. `content` (b, t): row of the
+    Lengths and numbers of gaps are rounded up, see `rounded`. `ids`, `codes`, `places` (b, t). `gap` (b, t): row of the gap a
+    position fills, g where none. `content` (b, t): row of the
     slot whose content a position sees, -1 for none. `targets` (b, t): the piece to be written next, -1 for none. `prefix`
     (b,) int64, length of the visible part. `neighbours` (g, 4), `starts` (g,) position of each FILL in the flattened batch,
-    `truth` (g,), `slots` (g,).
+    `truth` (g,), `slots` (g,); 0, -1 and -1 for gaps that only round the number up.
     """
 
     ids: np.ndarray
@@ -109,6 +110,11 @@ class Batch(NamedTuple):
     slots: np.ndarray
 
 
+def rounded(n, step):
+    """`n` rounded up. Matrix libraries compile code for each new shape and keep it: few shapes cost less time and memory."""
+    return -(-n // step) * step
+
+
 def batch(layouts, end):
     """Put layouts whose gaps are filled side by side, padded on the right.
 
@@ -116,7 +122,8 @@ def batch(layouts, end):
         layouts: list of `Layout`.
         end: int, the piece that says that a filling is over.
     """
-    b, t, g = len(layouts), max(layout.length for layout in layouts), sum(len(layout.gaps) for layout in layouts)
+    b, t = len(layouts), rounded(max(layout.length for layout in layouts), 8)
+    g = rounded(sum(len(layout.gaps) for layout in layouts), 64)
     ids, codes, places = np.full((b, t), PAD), np.zeros((b, t), np.int64), np.zeros((b, t), np.int64)
     gap, content, targets = np.full((b, t), g), np.full((b, t), -1), np.full((b, t), -1)
     neighbours, starts, truth, slots = np.zeros((g, NEIGHBOURS), np.int64), np.zeros(g, np.int64), np.full(g, -1), np.full(g, -1)

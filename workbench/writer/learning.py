@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 from workbench import artifacts
 from workbench.values import ArtifactError
 from workbench.writer.examples import Masker
-from workbench.writer.layout import batch
+from workbench.writer.layout import batch, rounded
 from workbench.writer.network import SPELLED, visible_mask
 from workbench.writer.tokens import END, PAD
 
@@ -159,13 +159,15 @@ class Trainer:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=fast_halves(self.device)):
             content = None
             if slots:
-                spelled, features = spelled_rows([ids for ids, _ in slots]), np.stack([f for _, f in slots])
+                n_slots, spare = len(slots), rounded(len(slots), 64) - len(slots)
+                spelled = np.pad(spelled_rows([ids for ids, _ in slots]), ((0, spare), (0, 0)))
+                features = np.pad(np.stack([f for _, f in slots]), ((0, spare), (0, 0)))
                 spelled, features = torch.as_tensor(spelled, device=self.device), torch.as_tensor(features, device=self.device)
                 if config.content == "global":
-                    owner = np.zeros(len(slots), np.int64)
+                    owner = np.full(n_slots + spare, b, np.int64)
                     for i, layout in enumerate(layouts):
                         owner[[g.slot for g in layout.gaps if g.slot >= 0]] = i
-                    mean, scale = pooled(network, spelled, features, torch.as_tensor(owner, device=self.device), b)
+                    mean, scale = pooled(network, spelled, features, torch.as_tensor(owner, device=self.device), b + 1)
                 else:
                     mean, scale = network.posterior(spelled, features)
                 z = mean + scale.exp() * torch.randn(mean.shape, generator=generator, device=self.device)
@@ -173,40 +175,43 @@ class Trainer:
                 content = torch.cat([mapped, mapped.new_zeros(1, mapped.shape[1])])[where]
             x = network.embed(ids, codes, gap, neighbours, content)
             numbers = torch.arange(t, device=self.device).expand(b, t)
-            hidden, _ = network.decoder(x, numbers, places, visible_mask(prefix, t))
+            hidden, _ = network.decoder(x, numbers, places, visible_mask(prefix if network.two_way else prefix * 0, t))
             flat = hidden.reshape(b * t, -1)
-            wanted = targets.reshape(-1) >= 0
-            nats = functional.cross_entropy(network.logits(flat[wanted]), targets.reshape(-1)[wanted], reduction="sum")
-            n = int(wanted.sum())
+            wanted = torch.nonzero(targets.reshape(-1) >= 0)[:, 0]
+            n = len(wanted)
+            wanted = functional.pad(wanted, (0, rounded(n, 256) - n))
+            sought = targets.reshape(-1)[wanted]
+            sought[n:] = -100
+            nats = functional.cross_entropy(network.logits(flat[wanted]), sought, reduction="sum", ignore_index=-100)
             loss = nats / n
             values = {"nats": float(nats.detach()) / n}
             begun = flat[starts]
-            masked = truth >= 0
-            if masked.any():
-                guess = functional.cross_entropy(network.guess(begun[masked]).float(), truth[masked])
+            if (truth >= 0).any():
+                guess = functional.cross_entropy(network.guess(begun).float(), truth, ignore_index=-1)
                 loss = loss + config.masked * guess
                 values["guess"] = float(guess.detach())
             if slots:
                 slot_gaps = torch.nonzero(rows >= 0)[:, 0]
                 order = slot_gaps[torch.argsort(rows[slot_gaps])]  # gap of each content row
-                prior_mean, prior_scale = network.prior_of(begun[order])
+                prior_mean, prior_scale = network.prior_of(begun[functional.pad(order, (0, spare))])
+                prior_mean, prior_scale, mean, scale = (x[:n_slots] for x in (prior_mean, prior_scale, mean, scale))
                 kl = (
                     prior_scale
                     - scale
                     + ((2 * scale).exp() + (mean - prior_mean) ** 2) / (2 * (2 * prior_scale).exp())
                     - 0.5
                 )
-                freed = torch.clamp(kl.mean(0), min=config.free_nats).sum() * len(slots)
+                freed = torch.clamp(kl.mean(0), min=config.free_nats).sum() * n_slots
                 loss = loss + config.beta * freed / n
                 values["kl"] = float(kl.detach().sum(1).mean())
                 if config.contrast:
-                    near = info_nce(network.features(mapped), features)
+                    near = info_nce(network.features(mapped), features, n_slots)
                     loss = loss + config.contrast * near
                     values["contrast"] = float(near.detach())
                 if self.adversary is not None:
                     told = codes.reshape(-1)[starts[order]].clamp(max=self.masker.mask)
                     drawn = prior_mean + prior_scale.exp() * torch.randn(mean.shape, generator=generator, device=self.device)
-                    loss = loss + config.adversary * self.adversary.fooled(z, drawn, told)
+                    loss = loss + config.adversary * self.adversary.fooled(z[:n_slots], drawn, told)
         return loss, values
 
     def _keep(self, folder):
@@ -313,13 +318,20 @@ def pooled(network, spelled, features, owner, size):
     return parts[0][owner], parts[1][owner]
 
 
-def info_nce(found, features):
-    """How well each mapped content finds the features of its own filler among those of the batch: nats, a mean."""
+def info_nce(found, features, n):
+    """How well each mapped content finds the features of its own filler among those of the batch: nats, a mean.
+
+    Args:
+        found: float (s, f), foretold from content.
+        features: float (s, f).
+        n: int, rows that count.
+    """
     scores = functional.normalize(found.float(), dim=-1) @ functional.normalize(features.float(), dim=-1).T * 10
     same = (features[:, None] == features[None]).all(-1) if len(features) <= 64 else torch.cdist(features, features) < 1e-4
     own = torch.arange(len(features), device=features.device)
     same[own, own] = False  # the same filler in another prompt is no wrong answer
-    return functional.cross_entropy(scores.masked_fill(same, -1e4), own)
+    same[:, n:] = True
+    return functional.cross_entropy(scores.masked_fill(same, -1e4)[:n], own[:n])
 
 
 def fast_halves(device):

@@ -3,10 +3,12 @@
 import math
 
 import torch
+import transformers
 from torch import nn
 from torch.nn import functional
 
 from workbench.writer.layout import NEIGHBOURS
+from workbench.writer.tokens import N_MARKS
 
 SPELLED = 12  # pieces of a filler that its posterior reads one by one
 _PIECE_WIDTH = 48
@@ -82,15 +84,16 @@ class Network(nn.Module):
         n_pieces: int, size of the vocabulary.
         n_codes: int, codes shown: those of the codebook, literal, and the mask.
         n_features: int, width of a filler's feature vector.
+        lm: transformers model to decode with, None for the small decoder.
     """
 
-    def __init__(self, config, n_pieces, n_codes, n_features):
+    def __init__(self, config, n_pieces, n_codes, n_features, lm=None):
         super().__init__()
-        width, content = config.width, config.content_dims
+        width, content = (config.width if lm is None else lm.config.hidden_size), config.content_dims
         self.config = config
         self.pieces, self.codes = nn.Embedding(n_pieces, width), nn.Embedding(n_codes, width)
         self.near = nn.Linear(NEIGHBOURS * width, width, bias=False)
-        self.decoder = Transformer(width, config.layers, config.heads, config.dropout)
+        self.decoder = Transformer(width, config.layers, config.heads, config.dropout) if lm is None else HubDecoder(lm)
         self.bias = nn.Parameter(torch.zeros(n_pieces))
         self.guess = nn.Linear(width, n_codes - 2)  # the code of a masked slot
         self.prior = nn.Linear(width, 2 * content)
@@ -103,11 +106,29 @@ class Network(nn.Module):
         self.features = nn.Linear(width, n_features)  # mapped content -> features of the filler
         for table in (self.pieces, self.codes, self.spelling):
             nn.init.normal_(table.weight, std=0.02 if table is not self.spelling else 0.3)
-        for block in self.decoder.blocks:
+        if lm is not None:
+            self._take(lm)
+        for block in self.decoder.blocks if lm is None else ():
             for layer in (block.attention.out, block.down):
                 nn.init.normal_(layer.weight, std=0.02 / math.sqrt(2 * config.layers))
         nn.init.zeros_(self.prior.weight)
         nn.init.zeros_(self.prior.bias)
+
+    @property
+    def two_way(self):
+        """Whether the visible part is read in both directions; a language model reads from left to right."""
+        return isinstance(self.decoder, Transformer)
+
+    def _take(self, lm):
+        """Start from a language model's embeddings of its pieces, with new rows for our marks in front."""
+        table = lm.get_input_embeddings().weight.detach()
+        with torch.no_grad():
+            rows = len(self.pieces.weight) - N_MARKS
+            self.pieces.weight[N_MARKS:] = table[:rows]
+            self.pieces.weight[:N_MARKS] = table.mean(0) + 0.02 * torch.randn(N_MARKS, table.shape[1])
+            nn.init.zeros_(self.near.weight)
+            nn.init.zeros_(self.codes.weight)
+            nn.init.zeros_(self.mapping[-1].weight)
 
     def embed(self, ids, codes, gap, neighbours, content):
         """Input of the decoder: (b, t, d).
@@ -138,6 +159,26 @@ class Network(nn.Module):
     def logits(self, hidden):
         """Scores of the next piece: (..., d) -> float32 (..., v)."""
         return (functional.linear(hidden, self.pieces.weight) + self.bias).float()
+
+
+class HubDecoder(nn.Module):
+    """A causal language model of transformers as decoder. It knows the sequence only; places are not told."""
+
+    def __init__(self, lm):
+        super().__init__()
+        self.model = lm.base_model
+        self.model.get_input_embeddings().weight.requires_grad_(False)  # not read: inputs come as vectors
+
+    def forward(self, x, numbers, places, mask, past=None):
+        """As `Transformer.forward`."""
+        cache = transformers.DynamicCache()
+        for i, (keys, values) in enumerate(past or ()):
+            cache.update(keys, values, i)
+        unseen = torch.zeros(mask.shape, dtype=x.dtype, device=x.device).masked_fill(~mask, torch.finfo(x.dtype).min)
+        found = self.model(
+            inputs_embeds=x, attention_mask=unseen, position_ids=numbers, past_key_values=cache, use_cache=True
+        )
+        return found.last_hidden_state, [(layer.keys, layer.values) for layer in found.past_key_values.layers]
 
 
 def visible_mask(prefix, length):

@@ -1,5 +1,6 @@
 """Tokens: what the writer reads and writes. Words as learned pieces, a trie of the words it may write, and how to case them."""
 
+import json
 from collections import Counter
 from typing import NamedTuple
 
@@ -9,12 +10,12 @@ from tokenizers.models import BPE
 from tokenizers.trainers import BpeTrainer
 
 from workbench import words
-from workbench.values import ArtifactError
+from workbench.values import ArtifactError, ModelError
 from workbench.writer.trie import SPACE, brackets, grow
 
 # The marks: padding, a gap in the visible text, where a filling begins, where its words begin, its end, the prompt's edges.
 PAD, GAP, FILL, GO, END, LEFT, RIGHT = range(7)
-_N_MARKS = 7
+N_MARKS = 7
 _BYTES = 256  # tokens that spell any character there is no piece for
 _CASED = 20_000  # words whose usual casing is kept
 
@@ -36,19 +37,23 @@ class Tokens:
 
     def __init__(self, pieces, merges, known, cased):
         self.pieces, self.merges, self.known, self.cased = list(pieces), [tuple(m) for m in merges], list(known), dict(cased)
-        first = _N_MARKS + _BYTES
-        vocabulary = {f"<0x{byte:02X}>": _N_MARKS + byte for byte in range(_BYTES)}
+        first = N_MARKS + _BYTES
+        vocabulary = {f"<0x{byte:02X}>": N_MARKS + byte for byte in range(_BYTES)}
         vocabulary |= {piece: first + i for i, piece in enumerate(self.pieces)}
         self._bpe = tokenizers.Tokenizer(BPE(vocab=vocabulary, merges=self.merges, byte_fallback=True))
         self._ids = {}
+        self._index(first, {N_MARKS + ord(c): c for c in "()[]{}<>"})
+        self.written[[N_MARKS + ord(c) for c in " \t\n\r\v\f"]] = False
+
+    def _index(self, first, found):
+        """What decoding asks of pieces, of which that of number `first` is the first that is not a mark or byte."""
         self.size = first + len(self.pieces)
         self.trie = grow(self.known, self.spell, self.size)
-        found = {_N_MARKS + ord(c): c for c in "()[]{}<>"} | {first + i: brackets(p) for i, p in enumerate(self.pieces)}
+        found = found | {first + i: brackets(p) for i, p in enumerate(self.pieces)}
         self.brackets = {i: those for i, those in found.items() if those}  # of the pieces that hold any
         # Pieces behind a blank, and all that can be written: no marks, and no bytes that spell a blank.
         self.marked = np.array([False] * first + [p.startswith((SPACE, " ")) for p in self.pieces])
-        self.written = np.arange(self.size) >= _N_MARKS
-        self.written[[_N_MARKS + ord(c) for c in " \t\n\r\v\f"]] = False
+        self.written = np.arange(self.size) >= N_MARKS
 
     @classmethod
     def learn(cls, texts, size, min_count=2):
@@ -59,21 +64,13 @@ class Tokens:
             size: int, pieces at most, marks and bytes not counted.
             min_count: int, times a token must occur to be known; decoding can be held to known tokens.
         """
-        counts, forms = Counter(), Counter()
-        for text in texts:
-            for start, end, kind in words.split(text):
-                if text[start:end].isspace():
-                    continue
-                counts[_marked(text, start, end)] += 1
-                if kind == words.WORD:
-                    forms[text[start:end]] += 1
+        counts, forms = _counted(texts)
         # Each token is a training text of its own, so no merge crosses a blank. Beyond some thousands a count says no more.
         trainer = BpeTrainer(vocab_size=size, limit_alphabet=min(400, size // 2), show_progress=False)
         learner = tokenizers.Tokenizer(BPE())
         learner.train_from_iterator((token for token, n in counts.items() for _ in range(min(n, 2000))), trainer)
         state = tokenizers_state(learner)
-        known = sorted(token for token, n in counts.items() if n >= min_count)
-        return cls(state["vocab"], state["merges"], known, _usual_case(forms))
+        return cls(state["vocab"], state["merges"], _known(counts, min_count), _usual_case(forms))
 
     def split(self, text):
         """Cut a prompt into tokens: list of `Piece`; white space between them is not kept but as "some" or "none"."""
@@ -94,14 +91,14 @@ class Tokens:
         """The text of pieces, lower-cased as they are; a blank in front stays, as the mark of the first piece."""
         out, pending = [], bytearray()
         for i in ids:
-            if _N_MARKS <= i < _N_MARKS + _BYTES:
-                pending.append(i - _N_MARKS)
+            if N_MARKS <= i < N_MARKS + _BYTES:
+                pending.append(i - N_MARKS)
                 continue
             if pending:
                 out.append(pending.decode("utf-8", "replace"))
                 pending = bytearray()
-            if i >= _N_MARKS:
-                out.append(self.pieces[i - _N_MARKS - _BYTES])
+            if i >= N_MARKS:
+                out.append(self.pieces[i - N_MARKS - _BYTES])
         out.append(pending.decode("utf-8", "replace"))
         return "".join(out).replace(SPACE, " ")
 
@@ -126,15 +123,81 @@ class Tokens:
             ArtifactError: `state` has another shape.
         """
         try:
+            if "backend" in state:
+                return HubTokens(state["backend"], state["known"], state["cased"])
             return cls(state["pieces"], state["merges"], state["known"], state["cased"])
         except Exception as err:  # the Rust library raises bare Exception on bad merges
             raise ArtifactError(f"These are no saved tokens ({err}): expected what to_config gives.") from err
 
 
+class HubTokens(Tokens):
+    """The pieces of a language model from the hub, behind our marks; known words and casing come from the corpus.
+
+    Raises:
+        ModelError: the tokenizer does not keep blanks as they are, as byte-level ones (GPT-2, OPT, Pythia, Qwen, Llama 3) do.
+    """
+
+    def __init__(self, backend, known, cased):
+        self._backend = tokenizers.Tokenizer.from_str(backend)
+        self._backend.no_truncation()
+        self._backend.no_padding()
+        self.known, self.cased, self._ids = list(known), dict(cased), {}
+        probe = " a castle,by"
+        if self._backend.decode(self._backend.encode(probe, add_special_tokens=False).ids, skip_special_tokens=False) != probe:
+            raise ModelError("The writer needs a model with a byte-level tokenizer, such as GPT-2: this one drops blanks.")
+        n = self._backend.get_vocab_size(with_added_tokens=True)
+        self.pieces = [self._backend.decode([i], skip_special_tokens=False).replace(" ", SPACE) for i in range(n)]
+        self._index(N_MARKS, {})
+        special = {token.content for token in self._backend.get_added_tokens_decoder().values() if token.special}
+        for i, piece in enumerate(self.pieces):
+            if not piece.strip(SPACE + "\t\n\r\v\f") or piece in special:  # blanks alone, and marks of the model itself
+                self.written[N_MARKS + i] = False
+
+    @classmethod
+    def learn(cls, texts, backend, min_count=2):
+        """Known words and casing from texts; `backend` is the JSON of a tokenizers.Tokenizer."""
+        counts, forms = _counted(texts)
+        return cls(backend, _known(counts, min_count), _usual_case(forms))
+
+    def spell(self, token):
+        """Ids of the pieces of one token, given with its mark for a blank."""
+        ids = self._ids.get(token)
+        if ids is None:
+            if len(self._ids) > 100_000:
+                self._ids = {}
+            text = token.encode("utf-8", "replace").decode().replace(SPACE, " ")
+            found = self._backend.encode(text, add_special_tokens=False).ids
+            ids = self._ids[token] = tuple(N_MARKS + i for i in found)
+        return ids
+
+    def text(self, ids):
+        """The text of pieces; a blank in front stays."""
+        return self._backend.decode([i - N_MARKS for i in ids if i >= N_MARKS], skip_special_tokens=False)
+
+    def to_config(self):
+        """JSON values from which `Tokens.from_config` makes it again."""
+        return {"backend": self._backend.to_str(), "known": self.known, "cased": self.cased}
+
+
+def _counted(texts):
+    """How often each token stands in texts, with its mark for a blank, and each word as typed: two Counters."""
+    counts, forms = Counter(), Counter()
+    for text in texts:
+        for start, end, kind in words.split(text):
+            if text[start:end].isspace():
+                continue
+            counts[_marked(text, start, end)] += 1
+            if kind == words.WORD:
+                forms[text[start:end]] += 1
+    return counts, forms
+
+
+def _known(counts, least):
+    return sorted(token for token, n in counts.items() if n >= least)
+
+
 def tokenizers_state(learner):
     """Vocabulary in order of id, and merges, of a trained byte-pair encoder."""
-    import json
-
     state = json.loads(learner.to_str())["model"]
     merges = [m.split(" ") if isinstance(m, str) else m for m in state["merges"]]
     return {"vocab": [p for p, _ in sorted(state["vocab"].items(), key=lambda item: item[1])], "merges": merges}

@@ -17,16 +17,18 @@ _JOINTS = frozenset("-'‘’&+/")
 LETTER, DIGIT, SEPARATOR, DOT, COMMA, WEIGHT, OPENS, CLOSES, MARK, JOINT, SYMBOL = (1 << i for i in range(11))
 _BRACKET, _ANY = OPENS | CLOSES, (1 << 11) - 1
 # What may not be glued to a token, and what may not follow it after a blank: `words.split` would read other tokens.
-_WORD, _NUMBER, _INITIAL, _INITIALS, _OPENED, _CLOSED, _SEPARATED, _MARKED, _WEIGHT, _FLAG, _SYMBOL = range(11)
+_WORD, _NUMBER, _SIZE, _INITIAL, _INITIALS, _OPENED, _CLOSED, _SEPARATED, _COMMA, _MARKED, _WEIGHT, _FLAG, _SYMBOL = range(13)
 _GLUED = {
     _WORD: LETTER | DIGIT,
     _NUMBER: LETTER | DIGIT | SYMBOL | WEIGHT,  # 16 and :9, 50 and % are one token
+    _SIZE: LETTER | DIGIT | SYMBOL,  # 8k
     _INITIAL: LETTER | DIGIT | DOT,  # h. giger
     _INITIALS: _ANY,
     _OPENED: _BRACKET,
-    _CLOSED: LETTER | DIGIT | _BRACKET,
+    _CLOSED: _BRACKET,
     _SEPARATED: LETTER | DIGIT | SEPARATOR | DOT | COMMA | WEIGHT,
-    _MARKED: LETTER | DIGIT | MARK,
+    _COMMA: SEPARATOR | DOT | COMMA | WEIGHT,
+    _MARKED: MARK,
     _WEIGHT: _ANY & ~(CLOSES | COMMA),
     _FLAG: _ANY & ~(_BRACKET | COMMA),
     _SYMBOL: LETTER | DIGIT | SYMBOL,  # signs may join to one grapheme
@@ -138,13 +140,13 @@ def _kind(bare):
     if brackets(bare):
         return _OPENED if bare[-1] in OPENING else _CLOSED
     if c in _SEPARATORS:
-        return _WEIGHT if _weighs(bare) else _SEPARATED
+        return _WEIGHT if _weighs(bare) else _COMMA if bare == "," else _SEPARATED
     if bare.startswith("--"):
         return _FLAG
     if c in _MARKS:
         return _MARKED
     if c.isnumeric() or bare[-1].isnumeric():
-        return _NUMBER
+        return _NUMBER if bare[-1].isnumeric() else _SIZE
     if c in _JOINTS:
         return _WORD
     if c.isalpha():
