@@ -76,7 +76,7 @@ def test_round_trip_needs_no_folder(writer):
 
 
 def test_a_window_beyond_the_model_is_refused(folder):
-    with pytest.raises(ValueError, match="window=256"):
+    with pytest.raises(ValueError, match="got window=256"):
         Writer(WriterConfig(decoder=str(folder))).fit(TEMPLATES, embed, 2, progress=False)
 
 

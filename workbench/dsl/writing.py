@@ -14,6 +14,7 @@ from workbench.values import NotFittedError, Sample, TemplateError
 from workbench.writer import Decoding
 
 DECODING = Decoding(temperature=0.9, top_p=0.95)
+_TURNS = 20  # times that templates are drawn anew when some are too long
 _CANDIDATES = 64  # fillings drawn from the writer, and as many from the n-grams, before they are ranked
 _HOLE = "\n"  # stands for a mask while the text round it is read: it parts segments and is no word
 _MASK = re.compile(r"<\?>|<[^<>]*:\s*\?>")
@@ -219,9 +220,17 @@ class Writing:
         return [by_row.get(i) or _Nothing(template) for i, template in enumerate(templates)]
 
     def _drawn(self, n, seed):
-        parts, prior = self.prior_.sample(n, seed)
-        names = [code.name for code in self.codes]
-        return [Template.build(p if isinstance(p, str) else Slot(names[p], code=int(p)) for p in one) for one in parts], prior
+        """So many templates from the prior that the writer has room for, and their log-probabilities."""
+        names, templates, scores = [code.name for code in self.codes], [], []
+        for turn in range(_TURNS):
+            for one, score in zip(*self.prior_.sample(n, seed + 104_729 * turn), strict=True):
+                template = Template.build(p if isinstance(p, str) else Slot(names[p], code=int(p)) for p in one)
+                if not template.masked or self.writer_.fits(template):
+                    templates.append(template)
+                    scores.append(score)
+            if len(templates) >= n:
+                return templates[:n], np.array(scores[:n])
+        raise TemplateError(f"The prior's templates are too long for the writer's window of {self.writer_.config.window}.")
 
     def _understood(self, template):
         """A `Template` whose slots have codes of this DSL; a str is read, with its masks if it has any."""
@@ -374,8 +383,12 @@ class Writing:
         plain = Decoding(known=False)
         owner = np.zeros(len(candidates), np.int64)
         written = self.writer_.score([template], candidates, owner, content and [content], plain)
-        texts = [template.fill(list(fillers)).prompt for fillers in candidates]
-        spoken = np.array([p.sum() for p in self.ngram_.log_prob([ngram.tokens(text) for text in texts])])
+        if len(candidates[0]) == 1:  # the same up to a constant
+            left, right = _sides(template, 0, ())
+            spoken = self.ngram_.fill_log_prob(left, [ngram.tokens(filler) for (filler,) in candidates], right)
+        else:
+            texts = [template.fill(list(fillers)).prompt for fillers in candidates]
+            spoken = np.array([p.sum() for p in self.ngram_.log_prob([ngram.tokens(text) for text in texts])])
         return written + spoken, written
 
 

@@ -21,6 +21,7 @@ from workbench.writer.tokens import SPACE, HubTokens, Tokens
 
 __all__ = ["Decoding", "Filling", "Writer", "WriterConfig"]
 
+_LEAST = 3  # positions a gap takes beyond its mark: where it begins, where its words begin, one piece
 _LEXICON = 20_000  # words of the encoder that spelling is practised with
 
 
@@ -86,7 +87,7 @@ class Writer:
             lm, self._lm = loaded.model, loaded.model.config.to_dict()
             most = getattr(lm.config, "max_position_embeddings", config.window)
             if config.window > most:
-                raise ValueError(f"{config.decoder} reads {most} positions, got window={config.window}. Give window={most} or less.")
+                raise ValueError(f"{config.decoder} reads {most} positions, got window={config.window}. Give {most} or less.")
             self.tokens_ = HubTokens.learn(texts, loaded.tokenizer.backend_tokenizer.to_str(), config.min_count)
         # a free gap takes four marks besides its pieces
         prompts, texts, dropped = marked(templates, self.tokens_, n_codes, config.window - 8)
@@ -125,6 +126,14 @@ class Writer:
         return ((features - self._mean) / self._scale).astype(np.float32)
 
     # ---- writing --------------------------------------------------------------------------------------------------------
+
+    def fits(self, template):
+        """Whether a template with masked slots is short enough for the writer's window."""
+        try:
+            self._layout(template, None, [])
+        except TemplateError:
+            return False
+        return True
 
     def fill(self, templates, content=None, decoding=Decoding(), blend=1.0, seed=0):  # noqa: B008 - frozen
         """Fill the masked slots of templates.
@@ -253,10 +262,10 @@ class Writer:
         if not masks:
             raise TemplateError("Nothing to write: no slot of this template is masked. Mask some with open(), or write <?>.")
         layout = lay(parts, k)
-        if len(layout.ids) + 8 * masks > self.config.window:
+        if len(layout.ids) + _LEAST * masks > self.config.window:
             raise TemplateError(
                 f"This prompt takes {len(layout.ids)} positions and has {masks} gaps; the writer's window is "
-                f"{self.config.window} with 8 or more for each gap. Shorten the prompt, or train with a larger window."
+                f"{self.config.window} with {_LEAST} or more for each gap. Shorten the prompt, or train with a larger window."
             )
         return layout
 
