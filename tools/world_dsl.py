@@ -25,7 +25,7 @@ def config(steps):
 def main():
     """Learn and save."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=2000, help="steps of the writer (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=2000, help="steps of each of the writer's two rounds (default: %(default)s)")
     parser.add_argument("--n", type=int, default=40_000, help="prompts of the grammar (default: %(default)s)")
     parser.add_argument("--out", type=Path, default=HERE / "workbench" / "world" / "dsl", help="folder to write to")
     options = parser.parse_args()

@@ -95,7 +95,7 @@ def _run(options):
     dsl.save(folder)
     print(f"\n{report.summary(dsl, shutil.get_terminal_size((100, 24)).columns)}\n\nDrawing the map ...", flush=True)
     report.write(dsl, page, title=f"The grammar of {len(prompts):,} prompts")
-    print(_closing(page, folder, time.perf_counter() - started))
+    print(_closing(page, folder, time.perf_counter() - started, dsl.writer_ is not None))
 
 
 def _check_folder(out):
@@ -120,7 +120,8 @@ def _cache():
     return os.environ.get("WORKBENCH_CACHE") or os.path.join("~", ".cache", "deep-dsl-workbench")
 
 
-def _closing(page, folder, seconds):
+def _closing(page, folder, seconds, writes):
+    infill = '    for sample in dsl.infill("portrait of a samurai, <?>, by <?>", 4):\n        print(sample.text)'
     return (
         f"Done in {seconds:,.0f} s.\n\n"
         f"Report  {page}   (open it in a browser: {page.resolve().as_uri()})\n"
@@ -128,9 +129,8 @@ def _closing(page, folder, seconds):
         "In Python:\n"
         "    from workbench import DeepDSL\n"
         f"    dsl = DeepDSL.load({str(folder)!r})\n"
-        '    print(dsl.read("portrait of a samurai, oil on canvas, by Rembrandt"))\n'
-        '    for sample in dsl.infill("portrait of a samurai, <?>, by <?>", 4):\n'
-        "        print(sample.text)"
+        '    print(dsl.read("portrait of a samurai, oil on canvas, by Rembrandt"))'
+        f"{chr(10) + infill if writes else ''}"
     )
 
 

@@ -73,7 +73,7 @@ def _infill_rows(what, dsl, queries, candidates, kind, baseline, world):
         else:
             spoken = dsl.ngram_.fill_log_prob(left, words, right)
         trigram = baseline(left, right, candidates)
-        scores = {"trigram": trigram, "KN": spoken, "writer": written, "hybrid": written + spoken}
+        scores = {"trigram": trigram, "KN": spoken, "writer": written, "hybrid": (written + spoken) / 2}
         if number == 0:
             _check_ranking(dsl, template, filled, scores["hybrid"])
         if label not in right_kind:
@@ -94,7 +94,7 @@ def _check_ranking(dsl, template, filled, scores, n=200):
     finite = np.isfinite(product) & np.isfinite(scores[some])
     apart = (product - scores[some])[finite]
     if np.mean(np.abs(apart - np.median(apart)) < 1e-3) < 0.95:
-        print("DeepDSL.infill does not rank by the sum that is measured here as hybrid", flush=True)
+        print("DeepDSL.infill does not rank by the mean that is measured here as hybrid", flush=True)
 
 
 def _compared(what, figures, tally, n_candidates, world):

@@ -68,7 +68,7 @@ class DSLConfig:
     @classmethod
     def full(cls):
         """Options of a writer with a full budget: wider, with more words, trained for about an hour on 2 cores of a laptop."""
-        return cls(writer=WriterConfig(width=192, layers=3, heads=6, pieces=8000, rate=2.5e-3, steps=2000))
+        return cls(writer=WriterConfig(width=192, layers=3, heads=6, pieces=8000, rate=2.5e-3, steps=2000, rounds=2))
 
 
 class Code(NamedTuple):
@@ -103,6 +103,7 @@ class DeepDSL(Writing):
         self._units, self._codebook = units, codebook
         self.writer_ = self.prior_ = self.ngram_ = None
         self._static = {}  # static vectors of types seen lately
+        self._middle = None  # mean static vector of known fillers
 
     # ---- learning -------------------------------------------------------------------------------------------------------
 

@@ -14,6 +14,8 @@ from workbench.values import NotFittedError, Sample, TemplateError
 from workbench.writer import Decoding
 
 DECODING = Decoding(temperature=0.9, top_p=0.95)
+_BLEND = 0.9  # share of the wanted filler's content in guided infill
+_PULL = 5.0  # nats that a candidate for a guided mask gains with the cosine to the wanted filler
 _TURNS = 20  # times that templates are drawn anew when some are too long
 _CANDIDATES = 64  # fillings drawn from the writer, and as many from the n-grams, before they are ranked
 _HOLE = "\n"  # stands for a mask while the text round it is read: it parts segments and is no word
@@ -55,12 +57,14 @@ class Writing:
         else:
             opened = self._opened(self._understood(template), lock)
             templates, prior = [opened] * n, np.zeros(n)
-        given = None
+        given, words = None, ()
         if isinstance(content, str) and content == "noise":
             given = "noise"
         elif content is not None:
-            given = [self._content_like(self._understood(content), one) for one in templates]
-        found = self._fill(templates, given, decoding, seed)
+            source = self._understood(content)
+            given = [self._content_like(source, one) for one in templates]
+            words = [slot.text for slot in source.slots]
+        found = self._fill(templates, given, decoding, seed, words=words)
         return [Sample(f.template.prompt, f.template, f.log_prob + p) for f, p in zip(found, prior.tolist(), strict=True)]
 
     def vary(self, prompt, n, proximity=0.8, *, by="slots", decoding=DECODING, seed=0):
@@ -105,7 +109,8 @@ class Writing:
                 open_ = np.sort(rng.permutation(len(slots))[kept:])
                 templates.append(_masked(template, set(open_.tolist())))
                 contents.append([vectors[i] if proximity else None for i in open_])
-            found = self._fill(templates, contents, decoding, seed + 7919 * turn, blend=float(proximity))
+            blend, words = float(proximity), [slot.text for slot in slots]
+            found = self._fill(templates, contents, decoding, seed + 7919 * turn, blend, words)
             for filling in found:
                 sample = Sample(filling.template.prompt, filling.template, filling.log_prob)
                 if sample.text.lower() in seen:
@@ -121,7 +126,7 @@ class Writing:
         """Fill the masks of a prompt.
 
         `<?>` stands for anything of any length, `<artist:?>` for a filler of that code. Candidates come from the writer and
-        from the n-grams of the corpus, and are ranked by the sum of both log-probabilities of the whole prompt.
+        from the n-grams of the corpus, and are ranked by the mean of both log-probabilities of the whole prompt.
 
         Args:
             prompt: str with masks, or `Template` with masked slots.
@@ -131,7 +136,8 @@ class Writing:
             seed: int.
 
         Returns:
-            list of at most n `Sample`, the best first, all different. Text that was given stays to the letter.
+            list of at most n `Sample`, the best first, all different. Text that was given stays to the letter. Their `log_prob`
+            is the writer's alone, without any cut of `decoding`, so that fillers can be compared.
 
         Raises:
             TemplateError: no mask, nothing but a mask, an unknown slot name, or `like` for a name without a mask.
@@ -147,7 +153,8 @@ class Writing:
             wanted = sorted(set(like.values()))
             vectors = dict(zip(wanted, self._content_of(wanted), strict=True))
             content = [None if filler is None else vectors[filler] for filler in given]
-        found = self._fill([template] * wide, content and [content] * wide, decoding, seed, blend=0.9 if like else 1.0)
+        blend, words = _BLEND if like else 1.0, list(like.values())
+        found = self._fill([template] * wide, content and [content] * wide, decoding, seed, blend, words)
         drawn = [filling.fillers for filling in found]
         # by text, as neighbouring masks may share the same words in several ways
         candidates = {}
@@ -155,6 +162,9 @@ class Writing:
             candidates.setdefault(template.fill(list(fillers)).prompt, fillers)
         candidates = list(candidates.values())
         ranked, written = self._ranked(template, candidates, content)
+        for number, filler in enumerate(given):
+            if filler is not None:
+                ranked += _PULL * self._nearness([fillers[number] for fillers in candidates], filler)
         order = np.argsort(-ranked, kind="stable")[:n]
         out = []
         for i in order:
@@ -211,11 +221,11 @@ class Writing:
         if isinstance(n, bool) or not isinstance(n, numbers.Integral) or n < 1:
             raise ValueError(f"n is how many prompts you want, an int of 1 or more, got {n!r}.")
 
-    def _fill(self, templates, content, decoding, seed, blend=1.0):
+    def _fill(self, templates, content, decoding, seed, blend=1.0, words=()):
         """As `Writer.fill`, but templates without masks pass through."""
         rows = [i for i, template in enumerate(templates) if template.masked]
         some = content if content is None or isinstance(content, str) else [content[i] for i in rows]
-        found = self.writer_.fill([templates[i] for i in rows], some, decoding, blend, seed) if rows else []
+        found = self.writer_.fill([templates[i] for i in rows], some, decoding, blend, seed, words) if rows else []
         by_row = dict(zip(rows, found, strict=True))
         return [by_row.get(i) or _Nothing(template) for i, template in enumerate(templates)]
 
@@ -374,12 +384,21 @@ class Writing:
         rows = np.arange(len(texts)) if code is None else np.flatnonzero(self.fillers.codes == code)
         if not len(rows):
             return []
-        static = _unit(self._vectors_of([texts[i] for i in rows]))
-        near = static @ _unit(self._vectors_of([filler.lower()]))[0]
+        near = self._nearness([texts[i] for i in rows], filler)
         return [self.writer_.tokens_.dress(texts[rows[i]]) for i in np.argsort(-near, kind="stable")[:_NEAR]]
 
+    def _nearness(self, texts, filler):
+        """Cosine of the static vectors of texts to that of a filler, both less the mean of known fillers: float32 (n,)."""
+        if self._middle is None:
+            self._middle = self.encoder.embed_words(list(self.fillers.texts)).mean(0)
+        vectors = _unit(self.encoder.embed_words([text.lower() for text in (*texts, filler)]) - self._middle)
+        return vectors[:-1] @ vectors[-1]
+
     def _ranked(self, template, candidates, content):
-        """Sum of the writer's and the n-grams' log-probability of each candidate, and the writer's alone: two float64 (c,)."""
+        """Mean of the writer's and the n-grams' log-probability of each candidate, and the writer's alone: two float64 (c,).
+
+        The mean, not the sum: both have seen the same evidence, which a sum would count twice.
+        """
         plain = Decoding(known=False)
         owner = np.zeros(len(candidates), np.int64)
         written = self.writer_.score([template], candidates, owner, content and [content], plain)
@@ -389,7 +408,7 @@ class Writing:
         else:
             texts = [template.fill(list(fillers)).prompt for fillers in candidates]
             spoken = np.array([p.sum() for p in self.ngram_.log_prob([ngram.tokens(text) for text in texts])])
-        return written + spoken, written
+        return (written + spoken) / 2, written
 
 
 class _Nothing:

@@ -14,8 +14,9 @@ from workbench.values import ArtifactError, NotFittedError, TemplateError
 from workbench.writer.config import WriterConfig
 from workbench.writer.decoding import NOISE, Decoder, Decoding
 from workbench.writer.examples import marked
+from workbench.writer.exemplars import Exemplars, frequent
 from workbench.writer.layout import Gap, Visible, lay
-from workbench.writer.learning import Trainer, Words, spelled_rows
+from workbench.writer.learning import Trainer, Words, halved, spelled_rows
 from workbench.writer.network import Network
 from workbench.writer.tokens import SPACE, HubTokens, Tokens
 
@@ -38,11 +39,12 @@ class Writer:
 
     The latent has two parts: the codes of the slots (the template), which the reconstruction's gradient does not reach since
     they come from the codebook as they are, and a Gaussian content vector per slot. The posterior of content reads a filler's own
-    words only; its prior is learned and reads what the decoder knows when it comes to the slot, so that noise drawn from it is
-    content that fits. A mapping network turns content into what the decoder adds to its input.
+    words only; its prior is learned and reads what the decoder knows when it comes to the slot, and noise is turned into the
+    content of an exemplar that fits it. A mapping network turns content into what the decoder adds to its input.
 
-    After `fit`: `tokens_` (`Tokens`), `network_` (torch module), `history_` (list of dicts by step), `report_` (dict of counts:
-    templates given, read, too long for the window, empty; those beyond `config.sample` are not read), `seconds_` (float).
+    After `fit`: `tokens_` (`Tokens`), `network_` (torch module), `exemplars_` (what noise becomes), `history_` (list of dicts by
+    step), `report_` (dict of counts: templates given, read, too long for the window, empty; those beyond `config.sample` are not
+    read), `seconds_` (float).
 
     Source:
         VQ-VAE, arXiv:1711.00937; a prior that depends on the context: Sohn et al. 2015, "Learning structured output
@@ -51,6 +53,7 @@ class Writer:
 
     def __init__(self, config=WriterConfig()):  # noqa: B008 - frozen
         self.config = config
+        self.exemplars_ = None
         self._lm = None  # options of the language model it decodes with
 
     # ---- learning -------------------------------------------------------------------------------------------------------
@@ -112,12 +115,17 @@ class Writer:
         trainer = Trainer(self.network_, config, prompts, fillers, n_codes, words)
         self.history_ = trainer.run(folder, progress)
         self.seconds_ = trainer.seconds
-        # Saved as float16: rounded now, so that a loaded writer writes the same.
-        with torch.no_grad():
-            for p in self.network_.parameters():
-                p.copy_(p.half().float())
+        halved(self.network_)
         self.network_.eval()
+        if config.content == "slots":
+            self._keep_exemplars(prompts.codes, prompts.fillers, texts, features)
         return self
+
+    def _keep_exemplars(self, codes, fillers, texts, features):
+        slots = fillers >= 0
+        rows, of, counts = frequent(codes[slots], fillers[slots], self._n_codes)
+        mean, scale = self._posterior([texts[i] for i in rows], features[rows])
+        self.exemplars_ = Exemplars(of, counts, mean.astype(np.float16), scale.astype(np.float16))
 
     def _spell(self, text):
         return tuple(i for piece in self.tokens_.split(text) for i in piece.ids)
@@ -135,7 +143,7 @@ class Writer:
             return False
         return True
 
-    def fill(self, templates, content=None, decoding=Decoding(), blend=1.0, seed=0):  # noqa: B008 - frozen
+    def fill(self, templates, content=None, decoding=Decoding(), blend=1.0, seed=0, words=()):  # noqa: B008 - frozen
         """Fill the masked slots of templates.
 
         Args:
@@ -145,6 +153,7 @@ class Writer:
             decoding: `Decoding`.
             blend: float 0..1, share of given content; the rest is drawn. 1 takes it as it is.
             seed: int.
+            words: texts whose words may be written though the corpus has them too seldom to be known.
 
         Returns:
             list of b `Filling`. Text that was there stays to the letter.
@@ -154,7 +163,7 @@ class Writer:
             TemplateError: nothing to fill, a code this writer has not, or a template longer than its window.
         """
         layouts, rows = self._layouts(templates, content)
-        found = Decoder(self._network(), self.tokens_, decoding).fill(layouts, rows, blend, seed)
+        found = Decoder(self._network(), self.tokens_.knowing(words), decoding, self.exemplars_).fill(layouts, rows, blend, seed)
         out = []
         for template, layout, fills, log_prob in zip(templates, layouts, found.fills, found.log_probs, strict=True):
             texts = tuple(self._text(ids, gap.spaced) for ids, gap in zip(fills, layout.gaps, strict=True))
@@ -197,15 +206,19 @@ class Writer:
         Returns:
             float32 (n, c).
         """
+        mean, scale = self._posterior(fillers, features)
+        if seed is None:
+            return mean
+        return mean + np.exp(scale) * np.random.default_rng(seed).standard_normal(mean.shape, np.float32)
+
+    def _posterior(self, fillers, features):
+        """Mean and log of the standard deviation of the content of fillers: two float32 (n, c)."""
         network = self._network()
         with torch.inference_mode():
             device = next(network.parameters()).device
             spelled = torch.as_tensor(spelled_rows([self._spell(text) for text in fillers]), device=device)
-            mean, scale = network.posterior(spelled, torch.as_tensor(self._standard(features), device=device))
-            if seed is not None:
-                generator = torch.Generator().manual_seed(seed)
-                mean = mean + scale.exp() * torch.randn(mean.shape, generator=generator).to(device)
-            return mean.cpu().numpy()
+            found = network.posterior(spelled, torch.as_tensor(self._standard(features), device=device))
+            return tuple(x.cpu().numpy() for x in found)
 
     def _network(self):
         if not hasattr(self, "network_"):
@@ -300,7 +313,8 @@ class Writer:
             "report": self.report_,
             "seconds": round(self.seconds_, 1),
         }
-        return config, {"mean": self._mean.astype(np.float32), **{f"network.{n}": t for n, t in tensors.items()}}
+        kept = {} if self.exemplars_ is None else {f"exemplars.{n}": t for n, t in self.exemplars_._asdict().items()}
+        return config, {"mean": self._mean.astype(np.float32), **kept, **{f"network.{n}": t for n, t in tensors.items()}}
 
     @classmethod
     def from_state(cls, config, tensors):
@@ -314,6 +328,8 @@ class Writer:
             writer._n_codes, writer._scale, writer._mean = config["n_codes"], np.float32(config["scale"]), tensors["mean"]
             writer.history_, writer.seconds_, writer.report_ = config["history"], config["seconds"], config["report"]
             writer.tokens_ = Tokens.from_config(config["tokens"])
+            if "exemplars.codes" in tensors:
+                writer.exemplars_ = Exemplars(*(tensors[f"exemplars.{name}"] for name in Exemplars._fields))
             with torch.random.fork_rng(devices=[]):
                 lm, writer._lm = None, config.get("lm")
                 if writer._lm:

@@ -9,7 +9,8 @@ CONTENTS = ("slots", "global")
 class WriterConfig:
     """Options of `Writer`.
 
-    The cost of training is `steps` times `batch` positions; a core of a laptop does some 5,000 to 10,000 positions a second.
+    The cost of training is `rounds` times `steps` times `batch` positions; a core of a laptop does some 5,000 to 10,000 positions
+    a second.
     """
 
     decoder: str = "small"  # a small decoder of our own, or the hub id or folder of a causal language model
@@ -23,7 +24,8 @@ class WriterConfig:
     content_dims: int = 64
     window: int = 256  # positions of the longest prompt with its gaps
     sample: int = 40_000  # prompts trained on at most
-    steps: int = 600
+    steps: int = 500  # of a round
+    rounds: int = 1  # times the schedule of the rate is run: rounds can be added to a writer that was trained with fewer
     batch: int = 4096  # positions of a step, padding counted
     rate: float = 3e-3
     p_template: float = 0.42  # share of examples in which slots are gaps
@@ -38,7 +40,8 @@ class WriterConfig:
     seed: int = 0
 
     def __post_init__(self):
-        for name in ("width", "layers", "heads", "pieces", "content_dims", "window", "sample", "steps", "batch", "min_count"):
+        sizes = "width layers heads pieces content_dims window sample steps rounds batch min_count".split()
+        for name in sizes:
             if not isinstance(getattr(self, name), int) or isinstance(getattr(self, name), bool) or getattr(self, name) < 1:
                 raise ValueError(f"{name} must be an int of 1 or more, got {getattr(self, name)!r}.")
         if self.width % (4 * self.heads):

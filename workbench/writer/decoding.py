@@ -8,10 +8,12 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from workbench.writer.exemplars import draw
 from workbench.writer.tokens import END, FILL, GO
 from workbench.writer.trie import NEVER, nested
 
 NOISE = -2  # as `Gap.slot`: content is drawn from the prior when the gap is reached
+_ROWS = 3000  # rows of what may be written next that are kept
 _CHUNK = 256  # candidates scored at once
 
 
@@ -88,9 +90,22 @@ class Rules:
         glued = self.begin[0] & (self.costs == 1)
         self.closers = {found for piece, found in tokens.brackets.items() if glued[piece]}
         self.brackets = np.array(sorted(tokens.brackets), np.int64)
+        costs = np.concatenate([self.costs, trie.needs])
+        self._far, self._rows = int(costs[costs < NEVER].max(initial=1)) + 4 + 4 * min(trie.word, 8), {}
 
     def allowed(self, state):
-        """Bool (v,)."""
+        """Bool (v,), not to be changed: it is kept for the next state like this one."""
+        # With enough room left it plays no part how much.
+        left = min(self.options.max_pieces - state.count, self._far + 4 * len(state.open))
+        key = (state.node if self.options.known else -1, state.open, left, state.start if not state.count else None)
+        row = self._rows.get(key)
+        if row is None:
+            if len(self._rows) >= _ROWS:
+                self._rows = {}
+            row = self._rows[key] = self._allowed(state)
+        return row
+
+    def _allowed(self, state):
         tokens, trie, known = self.tokens, self.tokens.trie, self.options.known
         left = self.options.max_pieces - state.count
         room = left - self._closing(state.open)
@@ -152,10 +167,11 @@ class Decoder:
         network: `Network`, in evaluation mode.
         tokens: `Tokens`.
         options: `Decoding`.
+        exemplars: `Exemplars` that noise is turned into; None draws from the Gaussian prior.
     """
 
-    def __init__(self, network, tokens, options):
-        self.network, self.tokens, self.options = network, tokens, options
+    def __init__(self, network, tokens, options, exemplars=None):
+        self.network, self.tokens, self.options, self.exemplars = network, tokens, options, exemplars
         self.rules = Rules(tokens, options)
         self.device = next(network.parameters()).device
 
@@ -166,8 +182,8 @@ class Decoder:
         Args:
             layouts: list of b `Layout`; fillings they have are ignored.
             content: float32 (rows, c) that `Gap.slot` refers to, or None.
-            blend: float 0..1, share of the given content; the rest is drawn from the prior, so that lengths stay what they are:
-                blend * given + sqrt(1 - blend^2) * drawn.
+            blend: float 0..1, how near drawn content is to the given one; 1 takes it as it is. With exemplars it weighs
+                nearness when one is chosen; without, content is blend * given + sqrt(1 - blend^2) * drawn.
             seed: int.
 
         Returns:
@@ -221,8 +237,13 @@ class Decoder:
                         slots[i][at[i]] = drawn[0]
                         continue
                     mean, scale = network.prior_of(hidden[j : j + 1])
-                    z = mean.cpu() + scale.exp().cpu() * torch.randn(mean.shape, generator=generator)
-                    if given >= 0:
+                    mean, scale = mean.cpu(), scale.cpu()
+                    if self.exemplars is None or not len(self.exemplars.codes):
+                        z = mean + scale.exp() * torch.randn(mean.shape, generator=generator)
+                    else:
+                        wanted = rows[0][given : given + 1] if given >= 0 else None
+                        z = draw(self.exemplars, gaps[j].code, mean, scale, generator, wanted, blend)
+                    if given >= 0 and self.exemplars is None:
                         z = blend * rows[0][given : given + 1] + math.sqrt(1 - blend**2) * z
                     slots[i][at[i]] = sum(map(len, rows))
                     rows.append(z)

@@ -47,15 +47,17 @@ class Trainer:
         self.ids, self.features = fillers
         self.masker = Masker(config, prompts, n_codes)
         self.device = next(network.parameters()).device
-        decay = [p for p in network.parameters() if p.ndim > 1]
-        other = [p for p in network.parameters() if p.ndim <= 1]
-        self.optimizer = torch.optim.AdamW(
-            [{"params": decay, "weight_decay": 0.02}, {"params": other, "weight_decay": 0.0}], lr=config.rate, betas=(0.9, 0.98)
-        )
+        self.optimizer, self.total = self._optimizer(), config.steps * config.rounds
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             self.adversary = Adversary(config, n_codes, self.device) if config.adversary else None
-        self.step, self.history = 0, []
+        self.step, self.history, self.seconds = 0, [], 0.0
+
+    def _optimizer(self):
+        decay = [p for p in self.network.parameters() if p.ndim > 1]
+        other = [p for p in self.network.parameters() if p.ndim <= 1]
+        groups = [{"params": decay, "weight_decay": 0.02}, {"params": other, "weight_decay": 0.0}]
+        return torch.optim.AdamW(groups, lr=self.config.rate, betas=(0.9, 0.98))
 
     def run(self, folder=None, progress=True):
         """Train to the last step. With a folder, checkpoints go there, and a run that was stopped goes on from the latest.
@@ -65,13 +67,17 @@ class Trainer:
         """
         if folder is not None:
             self._restore(folder)
-        config, sums, last = self.config, {}, time.perf_counter()
+        config, sums, self._since = self.config, {}, time.perf_counter()
         self.network.train()
-        with tqdm(total=config.steps, initial=self.step, desc="writer", unit="step", disable=not progress) as bar:
+        with tqdm(total=self.total, initial=self.step, desc="writer", unit="step", disable=not progress) as bar:
             for layouts, slots in self._batches():
-                if self.step >= config.steps:
+                if self.step >= self.total:
                     break
-                rate = config.rate * _schedule(self.step, config.steps)
+                if self.step and self.step % config.steps == 0:
+                    # Warm restart (Loshchilov and Hutter, arXiv:1608.03983) from what a run of fewer rounds would have saved.
+                    halved(self.network)
+                    self.optimizer = self._optimizer()
+                rate = config.rate * _schedule(self.step % config.steps, config.steps)
                 for group in self.optimizer.param_groups:
                     group["lr"] = rate
                 generator = torch.Generator(self.device).manual_seed(config.seed * 1_000_003 + self.step)
@@ -82,15 +88,15 @@ class Trainer:
                 for name, value in values.items():
                     sums.setdefault(name, []).append(value)
                 bar.update()
-                if self.step % 50 == 0 or self.step == config.steps:
+                if self.step % 50 == 0 or self.step == self.total:
                     means = {name: round(float(np.mean(v)), 4) for name, v in sums.items()}
                     self.history.append({"step": self.step, **means})
                     bar.set_postfix({"nats": means["nats"]})
                     sums = {}
-                if folder is not None and self.step % _EVERY == 0 and self.step < config.steps:
+                if folder is not None and self.step % _EVERY == 0 and self.step < self.total:
                     self._keep(folder)
         self.network.eval()
-        self.seconds = time.perf_counter() - last
+        self.seconds += time.perf_counter() - self._since
         return self.history
 
     def _batches(self):
@@ -218,7 +224,8 @@ class Trainer:
         tensors = _frozen("network", self.network, "moment", self.optimizer)
         if self.adversary is not None:
             tensors |= _frozen("adversary", self.adversary, "fooled", self.adversary.optimizer)
-        artifacts.save(folder, _CHECKPOINT, {"step": self.step, "history": self.history}, tensors)
+        seconds = round(self.seconds + time.perf_counter() - self._since, 1)
+        artifacts.save(folder, _CHECKPOINT, {"step": self.step, "history": self.history, "seconds": seconds}, tensors)
 
     def _restore(self, folder):
         if not folder.is_dir():
@@ -231,7 +238,14 @@ class Trainer:
         _thaw(tensors, "network", self.network, "moment", self.optimizer)
         if self.adversary is not None:
             _thaw(tensors, "adversary", self.adversary, "fooled", self.adversary.optimizer)
-        self.step, self.history = config["step"], config["history"]
+        self.step, self.history, self.seconds = config["step"], config["history"], config.get("seconds", 0.0)
+
+
+def halved(network):
+    """Round weights to float16, as they are saved: a loaded writer then writes the same."""
+    with torch.no_grad():
+        for p in network.parameters():
+            p.copy_(p.half().float())
 
 
 class Adversary(torch.nn.Module):

@@ -1,5 +1,6 @@
 """Tokens: what the writer reads and writes. Words as learned pieces, a trie of the words it may write, and how to case them."""
 
+import copy
 import json
 from collections import Counter
 from typing import NamedTuple
@@ -17,6 +18,8 @@ from workbench.writer.trie import SPACE, brackets, grow
 PAD, GAP, FILL, GO, END, LEFT, RIGHT = range(7)
 N_MARKS = 7
 _BYTES = 256  # tokens that spell any character there is no piece for
+_RARE, _MISSPELT = 50, 20  # a word seen less often than this is misspelt if another is so many times as common
+_LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _CASED = 20_000  # words whose usual casing is kept
 
 
@@ -101,6 +104,16 @@ class Tokens:
                 out.append(self.pieces[i - N_MARKS - _BYTES])
         out.append(pending.decode("utf-8", "replace"))
         return "".join(out).replace(SPACE, " ")
+
+    def knowing(self, texts):
+        """Tokens that know the words of some texts too."""
+        new = sorted(set(_counted(texts)[0]) - set(self.known))
+        if not new:
+            return self
+        other = copy.copy(self)
+        other.known = [*self.known, *new]
+        other.trie = grow(other.known, other.spell, other.size)
+        return other
 
     def dress(self, text):
         """The text with each word in the casing it usually has in the corpus: "rembrandt" -> "Rembrandt"."""
@@ -193,7 +206,19 @@ def _counted(texts):
 
 
 def _known(counts, least):
-    return sorted(token for token, n in counts.items() if n >= least)
+    """Tokens that occur often enough and are not misspelt."""
+    return sorted(token for token, n in counts.items() if n >= least and not _misspelt(token, n, counts))
+
+
+def _misspelt(token, n, counts):
+    """Whether a rare word is a common one with two letters swapped, or one letter inside it doubled or added."""
+    if n >= _RARE or len(token) < 5 or not token.removeprefix(SPACE).isalpha():
+        return False
+    begin = 2 if token.startswith(SPACE) else 1  # typists seldom miss the first letter, and a last one may be a plural's
+    swapped = (token[:i] + token[i + 1] + token[i] + token[i + 2 :] for i in range(begin, len(token) - 1))
+    less = (token[:i] + token[i + 1 :] for i in range(begin, len(token) - 1))
+    more = (token[:i] + c + token[i:] for i in range(begin, len(token)) for c in _LETTERS)
+    return any(counts.get(other, 0) >= _MISSPELT * n for other in (*swapped, *less, *more))
 
 
 def tokenizers_state(learner):

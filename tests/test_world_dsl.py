@@ -1,0 +1,65 @@
+"""The DSL that comes with the package: small enough for git, and as good as the notebooks say."""
+
+import numpy as np
+import pytest
+
+from workbench import corpus, ngram
+from workbench.dsl import BUILT_IN, DeepDSL
+from workbench.template import Slot, Template
+from workbench.words import WORD, split
+
+
+@pytest.fixture(scope="module")
+def dsl():
+    return DeepDSL.load("world")
+
+
+@pytest.fixture(scope="module")
+def held_out():
+    return corpus.load("world", n=200, seed=1, split="test", progress=False)
+
+
+def test_it_is_at_most_ten_megabytes():
+    assert sum(path.stat().st_size for path in BUILT_IN.iterdir()) <= 10e6
+    assert {path.suffix for path in BUILT_IN.iterdir()} == {".json", ".safetensors"}
+
+
+def test_a_folder_of_that_name_wins(tmp_path, monkeypatch):
+    (tmp_path / "world").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(Exception, match="config.json"):
+        DeepDSL.load("world")
+
+
+def test_samples_are_as_fluent_as_prompts(dsl):
+    others = corpus.load("world", n=3000, seed=2, progress=False)
+    judge = ngram.KneserNey().fit([ngram.tokens(text) for text in others])
+    real = corpus.load("world", n=150, seed=3, progress=False)
+    written = dsl.sample(150, seed=0)
+    ratio, base = (judge.perplexity([ngram.tokens(text) for text in texts]) for texts in ([s.text for s in written], list(real)))
+    assert ratio / base < 1.6
+
+
+def test_it_finds_hidden_words_better_than_its_n_grams(dsl, held_out):
+    rng, right, baseline = np.random.default_rng(0), [], []
+    words = [word for word in dsl.ngram_.vocabulary_ if any(w.kind == WORD for w in split(word))]
+    for text in list(held_out)[:40]:
+        start, end, _ = rng.choice([w for w in split(text) if w.kind == WORD])
+        start, end = int(start), int(end)
+        template = Template.build([text[:start], Slot(None), text[end:]])
+        left, right_side = ngram.tokens(text[:start]), ngram.tokens(text[end:])
+        scores = dsl.ngram_.candidates_log_prob(left, right_side, words)
+        best = [words[i] for i in np.argsort(-scores)[:60]]
+        written = dsl.writer_.score([template], [(w,) for w in best], np.zeros(len(best), int))
+        both = written + np.sort(scores)[::-1][:60]
+        truth = text[start:end].lower()
+        right.append(best[int(both.argmax())] == truth)
+        baseline.append(best[0] == truth)
+    assert np.mean(right) >= np.mean(baseline)
+
+
+def test_artists_are_asked_for_by_the_name_their_slot_has(dsl):
+    name = next(s.name for s in dsl.read("a castle on a hill, oil on canvas, by Claude Monet").slots if "Monet" in s.text)
+    found = dsl.infill(f"a castle on a hill, oil on canvas, by <{name}:?>", 5, seed=0)
+    assert len({sample.text for sample in found}) == 5
+    assert all(sample.text.startswith("a castle on a hill, oil on canvas, by ") for sample in found)
