@@ -40,11 +40,12 @@ def test_samples_are_as_fluent_as_prompts(dsl):
     assert ratio / base < 1.6
 
 
-def test_it_finds_hidden_words_better_than_its_n_grams(dsl, held_out):
-    rng, right, baseline = np.random.default_rng(0), [], []
+def test_it_finds_hidden_words(dsl, held_out):
+    rng, right = np.random.default_rng(0), []
     words = [word for word in dsl.ngram_.vocabulary_ if any(w.kind == WORD for w in split(word))]
-    for text in list(held_out)[:40]:
-        start, end, _ = rng.choice([w for w in split(text) if w.kind == WORD])
+    for text in list(held_out)[:60]:
+        known = [w for w in split(text) if w.kind == WORD and text[w.start : w.end].lower() in words]
+        start, end, _ = map(str, rng.choice(known))
         start, end = int(start), int(end)
         template = Template.build([text[:start], Slot(None), text[end:]])
         left, right_side = ngram.tokens(text[:start]), ngram.tokens(text[end:])
@@ -52,10 +53,8 @@ def test_it_finds_hidden_words_better_than_its_n_grams(dsl, held_out):
         best = [words[i] for i in np.argsort(-scores)[:60]]
         written = dsl.writer_.score([template], [(w,) for w in best], np.zeros(len(best), int))
         both = written + np.sort(scores)[::-1][:60]
-        truth = text[start:end].lower()
-        right.append(best[int(both.argmax())] == truth)
-        baseline.append(best[0] == truth)
-    assert np.mean(right) >= np.mean(baseline)
+        right.append(best[int(both.argmax())] == text[start:end].lower())
+    assert np.mean(right) >= 0.5  # .03 by chance of the commonest word, .7 by benchmarks/writing.py
 
 
 def test_artists_are_asked_for_by_the_name_their_slot_has(dsl):

@@ -20,6 +20,7 @@ from workbench.writer.layout import Gap, Visible, batch, lay
 from workbench.writer.learning import Trainer, Words, info_nce, pooled, spelled_rows
 from workbench.writer.network import Network, visible_mask
 from workbench.writer.tokens import END, FILL, GAP, GO, LEFT, PAD, RIGHT, Tokens
+from workbench.writer.trie import SPACE
 
 # A toy language. Colours are drawn by known odds; what is painted follows from who paints, to the right of it.
 COLOURS = {"red": 0.5, "blue": 0.3, "green": 0.15, "gold": 0.05}
@@ -782,3 +783,17 @@ def test_ways_to_choose_words_that_make_no_sense_are_refused(options, message):
 def test_options_out_of_range_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         WriterConfig(**options)
+
+
+def test_words_of_a_given_text_may_be_written_in_their_casing(toy_writer):
+    known = toy_writer.tokens_.knowing(["by Zaxxon"])
+    assert set(known.known) - set(toy_writer.tokens_.known) >= {SPACE + "zaxxon"}
+    assert known.dress("by zaxxon") == "by Zaxxon" and toy_writer.tokens_.dress("by zaxxon") == "by zaxxon"
+    assert toy_writer.tokens_.knowing([]) is toy_writer.tokens_
+
+
+def test_misspelt_words_are_not_known():
+    texts = ["a castle in the forest"] * 200 + ["a caslte in the foorest"] * 3 + ["the forests of oak"] * 3
+    known = set(Tokens.learn(texts, 200, 2).known)
+    assert {SPACE + "castle", SPACE + "forest", SPACE + "forests", SPACE + "oak"} <= known
+    assert not {SPACE + "caslte", SPACE + "foorest"} & known

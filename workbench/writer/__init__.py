@@ -163,10 +163,11 @@ class Writer:
             TemplateError: nothing to fill, a code this writer has not, or a template longer than its window.
         """
         layouts, rows = self._layouts(templates, content)
-        found = Decoder(self._network(), self.tokens_.knowing(words), decoding, self.exemplars_).fill(layouts, rows, blend, seed)
+        tokens = self.tokens_.knowing(words)
+        found = Decoder(self._network(), tokens, decoding, self.exemplars_).fill(layouts, rows, blend, seed)
         out = []
         for template, layout, fills, log_prob in zip(templates, layouts, found.fills, found.log_probs, strict=True):
-            texts = tuple(self._text(ids, gap.spaced) for ids, gap in zip(fills, layout.gaps, strict=True))
+            texts = tuple(_text(tokens, ids, gap.spaced) for ids, gap in zip(fills, layout.gaps, strict=True))
             out.append(Filling(template.fill(list(texts)), texts, float(log_prob)))
         return out
 
@@ -231,10 +232,6 @@ class Writer:
             first = text[found[0].start : found[0].end]
             found[0] = found[0]._replace(ids=self.tokens_.spell(" ".join(first.lower().split()).replace(SPACE, "_")))
         return tuple(i for piece in found for i in piece.ids)
-
-    def _text(self, ids, spaced):
-        text = self.tokens_.dress(self.tokens_.text(ids))
-        return text[1:] if spaced and text.startswith(" ") else text
 
     def _layouts(self, templates, content):
         self._network()
@@ -348,6 +345,12 @@ class Writer:
             network.cuda()
         writer.network_ = network.eval()
         return writer
+
+
+def _text(tokens, ids, spaced):
+    """Pieces as text in its usual casing, without the blank that stands before the gap."""
+    text = tokens.dress(tokens.text(ids))
+    return text[1:] if spaced and text.startswith(" ") else text
 
 
 def _plain(values):

@@ -106,12 +106,14 @@ class Tokens:
         return "".join(out).replace(SPACE, " ")
 
     def knowing(self, texts):
-        """Tokens that know the words of some texts too."""
-        new = sorted(set(_counted(texts)[0]) - set(self.known))
+        """Tokens that know the words of some texts too, cased as they are there unless the corpus has a casing for them."""
+        counts, forms = _counted(texts)
+        new = sorted(set(counts) - set(self.known))
         if not new:
             return self
         other = copy.copy(self)
         other.known = [*self.known, *new]
+        other.cased = {form.lower(): form for form in forms if form != form.lower()} | self.cased
         other.trie = grow(other.known, other.spell, other.size)
         return other
 
