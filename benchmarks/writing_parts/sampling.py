@@ -128,7 +128,11 @@ def _sample_rows(figures, world):
 
 
 def reconstruct(dsl, world, n, seed):
-    """Rows: words of slots that are written again from the content of the prompt, greedily."""
+    """Rows: words of slots that are written again from the content of the prompt, greedily.
+
+    As `DeepDSL.sample(content=prompt)` does it: the words of the prompt itself may be written though the corpus has them too
+    seldom to be known (copying), and which of all known words it is has to come from the content.
+    """
     rng, right = np.random.default_rng(seed), {True: [], False: []}
     pairs = rerollable(dsl, pick(world.held, len(world.held), rng), n)
     known = {word for text in world.train for word in ngram.tokens(text)}
@@ -137,9 +141,9 @@ def reconstruct(dsl, world, n, seed):
         texts = sorted({slot.text for _, t in some for slot in t.slots})
         vectors = dsl.writer_.content(texts, dsl.encoder.embed_words([text.lower() for text in texts]))
         of = dict(zip(texts, vectors, strict=True))
-        opened, content = [t.open() for _, t in some], [[of[slot.text] for slot in t.slots] for _, t in some]
-        found = dsl.writer_.fill(opened, content, Decoding(temperature=0.01, known=False), seed=seed)
-        for (one, t), filling in zip(some, found, strict=True):
+        for one, t in some:
+            content, words = [of[slot.text] for slot in t.slots], [slot.text for slot in t.slots]
+            [filling] = dsl.writer_.fill([t.open()], [content], Decoding(temperature=0.01), seed=seed, words=words)
             for slot, text in zip(t.slots, filling.fillers, strict=True):
                 words = [w for w in one.words if slot.start <= w[0] < slot.end]
                 written = [w for w in ngram.tokens(text) if w[0].isalnum()]

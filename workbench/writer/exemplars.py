@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 _FIT = 16.0  # dimensions that count as independent in how well an exemplar fits
-_NEAR = 20.0  # nats that an exemplar loses with its distance from wanted content, in units of their variance
+_NEAR = 30.0  # nats that an exemplar loses with its distance from wanted content, in units of their variance
 _PER_CODE = 96  # fillers of a code that are kept, the most frequent
 
 
@@ -68,7 +68,7 @@ def draw(exemplars, code, mean, scale, generator, given=None, blend=0.0):
     weights = torch.log(torch.from_numpy(exemplars.counts[rows]).float()) + fit
     if given is not None:
         apart = ((centres - given) ** 2).mean(1) / torch.from_numpy(exemplars.mean.astype(np.float32)).var(0).mean()
-        weights = (1 - blend) * weights - blend**2 * _NEAR * apart
+        weights = weights - blend**2 * _NEAR * apart
     noise = torch.empty(len(rows)).exponential_(generator=generator)
     chosen = int((weights - noise.log()).argmax())
     return centres[chosen][None] + spread[chosen].exp()[None] * torch.randn(mean.shape, generator=generator)
