@@ -24,7 +24,7 @@ class WriterConfig:
     content_dims: int = 64
     window: int = 256  # positions of the longest prompt with its gaps
     sample: int = 40_000  # prompts trained on at most
-    steps: int = 500  # of a round
+    steps: int = 900  # of a round
     rounds: int = 1  # times the schedule of the rate is run: rounds can be added to a writer that was trained with fewer
     batch: int = 4096  # positions of a step, padding counted
     rate: float = 3e-3
