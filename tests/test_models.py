@@ -11,7 +11,7 @@ import torch
 import transformers
 from tiny_encoder import WINDOW, write_bert, write_gpt2
 
-from workbench import models
+from workbench.models import encoder, loading
 from workbench.models import load_encoder, printable
 from workbench.values import ModelError
 
@@ -159,7 +159,7 @@ def test_loading_is_quiet_and_leaves_the_settings_of_transformers_alone(bert, ca
     settings.enable_progress_bar()
     try:
         capfd.readouterr()
-        with models._quiet():
+        with loading.quiet():
             assert settings.get_verbosity() == logging.ERROR and not settings.is_progress_bar_enabled()
         assert settings.get_verbosity() == logging.INFO and settings.is_progress_bar_enabled()
         settings.set_verbosity(logging.WARNING)
@@ -273,4 +273,4 @@ def test_the_products_are_those_of_a_plain_linear_layer(bert):
     with torch.inference_mode():
         x = torch.randn(3, 5, 16, generator=torch.Generator().manual_seed(0))
         expected = plain(x)
-        assert (models._faster_on_cpu(torch.nn.Sequential(plain))(x) - expected).abs().max() < 1e-5
+        assert (encoder._faster_on_cpu(torch.nn.Sequential(plain))(x) - expected).abs().max() < 1e-5

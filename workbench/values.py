@@ -27,6 +27,10 @@ class ModelError(WorkbenchError):
     """A backbone cannot be found, or its weights are not the expected ones."""
 
 
+class PictureError(WorkbenchError, ValueError):
+    """Something given as a picture is none, or of a size that cannot be used."""
+
+
 class Unit(NamedTuple):
     """A phrase of a prompt with its code: what `DeepDSL.tag` returns for each unit.
 

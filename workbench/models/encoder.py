@@ -1,6 +1,5 @@
-"""Models: the only place that loads and freezes a backbone. Built-in names also work offline; else a hub id or a folder."""
+"""A frozen language model of which one layer is read."""
 
-import contextlib
 import functools
 import hashlib
 import importlib.metadata
@@ -12,8 +11,8 @@ import numpy as np
 import tokenizers
 import torch
 import transformers
-from transformers.utils import logging as transformers_logging
 
+from workbench.models.loading import printable, quiet
 from workbench.values import ModelError
 
 DEFAULT = "all-MiniLM-L6-v2"
@@ -109,57 +108,6 @@ class Encoder:
             firsts = (np.cumsum(counts) - counts)[counts > 0]
             out[counts > 0] = np.add.reduceat(pieces, firsts) / counts[counts > 0, None]
         return out
-
-
-def printable(text):
-    """`text` with each half of a broken surrogate pair replaced by `?`: tokenizers refuse those. The length is kept."""
-    return text.encode("utf-8", "replace").decode()
-
-
-@dataclass(frozen=True, eq=False)
-class LM:
-    """A causal language model.
-
-    Attributes:
-        name: str, as it was asked for.
-        model: transformers model with a language modelling head, float32, in evaluation mode.
-        tokenizer: its fast tokenizer.
-    """
-
-    name: str
-    model: torch.nn.Module
-    tokenizer: object
-
-
-def load_lm(name):
-    """Load a causal language model. Only safetensors are read and no code that comes with a model is run.
-
-    Args:
-        name: str, hub id or folder as `save_pretrained` writes it.
-
-    Returns:
-        `LM`, on the CPU.
-
-    Raises:
-        ModelError: it cannot be found or read, its weights are incomplete, or it has no fast tokenizer.
-    """
-    try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(str(name), trust_remote_code=False)
-        with _quiet():
-            model, info = transformers.AutoModelForCausalLM.from_pretrained(
-                str(name), use_safetensors=True, trust_remote_code=False, output_loading_info=True
-            )
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as err:
-        raise ModelError(
-            f"No causal language model {str(name)!r} in this folder or on the hub that transformers can read as safetensors. "
-            f"({' '.join(str(err).split())[:300]})"
-        ) from err
-    if info["missing_keys"]:
-        missing = sorted(info["missing_keys"])
-        raise ModelError(f"The weights of {name} are incomplete: {len(missing)} are missing, such as {missing[0]}.")
-    if not tokenizer.is_fast:
-        raise ModelError(f"{name} has only a slow tokenizer ({type(tokenizer).__name__}). Take a model with a tokenizer.json.")
-    return LM(str(name), model.float().eval(), tokenizer)
 
 
 def load_encoder(name=DEFAULT, layer=3, device=None):
@@ -261,7 +209,7 @@ def _check(name, config, tokenizer, layer):
 
 def _load_model(name, source, config):
     try:
-        with _quiet():
+        with quiet():
             model, info = transformers.AutoModel.from_pretrained(
                 source, config=config, use_safetensors=True, trust_remote_code=False, output_loading_info=True
             )
@@ -274,20 +222,6 @@ def _load_model(name, source, config):
     if hasattr(model, "pooler"):
         model.pooler = None
     return model.float().eval().requires_grad_(False)
-
-
-@contextlib.contextmanager
-def _quiet():
-    """Hide the report of weights not loaded, which is what truncation means, and the progress bar of a second's work."""
-    verbosity, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        transformers_logging.set_verbosity(verbosity)
-        if bars:
-            transformers_logging.enable_progress_bar()
 
 
 def _fingerprint(model, config, rust, layer):

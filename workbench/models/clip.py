@@ -1,0 +1,135 @@
+"""A frozen CLIP: texts and pictures in one space."""
+
+from dataclasses import dataclass
+
+import torch
+import transformers
+
+from workbench.models.loading import FAILURES, frozen, not_found, printable, quiet, source
+from workbench.pictures import as_pictures
+from workbench.values import ModelError
+
+_CHUNK = 64  # pictures or texts in one forward; more gains nothing on a CPU and costs memory
+
+
+@dataclass(frozen=True, eq=False)
+class CLIP:
+    """A frozen CLIP.
+
+    Attributes:
+        name: str, as it was asked for.
+        source: str, the folder or hub id it was loaded from.
+        model: transformers.CLIPModel in evaluation mode, float32, no gradients.
+        tokenizer: its fast tokenizer.
+        processor: its image processor.
+        window: int, most tokens the text tower reads, begin and end token included (77 for those of OpenAI).
+        width: int d, size of the space that texts and pictures share.
+    """
+
+    name: str
+    source: str
+    model: torch.nn.Module
+    tokenizer: object
+    processor: object
+    window: int
+    width: int
+
+    def __repr__(self):
+        return f"CLIP({self.name!r}, width={self.width}, window={self.window}, device={str(self.device)!r})"
+
+    @property
+    def device(self):
+        """torch.device the weights are on."""
+        return next(self.model.parameters()).device
+
+    def image_features(self, images):
+        """Where pictures lie.
+
+        Args:
+            images: what `pictures.as_pictures` takes: PIL images, paths, arrays; one or a list of n.
+
+        Returns:
+            float32 tensor (n, d) on the model's device, L2 norm 1.
+
+        Raises:
+            PictureError: one of them is not a picture, too small or too large.
+        """
+        images, out = as_pictures(images), []
+        for start in range(0, len(images), _CHUNK):
+            pixels = self.processor(images=images[start : start + _CHUNK], return_tensors="pt")["pixel_values"]
+            with torch.inference_mode():
+                out.append(_pooled(self.model.get_image_features(pixel_values=pixels.to(self.device))))
+        return torch.nn.functional.normalize(torch.cat(out), dim=-1).clone()
+
+    def text_features(self, texts):
+        """Where texts lie. A text longer than the window is cut at its end, as everywhere with CLIP.
+
+        Args:
+            texts: str or list of n str.
+
+        Returns:
+            float32 tensor (n, d) on the model's device, L2 norm 1.
+
+        Raises:
+            TypeError: not str.
+            ValueError: an empty list.
+        """
+        texts = [texts] if isinstance(texts, str) else list(texts)
+        if not all(isinstance(text, str) for text in texts):
+            raise TypeError("text_features takes a str or a list of str.")
+        if not texts:
+            raise ValueError("There are no texts: an empty list was given.")
+        out = []
+        for start in range(0, len(texts), _CHUNK):
+            chunk = [printable(text) for text in texts[start : start + _CHUNK]]
+            batch = self.tokenizer(chunk, padding=True, truncation=True, max_length=self.window, return_tensors="pt")
+            ids, mask = batch["input_ids"].to(self.device), batch["attention_mask"].to(self.device)
+            with torch.inference_mode():
+                out.append(_pooled(self.model.get_text_features(input_ids=ids, attention_mask=mask)))
+        return torch.nn.functional.normalize(torch.cat(out), dim=-1).clone()
+
+
+def _pooled(out):
+    """transformers 4 returns the features, 5 an object around them."""
+    return out if isinstance(out, torch.Tensor) else out.pooler_output
+
+
+def load_clip(name="world", device=None):
+    """Load a CLIP. Only safetensors are read and no code that comes with a model is run.
+
+    Args:
+        name: str; `"world"` is the tiny one that comes with the package and knows only the built-in picture world. Else a hub
+            id such as `"openai/clip-vit-base-patch32"` or a folder with model, tokenizer and image processor.
+        device: str or torch.device; None takes a CUDA GPU if there is one, else the CPU.
+
+    Returns:
+        `CLIP`.
+
+    Raises:
+        ModelError: it cannot be found or read, its weights are a pickle, incomplete or not finite, a tower is missing, or it
+            has no fast tokenizer.
+    """
+    folder = source(name, "clip")
+    try:
+        with quiet():
+            config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
+            if config.model_type != "clip":
+                tower = "its text tower is missing" if "vision" in config.model_type else f"it is a {config.model_type}"
+                raise ModelError(f"{name} is not a CLIP with two towers: {tower}. Give one such as openai/clip-vit-base-patch32.")
+            tokenizer = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+            processor = transformers.AutoImageProcessor.from_pretrained(folder, trust_remote_code=False)
+            model, info = transformers.CLIPModel.from_pretrained(
+                folder, use_safetensors=True, trust_remote_code=False, output_loading_info=True
+            )
+    except FAILURES as err:
+        raise not_found("CLIP", folder, err) from err
+    # What older checkpoints leave out is counted up, not learned.
+    missing = {key for key in info["missing_keys"] if not key.endswith("position_ids")}
+    for tower, what in (("text_model", "text"), ("vision_model", "vision")):
+        if f"{tower}.embeddings.position_embedding.weight" in missing:
+            raise ModelError(f"{name} is not a CLIP with two towers: its {what} tower is missing from the weights.")
+    if not tokenizer.is_fast:
+        raise ModelError(f"{name} has only a slow tokenizer ({type(tokenizer).__name__}). Take a model with a tokenizer.json.")
+    model = frozen(model, name, missing).to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    window = min(tokenizer.model_max_length, model.config.text_config.max_position_embeddings)
+    return CLIP(str(name), folder, model, tokenizer, processor, window, model.config.projection_dim)

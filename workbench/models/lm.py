@@ -1,0 +1,54 @@
+"""A causal language model."""
+
+from dataclasses import dataclass
+
+import torch
+import transformers
+
+from workbench.models.loading import FAILURES, not_found, quiet, source
+from workbench.values import ModelError
+
+
+@dataclass(frozen=True, eq=False)
+class LM:
+    """A causal language model.
+
+    Attributes:
+        name: str, as it was asked for.
+        model: transformers model with a language modelling head, float32, in evaluation mode.
+        tokenizer: its fast tokenizer.
+    """
+
+    name: str
+    model: torch.nn.Module
+    tokenizer: object
+
+
+def load_lm(name):
+    """Load a causal language model. Only safetensors are read and no code that comes with a model is run.
+
+    Args:
+        name: str, hub id, or folder as `save_pretrained` writes it; `"world"` is the tiny one that comes with the package and
+            knows only captions of the built-in picture world.
+
+    Returns:
+        `LM`, on the CPU.
+
+    Raises:
+        ModelError: it cannot be found or read, its weights are incomplete, or it has no fast tokenizer.
+    """
+    folder = source(name, "lm")
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        with quiet():
+            model, info = transformers.AutoModelForCausalLM.from_pretrained(
+                folder, use_safetensors=True, trust_remote_code=False, output_loading_info=True
+            )
+    except FAILURES as err:
+        raise not_found("causal language model", folder, err) from err
+    if info["missing_keys"]:
+        missing = sorted(info["missing_keys"])
+        raise ModelError(f"The weights of {name} are incomplete: {len(missing)} are missing, such as {missing[0]}.")
+    if not tokenizer.is_fast:
+        raise ModelError(f"{name} has only a slow tokenizer ({type(tokenizer).__name__}). Take a model with a tokenizer.json.")
+    return LM(str(name), model.float().eval(), tokenizer)

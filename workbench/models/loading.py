@@ -1,0 +1,92 @@
+"""What all loaders share: built-in folders, errors in words, weights that can be trusted."""
+
+import contextlib
+from pathlib import Path
+
+import torch
+from transformers.utils import logging as transformers_logging
+
+from workbench.values import ModelError
+
+BUILT_IN = "world"
+FOLDER = Path(__file__).parents[1] / "world" / "models"
+# What from_pretrained of transformers and diffusers raises for a folder or id it cannot use.
+FAILURES = (OSError, ValueError, KeyError, RuntimeError, ImportError, AttributeError)
+_PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+
+
+def printable(text):
+    """`text` with each half of a broken surrogate pair replaced by `?`: tokenizers refuse those. The length is kept."""
+    return text.encode("utf-8", "replace").decode()
+
+
+@contextlib.contextmanager
+def quiet():
+    """Hide the report of weights not loaded, which is what truncation means, and the progress bar of a second's work."""
+    verbosity, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        if bars:
+            transformers_logging.enable_progress_bar()
+
+
+def source(name, kind):
+    """Folder or hub id of a model asked for by name.
+
+    Args:
+        name: str or Path; `"world"` is the tiny model of this kind that comes with the package.
+        kind: str, folder of the built-in one: `"clip"`, `"lm"`, `"pipeline"`.
+
+    Returns:
+        str for `from_pretrained`.
+
+    Raises:
+        ModelError: the built-in model is not in this installation.
+    """
+    if str(name) != BUILT_IN:
+        return str(name)
+    if not (FOLDER / kind).is_dir():
+        raise ModelError(
+            f"The built-in {kind} is missing from this installation ({FOLDER / kind}). Install the package again, or train it: "
+            "python -m workbench.world train"
+        )
+    return str(FOLDER / kind)
+
+
+def not_found(what, name, err):
+    """`ModelError` for a model that cannot be loaded: `what` it should be, as in `"CLIP"`, and what went wrong."""
+    folder, reason = Path(str(name)), " ".join(str(err).split())[:300]
+    if not folder.is_dir():
+        return ModelError(
+            f"There is no folder {str(name)!r}, and no such {what} is reachable on the hub. Give a folder that save_pretrained "
+            f"wrote, a hub id, or {BUILT_IN!r} for the tiny built-in one. ({reason})"
+        )
+    files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    pickles = [file for file in files if file.endswith(_PICKLES)]
+    if pickles and not any(file.endswith(".safetensors") for file in files):
+        return ModelError(
+            f"The weights in {folder} are a pickle ({pickles[0]}), which can run code and is not loaded. Save them again with "
+            "save_pretrained(folder), which writes safetensors."
+        )
+    return ModelError(
+        f"The folder {folder} holds no {what} that can be read: a file is missing or damaged. It has "
+        f"{', '.join(files[:12]) or 'no files'}. Save model, tokenizer and processor there with save_pretrained. ({reason})"
+    )
+
+
+def frozen(model, name, missing=()):
+    """`model` in float32 and evaluation mode, without gradients.
+
+    Raises:
+        ModelError: weights are `missing` (else they would be random), or not finite.
+    """
+    if missing:
+        raise ModelError(f"The weights of {name} are incomplete: {len(missing)} are missing, such as {sorted(missing)[0]}.")
+    for key, tensor in model.state_dict().items():
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise ModelError(f"The weights of {name} are damaged: {key} holds NaN or infinity. Download or save them again.")
+    return model.float().eval().requires_grad_(False)

@@ -1,0 +1,100 @@
+"""A text-to-image pipeline."""
+
+import warnings
+from dataclasses import dataclass
+
+import torch
+
+from workbench.models.loading import FAILURES, frozen, not_found, quiet, source
+from workbench.values import ModelError
+
+
+@dataclass(frozen=True, eq=False)
+class Pipeline:
+    """A frozen text-to-image pipeline.
+
+    Attributes:
+        name: str, as it was asked for.
+        source: str, the folder or hub id it was loaded from.
+        pipe: diffusers.DiffusionPipeline; all that it can do, through `pipe(...)`.
+    """
+
+    name: str
+    source: str
+    pipe: object
+
+    def __repr__(self):
+        return f"Pipeline({self.name!r}, {type(self.pipe).__name__}, device={str(self.device)!r})"
+
+    @property
+    def device(self):
+        """torch.device the weights are on."""
+        return self.pipe.device
+
+    def draw(self, prompts, *, negative=None, steps=20, guidance=None, seed=0, batch=16):
+        """A picture of each prompt.
+
+        Args:
+            prompts: str or list of n str.
+            negative: str or None, what the pictures should not be like.
+            steps: int, denoising steps, >= 1.
+            guidance: float, weight of classifier-free guidance, 1 is none; None takes 3 for the built-in pipeline, and the
+                pipeline's own default for others.
+            seed: int. Picture i of a call depends on `prompts[i]`, `seed + i` and the options alone, not on its neighbours.
+            batch: int, pictures drawn at once, >= 1.
+
+        Returns:
+            list of n PIL images.
+
+        Raises:
+            TypeError: prompts that are not str.
+            ValueError: no prompts, or an option out of range.
+        """
+        prompts = [prompts] if isinstance(prompts, str) else list(prompts)
+        if not all(isinstance(prompt, str) for prompt in prompts):
+            raise TypeError("draw takes a str or a list of str.")
+        if not prompts or steps < 1 or batch < 1:
+            raise ValueError(f"draw needs prompts, steps >= 1 and batch >= 1; got {len(prompts)}, {steps} and {batch}.")
+        options = {"num_inference_steps": steps}
+        if guidance is not None or self.name == "world":
+            options["guidance_scale"] = 3.0 if guidance is None else float(guidance)
+        out = []
+        for start in range(0, len(prompts), batch):
+            chunk = prompts[start : start + batch]
+            draws = [torch.Generator("cpu").manual_seed(seed + start + i) for i in range(len(chunk))]
+            against = None if negative is None else [negative] * len(chunk)
+            with torch.inference_mode():
+                out += self.pipe(chunk, negative_prompt=against, generator=draws, **options).images
+        return out
+
+
+def load_pipeline(name="world", device=None):
+    """Load a text-to-image pipeline. Only safetensors are read and no code that comes with a model is run.
+
+    Args:
+        name: str; `"world"` is the tiny `StableDiffusionPipeline` that comes with the package and draws only the built-in
+            picture world, 32 x 32. Else a hub id such as `"stable-diffusion-v1-5/stable-diffusion-v1-5"`, or a folder.
+        device: str or torch.device; None takes a CUDA GPU if there is one, else the CPU.
+
+    Returns:
+        `Pipeline`, float32, without progress bars.
+
+    Raises:
+        ModelError: it cannot be found or read, its weights are a pickle or not finite, or diffusers is not installed.
+    """
+    folder = source(name, "pipeline")
+    try:
+        import diffusers  # seconds to import, and only this function needs it
+    except ImportError as err:
+        raise ModelError("Drawing pictures needs diffusers: pip install diffusers") from err
+    try:
+        with quiet(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about pillow, torchvision and deprecated names inside diffusers
+            pipe = diffusers.DiffusionPipeline.from_pretrained(folder, use_safetensors=True, torch_dtype=torch.float32)
+    except FAILURES as err:
+        raise not_found("text-to-image pipeline", folder, err) from err
+    for part in pipe.components.values():
+        if isinstance(part, torch.nn.Module):
+            frozen(part, name)
+    pipe.set_progress_bar_config(disable=True)
+    return Pipeline(str(name), folder, pipe.to(device or ("cuda" if torch.cuda.is_available() else "cpu")))
