@@ -334,6 +334,7 @@ def run_setup(monkeypatch, capsys, folder, present, answer=0):
 ALL = {
     "torch",
     "transformers",
+    "diffusers",
     "tokenizers",
     "safetensors",
     "numpy",
@@ -343,6 +344,7 @@ ALL = {
     "regex",
     "umap",
     "matplotlib",
+    "PIL",
     "tqdm",
 }
 

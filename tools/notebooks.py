@@ -26,7 +26,7 @@ UNCOMPARED_TAGS = {"nbval-ignore-output", "nbval-skip"}
 UNCOMPARED_MARKS = re.compile(r"^\s*#\s*(NBVAL_IGNORE_OUTPUT|NBVAL_SKIP|PYTEST_VALIDATE_IGNORE_OUTPUT)\s*$", re.MULTILINE)
 MAX_LINES, MAX_BYTES, MIN_CHECKS = 30, 1_000_000, 2
 SECONDS = (5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 240, 300, 450, 600, 900)
-IMPORT_NAMES = {"scikit-learn": "sklearn", "umap-learn": "umap"}  # where `pip install x` is not `import x`
+IMPORT_NAMES = {"scikit-learn": "sklearn", "umap-learn": "umap", "pillow": "PIL"}  # where `pip install x` is not `import x`
 HOMES = (*(f"/{folder}/" for folder in ("home", "root", "Users", "tmp")), ":\\Users\\")  # what a private path begins with
 
 

@@ -104,7 +104,7 @@ def _from_array(image):
     if array.dtype != np.uint8:
         if not np.isfinite(array).all() or array.min() < 0 or array.max() > 1:
             raise PictureError(
-                f"The picture has {array.dtype} values from {array.min()} to {array.max()}; give uint8 in 0..255 or float in 0..1."
+                f"The picture has {array.dtype} values from {array.min()} to {array.max()}; give uint8 0..255 or float 0..1."
             )
         array = np.rint(array * 255.0).astype(np.uint8)
     return PIL.Image.fromarray(array)

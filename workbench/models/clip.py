@@ -90,7 +90,7 @@ class CLIP:
 
 
 def _pooled(out):
-    """transformers 4 returns the features, 5 an object around them."""
+    """Transformers 4 returns the features, 5 an object around them."""
     return out if isinstance(out, torch.Tensor) else out.pooler_output
 
 
