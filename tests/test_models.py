@@ -11,8 +11,7 @@ import torch
 import transformers
 from tiny_encoder import WINDOW, write_bert, write_gpt2
 
-from workbench.models import encoder, loading
-from workbench.models import load_encoder, printable
+from workbench.models import encoder, load_encoder, loading, printable
 from workbench.values import ModelError
 
 IDS = torch.tensor([[2, 30, 31, 32, 3], [2, 40, 3, 0, 0]])
