@@ -190,3 +190,19 @@ def test_lesson_works_without_ipython():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.stdout, done.returncode) == (f"ok  x >= 0\nFigure: {ALT}\n", 0), done.stderr
+
+
+def test_a_gallery_shows_each_picture_in_its_place_and_hides_what_is_left_of_the_grid():
+    pictures = [np.full((4, 4, 3), value, np.uint8) for value in (10, 20, 30)]
+    figure = lesson.gallery(pictures, ["a", "b\nc", ""], columns=2)
+    assert [ax.get_visible() for ax in figure.axes] == [True, True, True, False]
+    assert [int(ax.images[0].get_array().max()) for ax in figure.axes[:3]] == [10, 20, 30]
+    assert [ax.get_title() for ax in figure.axes[:3]] == ["a", "b\nc", ""]
+    assert 'alt="' in lesson.figure_html(figure, ALT)
+    assert len(lesson.gallery(pictures).axes) == 3
+
+
+@pytest.mark.parametrize(("pictures", "titles"), [([], None), ([np.zeros((2, 2))], ["a", "b"])])
+def test_a_gallery_without_pictures_or_with_other_titles_is_refused(pictures, titles):
+    with pytest.raises(ValueError, match="gallery needs pictures, and a title for each"):
+        lesson.gallery(pictures, titles)

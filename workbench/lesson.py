@@ -108,6 +108,40 @@ def show(fig, alt, caption=None, numbers=None):
         print(f"Figure: {alt}")
 
 
+def gallery(pictures, titles=None, columns=8, size=1.25):
+    """Draw pictures side by side, each pixel as large as the next.
+
+    Args:
+        pictures: n images: PIL images or arrays that matplotlib's `imshow` takes, n >= 1.
+        titles: n str, one above each picture; or None. A line break may stand in a title.
+        columns: int, pictures in a row, >= 1.
+        size: float, inches of a picture's side, > 0.
+
+    Returns:
+        matplotlib Figure.
+
+    Raises:
+        ValueError: no pictures, or not as many titles as pictures.
+    """
+    from matplotlib.figure import Figure
+
+    pictures = list(pictures)
+    titles = [""] * len(pictures) if titles is None else list(titles)
+    if not pictures or len(titles) != len(pictures):
+        raise ValueError(f"gallery needs pictures, and a title for each or none; got {len(pictures)} and {len(titles)}.")
+    columns = min(columns, len(pictures))
+    rows = -(-len(pictures) // columns)
+    lines = 1 + max(title.count("\n") for title in titles) if any(titles) else 0
+    figure = Figure(figsize=(columns * size, rows * (size + 0.16 * lines)), layout="constrained")
+    for number, ax in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
+        ax.axis("off")
+        ax.set_visible(number < len(pictures))
+        if number < len(pictures):
+            ax.imshow(pictures[number], interpolation="nearest")
+            ax.set_title(titles[number], fontsize=8, pad=3)
+    return figure
+
+
 def scale():
     """Say how much work a notebook may do: "fast", "default" or "full", from the environment variable WORKBENCH_SCALE.
 
