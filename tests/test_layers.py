@@ -7,8 +7,8 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "workbench"
 # Ground modules import only those above them in this order.
-GROUND = ("values", "words", "template", "artifacts", "world", "models", "lesson")
-STAGES = ("corpus", "encode", "ngram", "units", "codebook", "prior", "writer", "atlas")
+GROUND = ("values", "words", "template", "artifacts", "pictures", "models", "proposals", "world", "lesson")
+STAGES = ("corpus", "encode", "ngram", "units", "codebook", "prior", "writer", "atlas", "pez", "score", "guide")
 ASSEMBLY = ("dsl",)
 TOP = ("report", "__main__")
 NO_TORCH = (
@@ -16,7 +16,10 @@ NO_TORCH = (
     "words",
     "template",
     "artifacts",
+    "pictures",
     "world/grammar",
+    "world/scenes",
+    "world/render",
     "lesson",
     "__init__",
     "world/__init__",

@@ -1,0 +1,152 @@
+"""Training of the tiny models: lessons, vocabulary, checkpoints, cards and the command. Trainings here are a few steps long."""
+
+import numpy as np
+import pytest
+import torch
+
+from workbench.world import training
+from workbench.world.__main__ import main
+from workbench.world.render import RGB
+from workbench.world.scenes import COLORS, HELD_OUT, OBJECTS, VALUES, read
+from workbench.world.training import cards, checkpoints, clip, lessons, vocabulary
+
+NAMES = lessons.NAMES
+
+
+def stated(text):
+    """Numbers of what `scenes.read` finds in a text."""
+    return [lessons.SILENT if value is None else VALUES[name].index(value) for name, value in read(text).items()]
+
+
+def test_lessons_depend_on_seed_and_step_alone_and_state_what_their_texts_say():
+    a, b = lessons.lesson(32, 1, 7), lessons.lesson(32, 1, 7)
+    assert (a.pictures == b.pictures).all() and a.texts == b.texts
+    assert lessons.lesson(32, 1, 8).texts != a.texts != lessons.lesson(32, 2, 7).texts
+    order = [list(VALUES).index(name) for name in NAMES]
+    for text, says in zip(a.texts, a.stated, strict=True):
+        found = np.array(stated(text))[order]
+        assert (found[says != lessons.CONTRARY] == says[says != lessons.CONTRARY]).all(), text
+        assert (found[says == lessons.CONTRARY] >= 0).all(), text
+
+
+def test_lessons_never_show_a_held_out_pair_not_even_in_a_color_without_a_name():
+    for step in range(40):
+        lesson = lessons.lesson(64, 0, step)
+        named = lesson.shown[lesson.shown[:, 1] != lessons.NAMELESS]
+        assert not {(COLORS[color], OBJECTS[thing]) for thing, color, *_ in named} & HELD_OUT
+    named, rng = np.array([RGB[color] for color in COLORS]), np.random.default_rng(0)
+    for thing in OBJECTS:
+        painted = np.array([lessons._paint(thing, rng) for _ in range(300)])
+        nearest = np.linalg.norm(painted[:, None] - named, axis=-1).argmin(1)
+        assert not {(COLORS[color], thing) for color in nearest} & HELD_OUT
+
+
+def test_masks_leave_out_pairs_that_are_right_by_chance_and_prefer_the_text_that_says_more():
+    red_star, silent, nameless = [3, 0, 0, 0, 3], lessons.SILENT, lessons.NAMELESS
+    shown = np.array([red_star, red_star, [3, nameless, 0, 0, 3]])
+    own = [[3, 0, 0, 0, silent], [3, 0, silent, silent, silent], [3, silent, 0, 0, silent]]
+    wrong = [[3, 1, 0, 0, silent], [3, silent, 0, 0, silent], [3, lessons.CONTRARY, silent, silent, silent]]
+    for_pictures, for_texts = lessons.masks(shown, np.array(own + wrong), np.zeros((3, 6), bool))
+    assert for_pictures.tolist() == [
+        [False, False, False, False, False, False],  # what says less is wrong for the first picture
+        [True, False, True, False, True, False],  # its own says "red star": others that are right do not count
+        [True, True, False, True, True, False],  # a color without a name may be red, or another, but not two at once
+    ]
+    assert for_texts[0].tolist() == [False, True, True, False, True, False]
+
+
+def test_the_vocabulary_reads_each_of_its_tokens_back():
+    tokenizer = vocabulary.tokenizer()
+    ids = list(range(2, tokenizer.vocab_size - 2))
+    for chunk in np.array_split(np.random.default_rng(0).permutation(ids), 20):
+        assert tokenizer(tokenizer.decode(chunk), add_special_tokens=False)["input_ids"] == chunk.tolist()
+    assert tokenizer.eos_token_id == tokenizer.vocab_size - 1 and 300 < len(vocabulary.words()) < 1000
+    assert set(vocabulary.MEANING) <= set(vocabulary.words()) and not set(vocabulary.surplus()) & vocabulary.MEANING
+    assert tokenizer("A Red CIRCLE")["input_ids"] == tokenizer("a red circle")["input_ids"]
+    assert tokenizer("xylophonist")["input_ids"][1] == tokenizer.unk_token_id
+
+
+def model_and_optimizer(seed):
+    torch.manual_seed(seed)
+    model = torch.nn.Linear(3, 2)
+    return model, torch.optim.AdamW(model.parameters(), lr=0.1)
+
+
+def steps(model, optimizer, numbers):
+    for number in numbers:
+        loss = model(torch.full((4, 3), number / 10)).square().sum()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+
+def test_a_training_that_was_stopped_ends_as_one_that_was_not(tmp_path):
+    model, optimizer = model_and_optimizer(0)
+    steps(model, optimizer, range(6))
+    stopped, its_optimizer = model_and_optimizer(0)
+    steps(stopped, its_optimizer, range(3))
+    checkpoints.store(tmp_path / "c", 3, {"seed": 0}, {"model": stopped}, its_optimizer)
+    resumed, its_optimizer = model_and_optimizer(9)
+    assert checkpoints.resume(tmp_path / "c", {"seed": 1}, {"model": resumed}, its_optimizer) == 0
+    assert checkpoints.resume(tmp_path / "c", {"seed": 0}, {"model": resumed}, its_optimizer) == 3
+    steps(resumed, its_optimizer, range(3, 6))
+    assert torch.equal(resumed.weight, model.weight) and torch.equal(resumed.bias, model.bias)
+    checkpoints.remove(tmp_path / "c")
+    assert checkpoints.resume(tmp_path / "c", {"seed": 0}, {"model": resumed}, its_optimizer) == 0
+
+
+def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path):
+    folder = tmp_path / "model"
+    with checkpoints.whole_folder(folder) as temporary:
+        (temporary / "old").touch()
+    with pytest.raises(RuntimeError), checkpoints.whole_folder(folder) as temporary:
+        (temporary / "half").touch()
+        raise RuntimeError
+    assert [path.name for path in folder.iterdir()] == ["old"]
+    with checkpoints.whole_folder(folder) as temporary:
+        (temporary / "new").touch()
+    assert [path.name for path in tmp_path.rglob("*")] == ["model", "new"]
+
+
+def test_gates_name_what_falls_short():
+    gates = {"a": (">=", 0.9), "b": ("<=", 3), "c": (">=", 0)}
+    assert training.failures({"a": 0.9, "b": 3.0, "c": 1}, gates) == []
+    assert training.failures({"a": 0.8, "b": float("nan")}, gates) == [
+        "a: 0.800, must be >= 0.9",
+        "b: nan, must be <= 3",
+        "c: not measured, must be >= 0",
+    ]
+
+
+def tiny(monkeypatch):
+    """A CLIP of two steps, measured on eight pictures."""
+    monkeypatch.setattr(clip, "STEPS", 2)
+    monkeypatch.setattr(clip, "BATCH", 16)
+    monkeypatch.setattr(clip, "check", lambda folder, seed=0, check=clip.check: check(folder, seed, n=8))
+
+
+def test_the_command_trains_skips_what_is_done_and_fails_on_a_missed_gate(tmp_path, monkeypatch, capsys):
+    tiny(monkeypatch)
+    command = ["train", "--only", "clip", "--no-progress", "--out", str(tmp_path)]
+    assert main(command) == 1
+    out = capsys.readouterr().out
+    assert "Will train clip" in out and "minutes on one core" in out and "clip: swap color: 0." in out
+    assert cards.read(tmp_path / "clip")["seed"] == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"clip"}  # no checkpoint is left
+    assert main(command) == 1 and "clip: finished before" in capsys.readouterr().out
+    assert main([*command, "--seed", "1"]) == 2 and "was trained with seed 0, you ask for 1" in capsys.readouterr().err
+    card = (tmp_path / "clip" / "README.md").read_text("utf-8")
+    assert "must not be used" in card and "| swap color | 0." in card and "Seed 0, 2 steps" in card
+
+
+def test_the_command_says_what_is_wrong_before_it_works(tmp_path, capsys):
+    assert main(["check", "--out", str(tmp_path)]) == 2
+    assert "has no clip, lm" in capsys.readouterr().err
+    (tmp_path / "file").touch()
+    assert main(["train", "--only", "clip", "--out", str(tmp_path / "file")]) == 2
+    assert "cannot be made" in capsys.readouterr().err
+    assert main(["train", "--seed", "-1"]) == 2
+    with pytest.raises(SystemExit):
+        main(["train", "--only", "cat"])
+    with pytest.raises(ValueError, match="no model 'cat' in the world. Choose of: clip"):
+        training.part("cat")

@@ -1,0 +1,144 @@
+"""Scenes: what the pictures of the built-in world can show, and captions that say it and can be read back. No torch."""
+
+import itertools
+import random
+import re
+from typing import NamedTuple
+
+from workbench.world import lexicon
+
+OBJECTS = ("circle", "square", "triangle", "star", "heart", "cross")
+COLORS = ("red", "orange", "yellow", "green", "cyan", "blue", "purple", "pink")
+BACKGROUNDS = ("snow", "desert", "night", "meadow", "sea", "rain")
+STYLES = ("watercolor", "mosaic", "woodcut", "embroidery", "sketch", "photo")
+ARTISTS = ("Monetta", "Vangora", "Kandova")  # invented; each is a texture
+ATTRIBUTES = ("object", "color", "background", "style")
+VALUES = {"object": OBJECTS, "color": COLORS, "background": BACKGROUNDS, "style": STYLES, "artist": ARTISTS}
+SPLITS = ("train", "held_out", "any")
+FORMS = ("sentence", "keywords", "prompt")
+
+# Pairs (color, object) that training never shows: each color once, each object once or twice.
+HELD_OUT = frozenset((color, OBJECTS[(2 * i + i // 3) % 6]) for i, color in enumerate(COLORS))
+
+_PLACES = {
+    "snow": "in the snow",
+    "desert": "in the desert",
+    "night": "at night",
+    "meadow": "in a meadow",
+    "sea": "at sea",
+    "rain": "in the rain",
+}
+_ADJECTIVES = ("large", "bold", "bright", "simple", "single", "centered", "lone", "plain")
+_WORD = re.compile(r"[a-z]+")
+_MEANING = {value.lower(): (name, value) for name, values in VALUES.items() for value in values}
+
+
+class Scene(NamedTuple):
+    """What one picture shows: an object in a color before a background, in a style, at times with the texture of an artist."""
+
+    object: str
+    color: str
+    background: str
+    style: str
+    artist: str | None = None
+
+
+def scenes(n, seed=0, split="train"):
+    """Draw scenes, every value as likely as any other; every second scene has an artist.
+
+    Args:
+        n: int >= 0.
+        seed: int.
+        split: "train" never has a pair (color, object) of `HELD_OUT`, "held_out" has only those, "any" all.
+
+    Returns:
+        list of n `Scene`.
+
+    Raises:
+        ValueError: unknown split, or a negative n.
+    """
+    if split not in SPLITS or n < 0:
+        raise ValueError(f"scenes needs n >= 0 and a split of {', '.join(SPLITS)}; got n={n} and split={split!r}.")
+    pairs = [
+        (color, thing)
+        for color, thing in itertools.product(COLORS, OBJECTS)
+        if split == "any" or ((color, thing) in HELD_OUT) == (split == "held_out")
+    ]
+    rng, drawn = random.Random(f"scenes {split} {int(seed)}"), []
+    for _ in range(n):
+        color, thing = rng.choice(pairs)
+        artist = rng.choice(ARTISTS) if rng.random() < 0.5 else None
+        drawn.append(Scene(thing, color, rng.choice(BACKGROUNDS), rng.choice(STYLES), artist))
+    return drawn
+
+
+def caption(scene, form="sentence", seed=0):
+    """Say a scene in words. `read` reads it back.
+
+    Args:
+        scene: `Scene`.
+        form: "sentence" ("a red circle in the snow, watercolor, by Monetta"), "keywords" ("snow, red, watercolor, circle"),
+            in shuffled order, or "prompt": a sentence with the surplus that people type ("highly detailed, 4k").
+        seed: int, of the order, the wording and the surplus. Equal arguments give equal captions.
+
+    Returns:
+        str.
+
+    Raises:
+        ValueError: unknown form, or a scene with a value that the world does not have.
+    """
+    if form not in FORMS:
+        raise ValueError(f"form={form!r} is unknown. Choose one of: {', '.join(FORMS)}.")
+    check(scene)
+    rng = random.Random(f"caption {form} {int(seed)}")
+    if form == "keywords":
+        parts = [part for part in scene if part]
+        rng.shuffle(parts)
+        return ", ".join(parts)
+    adjective = f"{rng.choice(_ADJECTIVES)} " if form == "prompt" and rng.random() < 0.5 else ""
+    thing = f"{adjective}{scene.color} {scene.object}"
+    thing = f"{'an' if thing[0] in 'aeiou' else 'a'} {thing} {_PLACES[scene.background]}"
+    front = rng.random() < 0.5
+    parts = [f"{'an' if scene.style[0] in 'aeiou' else 'a'} {scene.style} of {thing}"] if front else [thing, scene.style]
+    if scene.artist:
+        parts.append(f"by {scene.artist}")
+    if form == "prompt":
+        surplus = rng.sample(_SURPLUS, rng.randint(1, 4))
+        if rng.random() < 0.5:
+            parts += surplus
+        else:
+            parts = [parts[0], *rng.sample(parts[1:] + surplus, len(parts[1:] + surplus))]
+    return ", ".join(parts)
+
+
+def read(text):
+    """What a text says of a scene: the exact inverse of `caption`, and a fair reading of any list of words.
+
+    Args:
+        text: str. Case and what stands between the words do not matter.
+
+    Returns:
+        dict of "object", "color", "background", "style" and "artist" -> value or None where the text is silent. Of several
+        values of one attribute the one said most often counts, and of those the first.
+    """
+    said = {name: {} for name in VALUES}
+    for word in _WORD.findall(text.lower()):
+        if word in _MEANING:
+            name, value = _MEANING[word]
+            said[name][value] = said[name].get(value, 0) + 1
+    return {name: max(counts, key=counts.get) if counts else None for name, counts in said.items()}
+
+
+def check(scene):
+    """Refuse a scene that cannot be said or drawn.
+
+    Raises:
+        ValueError: a value that the world does not have; it says which there are.
+    """
+    for name, value in zip(Scene._fields, scene, strict=True):
+        if value not in VALUES[name] and not (name == "artist" and value is None):
+            raise ValueError(f"The world has no {name} {value!r}. It has: {', '.join(VALUES[name])}.")
+
+
+# Praise of the prompt grammar, without what would say something of a scene.
+_SURPLUS = tuple(phrase for phrase in lexicon.QUALITY["praise"] if not any(read(phrase).values()))
