@@ -41,6 +41,20 @@ def test_lessons_never_show_a_held_out_pair_not_even_in_a_color_without_a_name()
         assert not {(COLORS[color], thing) for color in nearest} & HELD_OUT
 
 
+def test_no_picture_is_told_that_it_is_not_a_held_out_pair_and_no_text_says_one():
+    for step in range(20):
+        lesson = lessons.lesson(64, 0, step)
+        says = {(COLORS[color], OBJECTS[thing]) for thing, color, *_ in lesson.stated if thing >= 0 and color >= 0}
+        assert not says & HELD_OUT
+        assert not lesson.unfair[np.arange(64), lesson.shown[:, 0]].any()
+        for_pictures, for_texts = lessons.masks(lesson.shown, lesson.stated, lesson.unfair)
+        for i, (thing, color, *_) in enumerate(lesson.shown):
+            held_out = [k for k in range(6) if color >= 0 and (COLORS[color], OBJECTS[k]) in HELD_OUT]
+            assert lesson.unfair[i, held_out].all()
+            others = np.isin(lesson.stated[:, 0], held_out)
+            assert for_texts[i, others].all() and for_pictures[i, others].all() and thing not in held_out
+
+
 def test_masks_leave_out_pairs_that_are_right_by_chance_and_prefer_the_text_that_says_more():
     red_star, silent, nameless = [3, 0, 0, 0, 3], lessons.SILENT, lessons.NAMELESS
     shown = np.array([red_star, red_star, [3, nameless, 0, 0, 3]])

@@ -14,7 +14,7 @@ from workbench.world.training import cards, checkpoints
 STEPS, PICTURES, HIDDEN, BATCH = 2000, 12_000, 64, 256
 MINUTES = 1  # on one core
 GATES = {"Pearson": (">=", 0.95), "Pearson, held-out pairs": (">=", 0.95)}
-_FRESH = 4_000_000
+_FRESH = 5 * 10**9  # seeds of pictures to check on begin here; those to train on stay below
 _WHAT = """A head of one hidden layer (64) on the image features of the CLIP beside it. It guesses the score that
 `workbench.world.aesthetic.beauty` defines: contrast + colorfulness - fine noise, about 0 to 10. That is a rule of this world, so
 that the head can be measured; real ones guess people's votes. `workbench.world.aesthetic.load_aesthetic()` loads it."""

@@ -15,7 +15,7 @@ from workbench.world.scenes import ATTRIBUTES, VALUES, caption, scenes
 from workbench.world.training import cards, checkpoints, lessons, vocabulary
 
 STEPS, NAMING, BATCH, RATE = 1600, 600, 128, 1.2e-3  # NAMING: of the steps, the first, for the picture tower alone
-MINUTES = 10  # on one core
+MINUTES = 8  # on one core
 GATES = {
     "retrieval, picture to text": (">=", 0.97),
     "retrieval, text to picture": (">=", 0.97),

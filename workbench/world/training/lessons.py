@@ -72,8 +72,9 @@ def _number(name, value):
 def _group(base, n, rng):
     """`base` and n - 1 scenes that differ from it in the same attribute."""
     while True:
-        name = NAMES[rng.integers(4)]
-        others = [base._replace(**{name: value}) for value in VALUES[name] if value != getattr(base, name)]
+        name = NAMES[rng.integers(5)]
+        values = (*VALUES[name], None) if name == "artist" else VALUES[name]
+        others = [base._replace(**{name: value}) for value in values if value != getattr(base, name)]
         others = [scene for scene in others if (scene.color, scene.object) not in HELD_OUT]
         if len(others) >= n - 1:
             return [base, *(others[i] for i in rng.permutation(len(others))[: n - 1])]
@@ -177,9 +178,8 @@ def masks(shown, stated, unfair):
     right = (silent | (nameless & (stated[None] != CONTRARY)) | (stated[None] == shown[:, None])).all(-1)
     own = stated[:n, None] != SILENT
     less = (silent | own).all(-1) & (silent & own).any(-1)
-    says = stated[None, :, 0] >= 0
-    right_or_unfair = right | (says & unfair[:, np.maximum(stated[:, 0], 0)])
-    skip, skip_less = right_or_unfair & ~less, right_or_unfair
+    unfair = (stated[:, 0] >= 0) & unfair[:, np.maximum(stated[:, 0], 0)]
+    skip, skip_less = (right & ~less) | unfair, right | unfair
     rows = np.arange(n)
     skip[rows, rows] = skip_less[rows, rows] = False
     return skip, skip_less
