@@ -1,6 +1,7 @@
 """Values: the errors and small records that every stage shares. Imports nothing of the package and no torch."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 
 class WorkbenchError(Exception):
@@ -29,6 +30,51 @@ class ModelError(WorkbenchError):
 
 class PictureError(WorkbenchError, ValueError):
     """Something given as a picture is none, or of a size that cannot be used."""
+
+
+class GuideError(WorkbenchError, ValueError):
+    """What was wished of a distribution cannot be had, or a scorer or proposal did not keep its promise."""
+
+
+@runtime_checkable
+class Proposal(Protocol):
+    """Anything that samples and says how likely its samples are: a language model, a `DeepDSL`, a Poisson law.
+
+    With contexts, such as the beginnings of texts, it has a third verb: `given(context)` returns a `Proposal`.
+    """
+
+    def sample(self, n, seed):
+        """Draw n samples: a list; the same for the same seed."""
+        ...
+
+    def log_score(self, samples):
+        """Log-probabilities in nats, exactly as `sample` draws: float64 (n,), -inf for what it cannot draw."""
+        ...
+
+
+Scorer = Callable[[list], object]  # a plain function: list of n samples -> n numbers; a yes-or-no question gives bool or 0 and 1
+
+
+class Text(str):
+    """A text that was written by a `Proposal`: a str for all who read it, which remembers what its log-probability needs.
+
+    `ids` are the tokens after the context and `kept` how many tokens could have stood at the place of each (tuples of int, or
+    None), `context` is the beginning that was given, `template` the `Template` it fills or None, `log_prob` float, nats, or
+    None. Texts are equal if their letters are; `text` is the plain str.
+    """
+
+    __slots__ = ("context", "ids", "kept", "log_prob", "template")
+
+    def __new__(cls, text, *, ids=None, kept=None, context="", template=None, log_prob=None):
+        """A text with what is known of it."""
+        self = super().__new__(cls, text)
+        self.ids, self.kept, self.context, self.template, self.log_prob = ids, kept, context, template, log_prob
+        return self
+
+    @property
+    def text(self):
+        """The text as a plain str."""
+        return str.__str__(self)
 
 
 class Unit(NamedTuple):

@@ -1,0 +1,26 @@
+"""Guide: say what a whole set of samples should be like, get the nearest distribution that is so, and sample or learn it."""
+
+from workbench.guide.energy import EBM, exponential, rlhf
+from workbench.guide.fit import Fit
+from workbench.guide.moments import constrain
+from workbench.guide.pool import Estimates, Pool, pool
+from workbench.guide.sampling import Draws, importance_resample, metropolis_hastings, quasi_rejection
+from workbench.guide.tuning import TuneConfig, Tuned, tune
+
+__all__ = [
+    "EBM",
+    "Draws",
+    "Estimates",
+    "Fit",
+    "Pool",
+    "TuneConfig",
+    "Tuned",
+    "constrain",
+    "exponential",
+    "importance_resample",
+    "metropolis_hastings",
+    "pool",
+    "quasi_rejection",
+    "rlhf",
+    "tune",
+]
