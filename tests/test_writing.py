@@ -1,4 +1,6 @@
+import copy
 import json
+import shutil
 from collections import Counter
 from dataclasses import replace
 from types import SimpleNamespace
@@ -12,7 +14,8 @@ from tiny_encoder import write_bert
 from workbench import corpus as corpora
 from workbench import ngram
 from workbench.codebook import Codebook, CodebookConfig
-from workbench.dsl import Decoding, DeepDSL, DSLConfig, PriorConfig, WriterConfig, writing
+from workbench.dsl import Decoding, DeepDSL, DSLConfig, PriorConfig, Ranking, WriterConfig, infilling
+from workbench.dsl.infilling import Infilling
 from workbench.dsl.writing import Writing
 from workbench.models import load_encoder
 from workbench.ngram import KneserNey
@@ -251,19 +254,19 @@ def test_masks_are_filled_best_first_and_all_differ(dsl, text):
 def test_one_text_that_two_masks_share_in_several_ways_comes_once(dsl, monkeypatch):
     fillings = [("a b", "c"), ("a", "b c"), ("a", "d")]
     monkeypatch.setattr(Writing, "_fill", lambda self, t, *rest, **more: [SimpleNamespace(fillers=f) for f in fillings])
-    monkeypatch.setattr(Writing, "_proposed", lambda *_: [])
+    monkeypatch.setattr(Infilling, "_proposed", lambda *_: [])
     assert sorted(sample.text for sample in dsl.infill("<?> <?> 8k", 9)) == ["a b c 8k", "a d 8k"]
 
 
 def test_the_order_is_that_of_both_models_together(dsl, monkeypatch):
-    seen, ranked = [], Writing._ranked
+    seen, ranked = [], Infilling._ranked
 
     def watched(self, template, candidates, content):
         out = ranked(self, template, candidates, content)
         seen.append((candidates, *out))
         return out
 
-    monkeypatch.setattr(Writing, "_ranked", watched)
+    monkeypatch.setattr(Infilling, "_ranked", watched)
     found = dsl.infill("a castle on a <?>, 8k", 4)
     candidates, together, written = seen[0]
     assert len(candidates) > 20
@@ -282,7 +285,7 @@ def test_the_order_is_that_of_both_models_together(dsl, monkeypatch):
 
 def test_candidates_come_from_the_writer_and_from_the_n_grams(dsl, monkeypatch):
     monkeypatch.setattr(KneserNey, "propose", lambda self, left, right, n, seed=0: [(("zzyzx",), 0.0)])
-    monkeypatch.setattr(Writing, "_ranked", lambda self, t, c, content: (np.arange(len(c), dtype=float), np.zeros(len(c))))
+    monkeypatch.setattr(Infilling, "_ranked", lambda self, t, c, content: (np.arange(len(c), dtype=float), np.zeros(len(c))))
     found = dsl.infill("a castle on a <?>, 8k", 3)
     assert found[0].text == "a castle on a zzyzx, 8k" and all("zzyzx" not in sample.text for sample in found[1:])
 
@@ -303,7 +306,7 @@ LITERALS = ["a  oak", " by ", "((", ":1.2)", r"\<", "\\", ",", " | ", "8K ", "�
 def infill(dsl):
     def quick(*arguments):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(writing, "_CANDIDATES", 3)
+            patch.setattr(infilling, "_CANDIDATES", 3)
             return dsl.infill(*arguments)
 
     return quick
@@ -365,6 +368,62 @@ def test_several_masks_are_proposed_for_the_same_in_every_process(dsl):
     assert seen[2][1][:3] == ["on", "two", "0"]
 
 
+# ---- rank ---------------------------------------------------------------------------------------------------------------
+
+
+def test_ones_own_fillers_are_ranked_as_infill_ranks_its_candidates(dsl, name):
+    for text in ("a castle on a <?>, 8k", f"a castle, <{name}:?> and <?>"):
+        masks = [slot for slot in dsl._read_masked(text).slots if slot.text is None]
+        found = dsl.infill(text, 6, seed=2)
+        kept = [parse(text).match(sample.text) for sample in found]
+        own = [fillers[0] if len(masks) == 1 else fillers for fillers in kept]
+        again = dsl.rank(text, own[::-1])
+        assert [sample.text for sample in again] == [sample.text for sample in found]
+        assert [s.log_prob for s in again] == pytest.approx([s.log_prob for s in found], abs=1e-4)
+        assert [sample.template for sample in again] == [sample.template for sample in found]
+
+
+def test_a_filler_that_fits_comes_before_one_that_does_not(dsl):
+    found = dsl.rank("a castle on a hill, oil on <?>, 8k", ["and of by", "zzyzx qoph zzyzx", "canvas"])
+    assert [sample.text.split("oil on ")[1] for sample in found][0] == "canvas, 8k"
+    check(found, 3)
+
+
+def test_each_text_is_ranked_once(dsl):
+    found = dsl.rank("a <?> <?> 8k", [("a b", "c"), ["a", "b c"], ("a", "d")])
+    assert sorted(sample.text for sample in found) == ["a a b c 8k", "a a d 8k"]
+
+
+def test_long_fillers_and_unknown_words_can_be_ranked(dsl):
+    long = "a very long filler with many a word of it " * 4
+    check(dsl.rank("a castle, <?>, 8k", [long.strip(), "qoph", "قلعة"]), 3)
+
+
+def test_fillers_that_cannot_be_ranked_are_refused(dsl):
+    with pytest.raises(ValueError, match="There is no filler to rank: give one or more"):
+        dsl.rank("a <?>", [])
+    for wrong in ("castle", 3, None):
+        with pytest.raises(TypeError, match="fillers is a list of str, or of tuples of str for several masks, got"):
+            dsl.rank("a <?>", wrong)
+    for wrong in (3, None, (3,), {"a": 1}):
+        with pytest.raises(TypeError, match="A filler is a str, or a tuple of str for several masks, got"):
+            dsl.rank("a <?>", [wrong])
+    with pytest.raises(TemplateError, match="This prompt has 2 masks, but .* holds 1 fillers"):
+        dsl.rank("a <?> on <?>", ["castle"])
+    for empty in ("", "  ", ("",)):
+        with pytest.raises(TemplateError, match="A filler needs a word in it, got"):
+            dsl.rank("a <?>", [empty])
+    with pytest.raises(TemplateError, match="holds no mask"):
+        dsl.rank("a castle", ["x"])
+
+
+def test_ranking_needs_a_writer(dsl):
+    reader = copy.copy(dsl)
+    reader.writer_ = None
+    with pytest.raises(NotFittedError, match="This DSL only reads"):
+        reader.rank("a <?>", ["castle"])
+
+
 # ---- learning and keeping -----------------------------------------------------------------------------------------------
 
 
@@ -398,6 +457,48 @@ def test_a_damaged_writing_half_is_refused(saved, encoder, tmp_path, part):
         (copy / "config.json").write_text(json.dumps(head))
         with pytest.raises(ArtifactError, match="This is no saved|holds no whole language"):
             DeepDSL.load(copy, encoder)
+
+
+def test_how_fillers_are_ranked_is_learned_and_kept(dsl, encoder, tmp_path):
+    others = corpora.load("world", n=40, seed=5, progress=False)
+    assert dsl.ranking_ == Ranking()  # 300 prompts are too few to keep some apart
+    tuned = dsl.tune(others)
+    assert tuned.ranking_.gaps > 20 and tuned.ranking_ != dsl.ranking_ == Ranking()
+    assert tuned.ranking_ == dsl.tune(list(others)).ranking_
+    assert tuned.sample(3) == dsl.sample(3)
+    tuned.save(tmp_path / "tuned")
+    again = DeepDSL.load(tmp_path / "tuned", encoder)
+    assert again.ranking_ == tuned.ranking_ and again.config.ngram == dsl.config.ngram
+    assert again.infill("a castle, <?>", 3) == tuned.infill("a castle, <?>", 3)
+    for wrong in ([], others[:5], "a castle"):
+        with pytest.raises(ValueError, match="tune needs a list of 20 prompts or more that this language has not learned"):
+            dsl.tune(wrong)
+
+
+def test_a_language_saved_before_rankings_were_learned_takes_the_mean(dsl, saved, encoder, tmp_path):
+    old = tmp_path / "old"
+    shutil.copytree(saved, old)
+    head = json.loads((old / "config.json").read_text())
+    del head["config"]["writing"]["ranking"]
+    (old / "config.json").write_text(json.dumps(head))
+    assert DeepDSL.load(old, encoder).ranking_ == Ranking()
+    head["config"]["writing"]["ranking"] = {"writer": "x"}
+    (old / "config.json").write_text(json.dumps(head))
+    with pytest.raises(ArtifactError, match="This is no saved Ranking"):
+        DeepDSL.load(old, encoder)
+
+
+def test_prompts_that_the_ranking_is_learned_on_are_not_learned(dsl, prompts, encoder, folder, monkeypatch):
+    monkeypatch.setattr("workbench.dsl._ENOUGH", 100)
+    monkeypatch.setattr("workbench.dsl._SHARE", 10)
+    config, read = replace(dsl.config, writer=replace(TINY, width=16, steps=2)), []
+    fit = Writer.fit
+    monkeypatch.setattr(Writer, "fit", lambda self, templates, *rest: read.extend(templates) or fit(self, templates, *rest))
+    found = DeepDSL.fit(prompts, config, encoder, folder=folder, progress=False)
+    assert found.ranking_.held_out == 30 and found.ranking_.gaps > 10
+    assert len(read) == 270
+    again = DeepDSL.fit(prompts, config, encoder, folder=folder, progress=False)
+    assert again.ranking_ == found.ranking_
 
 
 def test_renamed_codes_write_under_their_new_names(dsl, name):

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from workbench import corpus
-from workbench.dsl import DeepDSL, DSLConfig
+from workbench.dsl import DeepDSL, DSLConfig, NgramConfig
 
 HERE = Path(__file__).resolve().parents[1]
 
@@ -19,7 +19,8 @@ HERE = Path(__file__).resolve().parents[1]
 def config(steps):
     """The options of the shipped DSL: the full budget; the grammar has few words, and misspelt ones are not to be written."""
     full = DSLConfig.full()
-    return replace(full, writer=replace(full.writer, steps=steps, pieces=3000, min_count=5))
+    writer = replace(full.writer, steps=steps, pieces=3000, min_count=5)
+    return replace(full, writer=writer, ngram=NgramConfig())  # longer n-grams gain nothing here and take megabytes
 
 
 def main():

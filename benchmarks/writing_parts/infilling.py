@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from workbench import ngram
+from workbench.dsl.ranking import features
 from workbench.template import Slot, Template
 from workbench.world.grammar import OPEN_SLOTS
 from workbench.writer import Decoding
@@ -33,7 +34,8 @@ def infill(dsl, world, n, seed, least=3):
         general = [text for text in world.general if fits(dsl, text)]
         asked += _word_queries([one for one in [of_gold(text, ()) for text in general] if one.words], n, rng)
     two_sided = ngram.TwoSided().fit(learned)
-    rows += _infill_rows("one word", dsl, asked, singles, kinds.word, two_sided.candidates_log_prob, world)
+    kneser_ney = dsl.ngram_ if dsl.ngram_.config == ngram.NgramConfig() else ngram.KneserNey().fit(learned)
+    rows += _infill_rows("one word", dsl, asked, singles, kinds.word, two_sided.candidates_log_prob, kneser_ney, world)
     fillers = [phrase for phrase, _ in kinds.counts.most_common(MANY)]
     trigram, words = Trigram().fit(learned), [ngram.tokens(filler) for filler in fillers]
     asked = [
@@ -45,7 +47,7 @@ def infill(dsl, world, n, seed, least=3):
     def by_trigram(left, right, _):
         return trigram.fill_log_prob(left, words, right)
 
-    return rows + _infill_rows("whole filler", dsl, asked, fillers, kinds.phrase, by_trigram, world)
+    return rows + _infill_rows("whole filler", dsl, asked, fillers, kinds.phrase, by_trigram, kneser_ney, world)
 
 
 def _word_queries(labelled, n, rng):
@@ -58,8 +60,10 @@ def _word_queries(labelled, n, rng):
     return out
 
 
-def _infill_rows(what, dsl, queries, candidates, kind, baseline, world):
-    methods = ("trigram", "KN", "writer", "hybrid")
+def _infill_rows(what, dsl, queries, candidates, kind, baseline, kneser_ney, world):
+    order = dsl.ngram_.config.order
+    longer = [] if kneser_ney is dsl.ngram_ else [f"KN of order {order}"]  # what the hybrid uses
+    methods = ("trigram", "KN", *longer, "writer", "hybrid")
     tallies, place, begin = {m: Tally() for m in methods}, {c: i for i, c in enumerate(candidates)}, time.perf_counter()
     words, filled = [ngram.tokens(c) for c in candidates], [(c,) for c in candidates]
     single = all(len(w) == 1 for w in words)
@@ -68,12 +72,11 @@ def _infill_rows(what, dsl, queries, candidates, kind, baseline, world):
         left, right, truth = ngram.tokens(text[:start]), ngram.tokens(text[end:]), plain(text[start:end])
         template = dsl._read_masked(Template.build([text[:start], Slot(None), text[end:]]))
         written = dsl.writer_.score([template], filled, np.zeros(len(filled), np.int64), decoding=Decoding(known=False))
-        if single:
-            spoken = dsl.ngram_.candidates_log_prob(left, right, candidates)
-        else:
-            spoken = dsl.ngram_.fill_log_prob(left, words, right)
-        trigram = baseline(left, right, candidates)
-        scores = {"trigram": trigram, "KN": spoken, "writer": written, "hybrid": (written + spoken) / 2}
+        spoken = dsl.ngram_.fill_log_prob(left, words, right)
+        hybrid = dsl.ranking_(features(written, spoken, left + right, words))
+        scores = {"trigram": baseline(left, right, candidates), "writer": written, "hybrid": hybrid}
+        scores["KN"] = kneser_ney.fill_log_prob(left, words, right) if longer else spoken
+        scores |= {method: spoken for method in longer}
         if number == 0:
             _check_ranking(dsl, template, filled, scores["hybrid"])
         if label not in right_kind:
@@ -94,7 +97,7 @@ def _check_ranking(dsl, template, filled, scores, n=200):
     finite = np.isfinite(product) & np.isfinite(scores[some])
     apart = (product - scores[some])[finite]
     if np.mean(np.abs(apart - np.median(apart)) < 1e-3) < 0.95:
-        print("DeepDSL.infill does not rank by the mean that is measured here as hybrid", flush=True)
+        print("DeepDSL.infill does not rank by what is measured here as hybrid", flush=True)
 
 
 def _compared(what, figures, tally, n_candidates, world):
@@ -104,17 +107,19 @@ def _compared(what, figures, tally, n_candidates, world):
         if name not in figures["KN"]:
             continue
         cells = {m: figures[m][name] for m in figures}
-        best = max(cells["trigram"], cells["KN"])
+        baselines = [m for m in cells if m not in ("writer", "hybrid")]
+        kneser_ney = [cells[m] for m in baselines if m != "trigram"]  # the better one has to be beaten
+        best = max(cells[m] for m in baselines)
         if name == "nats per word":
             target, limit = ("KN + .8 at most", 0.8) if real else ("KN + .2 at most", 0.2)
-            met = cells["hybrid"] <= cells["KN"] + limit
+            met = cells["hybrid"] <= min(kneser_ney) + limit
         elif real and name == "exact":
-            target, met = "hybrid at least KN", cells["hybrid"] >= cells["KN"]
+            target, met = "hybrid at least KN", cells["hybrid"] >= max(kneser_ney)
         else:
             target = "hybrid above KN" if real else "above both"
-            met = cells["hybrid"] > (cells["KN"] if real else best)
+            met = cells["hybrid"] > (max(kneser_ney) if real else best)
         label = f"infill, {what}: {name} ({size.get(name, size['exact'])} queries, {n_candidates:,} candidates)"
-        theirs, ours = (", ".join(f"{m} {shown(cells[m])}" for m in some) for some in (("trigram", "KN"), ("writer", "hybrid")))
+        theirs, ours = (", ".join(f"{m} {shown(cells[m])}" for m in some) for some in (baselines, ("writer", "hybrid")))
         rows.append((label, target, theirs, ours, met))
     return rows
 

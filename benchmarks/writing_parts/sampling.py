@@ -58,10 +58,13 @@ def samples(dsl, world, judge, n, seed):
     pairs = rerollable(dsl, pick(world.reference, len(world.reference), rng), n)
     ones, templates = [one for one, _ in pairs], [t for _, t in pairs]
     labels = [gold_slots(one, t) for one, t in pairs]
+    trigram = dsl.ngram_
+    if trigram.config != ngram.NgramConfig():
+        trigram = ngram.KneserNey().fit([ngram.tokens(text) for text in world.train])
     fill_by_code = random_fillers(dsl, pick(world.train, 3000, rng))
     sets = {
         "reference": templates,
-        "trigram": [" ".join(words) for words in dsl.ngram_.sample(len(ones), seed=seed) if words],
+        "trigram": [" ".join(words) for words in trigram.sample(len(ones), seed=seed) if words],
         "random fillers": [fill_by_code(t, rng) for t in templates],
     }
     for name, content in (("absent", None), ("noise", "noise"), ("prompt", "prompt")):

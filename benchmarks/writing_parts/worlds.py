@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from workbench import corpus
+from workbench.dsl.learning import parted
 from workbench.words import WORD
 from workbench.words import split as split_words
 from workbench.world import grammar
@@ -50,8 +51,7 @@ class World(NamedTuple):
 def learned(prompts, dsl):
     """Those of the prompts of a DSL that its writing half learned from, as `DeepDSL.fit` draws them."""
     config = dsl.config.writer
-    size = min(config.sample, len(prompts))
-    rows = np.sort(np.random.default_rng(config.seed).choice(len(prompts), size, replace=False))
+    rows, _ = parted(len(prompts), config.sample, config.seed, dsl.ranking_.held_out)
     return [prompts[int(i)] for i in rows]
 
 

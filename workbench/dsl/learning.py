@@ -118,7 +118,7 @@ def renamed(counted, names):
 
 def fit_key(corpus, config, encoder):
     """Name of a fit: the same for the same prompts, options and encoder."""
-    options = {name: value for name, value in asdict(config).items() if name not in ("writer", "prior")}
+    options = {name: value for name, value in asdict(config).items() if name not in ("writer", "prior", "ngram")}
     return _hash([_RECIPE, corpus.fingerprint, options, encoder.fingerprint])[:24]
 
 
@@ -141,6 +141,23 @@ def finished(folder, kind, cls, learn):
     part = learn()
     artifacts.save(folder, kind, *part.to_state())
     return part
+
+
+def parted(n, size, seed, held_out):
+    """Which of n prompts the writing half learns, and which it keeps apart to rank fillers by: two sorted int64 arrays.
+
+    Args:
+        n: int, prompts.
+        size: int, prompts to learn from at most.
+        seed: int.
+        held_out: int, prompts to keep apart; they are taken of those not learned, if there are some.
+    """
+    rng = np.random.default_rng(seed)
+    chosen = rng.choice(n, min(size, n), replace=False)
+    if size < n:
+        rest = np.setdiff1d(np.arange(n), chosen)
+        return np.sort(chosen), np.sort(rng.permutation(rest)[:held_out])
+    return np.sort(chosen[held_out:]), np.sort(chosen[:held_out])
 
 
 def learn_units(corpus, config, stage, progress):

@@ -230,7 +230,7 @@ class Writer:
         found = self.tokens_.split(text)
         if found and not spaced and text[found[0].start :]:
             first = text[found[0].start : found[0].end]
-            found[0] = found[0]._replace(ids=self.tokens_.spell(" ".join(first.lower().split()).replace(SPACE, "_")))
+            found[0] = found[0]._replace(ids=self.tokens_.glued(first))
         return tuple(i for piece in found for i in piece.ids)
 
     def _layouts(self, templates, content):
@@ -284,7 +284,7 @@ class Writer:
         pieces = self.tokens_.split(text)
         if glued and pieces and pieces[0].start == 0:
             first = text[: pieces[0].end]
-            pieces[0] = pieces[0]._replace(ids=self.tokens_.spell(" ".join(first.lower().split()).replace(SPACE, "_")))
+            pieces[0] = pieces[0]._replace(ids=self.tokens_.glued(first))
         for part in stretch:
             slot = isinstance(part, Slot)
             end += len(part.text if slot else part)

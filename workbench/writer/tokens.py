@@ -90,6 +90,10 @@ class Tokens:
             ids = self._ids[token] = tuple(self._bpe.encode(text, add_special_tokens=False).ids)
         return ids
 
+    def glued(self, token):
+        """Ids of the pieces of one token as it is typed, with no blank before it."""
+        return self.spell(_bare(token))
+
     def text(self, ids):
         """The text of pieces, lower-cased as they are; a blank in front stays, as the mark of the first piece."""
         out, pending = [], bytearray()
@@ -233,7 +237,11 @@ def tokenizers_state(learner):
 def _marked(text, start, end):
     """A token as the writer sees it: lower-case, with a mark if a blank or the beginning stands before it."""
     mark = SPACE if start == 0 or text[start - 1].isspace() else ""
-    return mark + " ".join(text[start:end].lower().split()).replace(SPACE, "_")
+    return mark + _bare(text[start:end])
+
+
+def _bare(token):
+    return " ".join(token.lower().split()).replace(SPACE, "_")
 
 
 def _usual_case(forms):

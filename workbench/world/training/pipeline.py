@@ -145,6 +145,7 @@ def train_denoiser(model, latents, truth, texts, *, seed=0, steps=STEPS, batch=6
     average, scheduler = copy.deepcopy(model).requires_grad_(False), noise_schedule()
     optimizer = torch.optim.AdamW(model.parameters(), rate, betas=(0.9, 0.99), weight_decay=0.01)
     config = {"part": "denoiser", "seed": seed, "steps": steps, "batch": batch, "rate": rate, "pictures": len(latents)}
+    config["texts"] = round(texts(["red circle"]).abs().sum().item(), 2)  # another text encoder, another training
     modules = {"model": model, "average": average}
     for step in loop.steps(steps, "denoiser", rate, optimizer, config, modules, saved, progress):
         lots, rng = torch.Generator().manual_seed(seed * 10**6 + step), random.Random(seed * 10**6 + step)
