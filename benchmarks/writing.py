@@ -5,8 +5,9 @@
     python -m workbench out/real_train.txt --out out/real
     python benchmarks/writing.py --real --dsl out/real [--data ../shared/data] [--train out/real_train.txt] [--heldout ...]
 
-All methods get the same queries and the same candidates; nats are normalised over the candidates. Both n-gram models learned the
-prompts that the writer learned. "hybrid" is the ranking that `DeepDSL.infill` uses.
+All methods get the same queries and the same candidates; nats are normalised over the candidates. The n-gram models learned the
+prompts that the writer learned; a DSL whose own n-grams are longer than those of "KN" (order 3) has to beat both. "hybrid" is the
+ranking that `DeepDSL.infill` uses: the DSL's n-grams and its writer, with the weights that were learned with it.
 
 - infill of one word: `<?>` for a random word; candidates are all words of the training prompts that occur three times or more.
   A whole filler: a gold span of two words or more; candidates are the 1500 most frequent gold fillers of the training prompts.

@@ -1,0 +1,260 @@
+"""Hard prompts: speed against the released loop with the same tokens in every step, and what is found in the built-in world.
+
+    python benchmarks/pez.py --speed [--authors PATH] [--steps 200] [--restarts 1 8]
+    python benchmarks/pez.py --world [--pictures 64] [--methods pez gcg pez+polish ...]
+
+Speed: a text tower of the size of ViT-B/32 (512 wide, 12 blocks, 49,408 tokens, 77 positions) with random weights. The released
+loop is written out below in our own words, with the same arithmetic; `--authors` takes a checkout of
+https://github.com/YuxinWenRick/hard-prompts-made-easy instead, which needs sentence-transformers. Both take turns, step by step,
+so that other work on the machine slows both; ids are compared in every step.
+
+World: pictures of pairs of colour and object that the world's CLIP was never shown; the words found are read as a caption.
+Milliseconds are CPU time. "+polish" is the default of `pez.search`, the plain names are the methods as they were published.
+"""
+
+import argparse
+import importlib.util
+import statistics
+import sys
+import threading
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import PIL.Image
+import torch
+from tokenizers import Tokenizer, models, processors
+from transformers import CLIPConfig, CLIPModel, PreTrainedTokenizerFast
+
+from workbench import pez
+from workbench.models import CLIP, load_clip
+
+VOCABULARY, LENGTH = 49_408, 16
+ATTRIBUTES = ("color", "object", "background", "style")
+GATES = {"color": 0.92, "object": 0.85, "background": 0.85, "style": 0.85, "all four": 0.55}
+
+
+def large_clip(activation="quick_gelu", seed=0):
+    """A CLIP with random weights whose text tower has the size of ViT-B/32."""
+    text = dict(vocab_size=VOCABULARY, hidden_size=512, intermediate_size=2048, num_hidden_layers=12, num_attention_heads=8)
+    text |= dict(max_position_embeddings=77, hidden_act=activation, bos_token_id=VOCABULARY - 2, eos_token_id=VOCABULARY - 1)
+    vision = dict(hidden_size=32, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2, image_size=32, patch_size=16)
+    torch.manual_seed(seed)
+    model = CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=512)).eval().requires_grad_(False)
+    names = {f"t{i}": i for i in range(VOCABULARY - 2)} | {"<begin>": VOCABULARY - 2, "<end>": VOCABULARY - 1}
+    tokenizer = Tokenizer(models.WordLevel(names, unk_token="<end>"))
+    ends = [("<begin>", VOCABULARY - 2), ("<end>", VOCABULARY - 1)]
+    tokenizer.post_processor = processors.TemplateProcessing("<begin> $A <end>", special_tokens=ends)
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<begin>", eos_token="<end>", pad_token="<end>")
+    fast.model_max_length = 77
+    return CLIP("ViT-B/32 size, random", "", model, fast, None, 77, 512)
+
+
+def from_vectors(clip, vectors, end):
+    """Features (n, d), not normalised, of all 77 positions with token vectors (n, 77, w), read off at position `end`."""
+    text = clip.model.text_model
+    x = vectors + text.embeddings.position_embedding.weight
+    mask = torch.full((x.shape[1], x.shape[1]), -torch.inf).triu(1)[None, None]
+    for block in text.encoder.layers:
+        out = block(x, mask)
+        x = out[0] if isinstance(out, tuple) else out
+    return clip.model.text_projection(text.final_layer_norm(x)[:, end])
+
+
+def released_loop(clip, targets, restarts, steps, seed, sampled, seen):
+    """The released loop, written out plainly: the table normalised and the tower run twice in every step, at all positions."""
+    table, cosine = clip.model.text_model.embeddings.token_embedding.weight, torch.nn.functional.cosine_similarity
+    torch.manual_seed(seed)
+    x = table[torch.randint(len(table), (restarts, LENGTH))].detach().clone().requires_grad_()
+    frame = torch.tensor([VOCABULARY - 2] + [0] * LENGTH + [VOCABULARY - 1] + [0] * (77 - LENGTH - 2)).repeat(restarts, 1)
+    optimiser = torch.optim.AdamW([x], lr=0.1, weight_decay=0.1)
+
+    def similarity(vectors, features):
+        whole = table[frame].detach().clone()
+        whole[:, 1 : LENGTH + 1] = vectors
+        return cosine(features[:, None], from_vectors(clip, whole, LENGTH + 1)[None], dim=2)
+
+    for _ in range(steps):
+        some = targets if sampled is None else targets[torch.randperm(len(targets))][:sampled]
+        with torch.no_grad():
+            unit, tokens = torch.nn.functional.normalize(x.reshape(-1, x.shape[-1])), torch.nn.functional.normalize(table)
+            ids = torch.tensor([int(best) for best in (unit @ tokens.t()).topk(1, dim=1).indices]).view(restarts, LENGTH)
+            scores = similarity(table[ids], targets).mean(0)
+        point = table[ids].detach().clone().requires_grad_()
+        loss = 1 - similarity(point, some).mean()
+        x.grad = torch.autograd.grad(loss, point)[0]
+        optimiser.step()
+        optimiser.zero_grad()
+        seen(ids, scores)
+
+
+def authors_loop(folder, clip, targets, restarts, steps, seed, sampled, seen):
+    """The loop of a checkout of the authors' code, around our tower; of open_clip it uses the names below and nothing else."""
+    sys.modules.setdefault("open_clip", SimpleNamespace(tokenizer=None))
+    sys.modules.setdefault("requests", SimpleNamespace())
+    spec = importlib.util.spec_from_file_location("authors_optim_utils", Path(folder) / "optim_utils.py")
+    theirs = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(theirs)
+    project = theirs.nn_project
+
+    def noted(*args, **kwargs):
+        out = project(*args, **kwargs)
+        ids.append(out[1])
+        return out
+
+    def forward(vectors, frame, features):
+        text = from_vectors(clip, vectors, LENGTH + 1)
+        cosines = (features / features.norm(dim=1, keepdim=True)) @ (text / text.norm(dim=1, keepdim=True)).t()
+        return cosines, cosines.t()
+
+    class Tokens:
+        encoder = range(VOCABULARY)
+
+        def encode(self, text):
+            return [49406] * len(text.split())
+
+        def decode(self, row):
+            if len(ids) > len(told):  # once a step, after the update
+                told.append(True)
+                seen(ids[-1], None)
+            return " ".join(map(str, row))
+
+    ids, told, theirs.nn_project = [], [], noted
+    torch.manual_seed(seed)
+    embedding = clip.model.text_model.embeddings.token_embedding
+    args = dict(prompt_len=LENGTH, prompt_bs=restarts, iter=steps, lr=0.1, weight_decay=0.1, print_step=None, batch_size=sampled)
+    args = SimpleNamespace(**args, loss_weight=1.0)
+    theirs.optimize_prompt_loop(SimpleNamespace(forward_text_embedding=forward), Tokens(), embedding, targets, args, "cpu")
+
+
+class Turns:
+    """Runs a loop in a thread, one step at a time: `next()` makes a step and returns its ids and seconds."""
+
+    def __init__(self, loop, *args):
+        self.go, self.done, self.args = threading.Semaphore(0), threading.Semaphore(0), args
+        self.ids, self.failed = None, None
+        threading.Thread(target=self._run, args=(loop,), daemon=True).start()
+
+    def _run(self, loop):
+        self.go.acquire()
+        try:
+            loop(*self.args, self._seen)
+        except BaseException as err:
+            self.failed = err
+        self.done.release()
+
+    def _seen(self, ids, _):
+        self.ids = ids.clone()
+        self.done.release()
+        self.go.acquire()
+
+    def next(self):
+        """Make a step. Returns its ids (r, t) and its seconds."""
+        start = time.perf_counter()
+        self.go.release()
+        self.done.acquire()
+        if self.failed:
+            raise self.failed
+        return self.ids, time.perf_counter() - start
+
+
+def speed(args):
+    """Print milliseconds per step of both loops, taking turns, and whether all ids were equal."""
+    clip = large_clip()
+    generator = torch.Generator().manual_seed(1)
+    features = torch.nn.functional.normalize(torch.randn(args.targets, 512, generator=generator))
+    name = "authors' code" if args.authors else "released loop, written out"
+    sampled = 1 if args.targets > 1 else None
+    for restarts in args.restarts:
+        for dtype in ("float32", "bfloat16"):
+            inputs = (clip, features, restarts, args.steps, 0, sampled)
+            theirs = Turns(authors_loop, args.authors, *inputs) if args.authors else Turns(released_loop, *inputs)
+            times, equal, mark = [], [], [time.perf_counter()]
+
+            def turn(step, theirs=theirs, times=times, equal=equal, mark=mark):
+                mine = time.perf_counter() - mark[0]
+                ids, other = theirs.next()
+                equal.append(torch.equal(ids.cpu(), step.ids[0]))
+                times.append((mine, other))
+                if step.step % 50 == 0:
+                    print(f"  step {step.step}: {mine * 1e3:.0f} and {other * 1e3:.0f} ms; equal ids: {all(equal)}", flush=True)
+                mark[0] = time.perf_counter()
+
+            steps = args.steps if dtype == "float32" else min(args.steps, 30)
+            shape = dict(length=LENGTH, steps=steps, restarts=restarts)
+            config = pez.PEZConfig(strict=True, dtype=dtype, targets_per_step=sampled, **shape)
+            pez.search(clip, [("features", row, 1.0) for row in features], config, on_step=turn)
+            mine, other = (statistics.median(column) * 1e3 for column in zip(*times[1:], strict=True))
+            ratio = statistics.median(b / a for a, b in times[1:])
+            same = f"{sum(equal)} of {len(equal)} steps with the same ids" if dtype == "float32" else "not identical by design"
+            print(f"{restarts} restarts, {dtype}: {name} {other:.0f} ms, ours {mine:.0f} ms: {ratio:.2f} x; {same}", flush=True)
+
+
+def world(args):
+    """Print the table of methods on pictures of the built-in world."""
+    from workbench.world import scenes
+    from workbench.world.render import render
+
+    clip = load_clip(args.clip)
+    chosen = scenes.scenes(args.pictures, seed=args.seed, split="held_out")
+    pictures = [PIL.Image.fromarray(render(scene, seed=1000 + i)) for i, scene in enumerate(chosen)]
+    print("| method | " + " | ".join(GATES) + " | similarity | splits again | ms per step and picture | steps |")
+    print("| --- |" + " --- |" * (len(GATES) + 4))
+    texts, similarity = by_chance(clip, pictures, args.steps)
+    print(row("best of random prompts", texts, chosen, scenes.read, [f"{similarity:.3f}", "-", "-", "-"]))
+    for name in args.methods:
+        method, _, polish = name.partition("+")
+        options = {} if polish else {"polish": 0}
+        config = pez.PEZConfig(method=method, length=8, steps=args.steps, restarts=4, seed=args.seed, **options)
+        start = time.process_time()
+        prompts = pez.search_many(clip, pictures, config)
+        cost = (time.process_time() - start) / len(prompts) / args.steps
+        cells = [f"{np.mean([p.similarity for p in prompts]):.3f}", f"{np.mean([p.retokenises for p in prompts]):.2f}"]
+        cells += [f"{cost * 1e3:.2f}", str(max(prompt.steps for prompt in prompts))]
+        print(row(name, [prompt.text for prompt in prompts], chosen, scenes.read, cells), flush=True)
+
+
+def by_chance(clip, pictures, steps):
+    """Texts and mean similarity of the best of as many random prompts as a search of 4 restarts scores, one set for all."""
+    plain = [i for i in range(len(clip.tokenizer)) if i not in clip.tokenizer.all_special_ids]
+    ids = np.random.default_rng(0).choice(plain, (4 * steps, 8)).tolist()
+    texts = clip.tokenizer.batch_decode(ids)
+    cosines = clip.image_features(pictures) @ clip.text_features(texts).t()
+    return [texts[int(i)] for i in cosines.argmax(1)], float(cosines.amax(1).mean())
+
+
+def row(name, texts, chosen, read, cells):
+    """A line of the table: the share of prompts that name each attribute rightly, against its gate, and further cells."""
+    right = {gate: [] for gate in GATES}
+    for text, scene in zip(texts, chosen, strict=True):
+        hits = {attribute: read(text)[attribute] == getattr(scene, attribute) for attribute in ATTRIBUTES}
+        for attribute, hit in hits.items():
+            right[attribute].append(hit)
+        right["all four"].append(all(hits.values()))
+    shares = [f"{np.mean(right[gate]):.2f}{'' if np.mean(right[gate]) >= least else ' (below)'}" for gate, least in GATES.items()]
+    return "| " + " | ".join([name, *shares, *cells]) + " |"
+
+
+def main():
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--speed", action="store_true")
+    parser.add_argument("--authors", help="folder with optim_utils.py of the authors")
+    parser.add_argument("--restarts", type=int, nargs="+", default=[1, 8])
+    parser.add_argument("--targets", type=int, default=1, help="targets; with more than one, each step draws one")
+    parser.add_argument("--world", action="store_true")
+    parser.add_argument("--clip", default="world")
+    parser.add_argument("--pictures", type=int, default=64)
+    parser.add_argument("--methods", nargs="+", default=[*pez.METHODS, "pez+polish"], help="with +polish, the last fifth swaps")
+    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    if args.speed or not args.world:
+        speed(args)
+    if args.world:
+        world(args)
+
+
+if __name__ == "__main__":
+    main()
