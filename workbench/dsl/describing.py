@@ -27,10 +27,10 @@ class Describing:
     def describe(self, image, clip="world", *, template=None, beam=4, max_slots=8, prior=0.2):
         """Write the prompt of this language that CLIP finds nearest to a picture. Needs no writer.
 
-        The most common templates are filled from left to right with the fillers of their codes; segments that do not help stay
-        out. To the best of them common segments of further codes may be added. What counts is the cosine, and by the weight
-        `prior` how common a filler is: as a CLIP is trained, its logit scale times the cosine is a log-likelihood but for a
-        constant, and the log share of a filler among those of its code is its log-prior.
+        The most common templates are filled from left to right with the fillers of their codes. To the best of them common
+        segments of further codes are added where they help. What counts is the cosine, and by the weight `prior` how common a
+        filler is: as a CLIP is trained, its logit scale times the cosine is a log-likelihood but for a constant, and the log
+        share of a filler among those of its code is its log-prior.
 
         Args:
             image: a picture or several (what they share is described), or features, as in `score.rank_phrases`.
@@ -61,7 +61,7 @@ class Describing:
         features = target_of(clip, image)
         weight = prior / float(clip.model.logit_scale.exp())
         if given is not None:
-            return build_prompt(clip, features, self._choices(given, weight, optional=False), beam=beam)
+            return build_prompt(clip, features, self._choices(given, weight), beam=beam)
         plans = [(self._choices(plan, weight), {slot.code for slot in plan.slots}) for plan in self._plans(max_slots)]
         if not plans:
             raise TemplateError("This language has no common template to fill. Give one: template='a <subject:?>'.")
@@ -102,16 +102,15 @@ class Describing:
                 further.setdefault(segment.slots[0].code, self._choices(segment, weight)[0]._replace(optional=True))
         return [c._replace(before=f", {c.before}") for c in further.values()]
 
-    def _choices(self, template, weight, optional=True):
-        """Slots of a template as `score.Choice`s; with `optional`, segments behind the first may stay out."""
+    def _choices(self, template, weight):
+        """Slots of a template as `score.Choice`s, all of which are filled: a common template is a whole prompt."""
         choices, between = [], ""
         for segment in template.segments():
-            fresh, start = optional and bool(choices), len(choices)
+            start = len(choices)
             for part in segment:
                 if isinstance(part, Slot):
-                    first = len(choices) == start
                     fillers, costs = self._fillers_of(part.code, weight)
-                    choices.append(Choice(part.name, fillers, between, optional=fresh and first, costs=costs))
+                    choices.append(Choice(part.name, fillers, between, optional=False, costs=costs))
                     between = ""
                 else:
                     between += part
