@@ -4,6 +4,7 @@ import contextlib
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from transformers.utils import logging as transformers_logging
 
 from workbench.values import ModelError
@@ -11,7 +12,7 @@ from workbench.values import ModelError
 BUILT_IN = "world"
 FOLDER = Path(__file__).parents[1] / "world" / "models"
 # What from_pretrained of transformers and diffusers raises for a folder or id it cannot use.
-FAILURES = (OSError, ValueError, KeyError, RuntimeError, ImportError, AttributeError)
+FAILURES = (OSError, ValueError, KeyError, RuntimeError, ImportError, AttributeError, SafetensorError)
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
