@@ -4,8 +4,8 @@
 
 Speed: many phrases behind one prefix against encoding each full text, padded to the window, as CLIP-Interrogator and open_clip
 do, and padded to the longest of its batch; the same random text tower of the size of ViT-B/32 (512 wide, 12 layers, 49,408
-tokens), in turns, median of the rounds, wall and CPU time; and how far the features differ. The phrases are drawn from the lists of the data
-folder, without it from the built-in lexicon; the tokenizer is a BPE of 8,000 pieces learned on them.
+tokens), in turns, median of the rounds, wall and CPU time; and how far the features differ. The phrases are drawn from the lists
+of the data folder, without it from the built-in lexicon; the tokenizer is a BPE of 8,000 pieces learned on them.
 
 Prompts: pictures of the built-in world, drawn from scenes with pairs of color and object that neither the CLIP nor the DSL has
 seen, are put into words: by `DeepDSL.describe` with a DSL learned from captions (no writer, codes without labels); by its
