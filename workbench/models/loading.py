@@ -22,17 +22,21 @@ def printable(text):
 
 
 @contextlib.contextmanager
-def quiet():
-    """Hide the report of weights not loaded, which is what truncation means, and the progress bar of a second's work."""
-    verbosity, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
+def quiet(logging=transformers_logging):
+    """Hide remarks (of weights not loaded, which is what truncation means) and the progress bar of a second's work.
+
+    Args:
+        logging: the module `utils.logging` of transformers or of diffusers.
+    """
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
     try:
         yield
     finally:
-        transformers_logging.set_verbosity(verbosity)
+        logging.set_verbosity(verbosity)
         if bars:
-            transformers_logging.enable_progress_bar()
+            logging.enable_progress_bar()
 
 
 def source(name, kind):

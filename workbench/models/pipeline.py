@@ -1,6 +1,5 @@
 """A text-to-image pipeline."""
 
-import contextlib
 import warnings
 from dataclasses import dataclass
 
@@ -69,20 +68,6 @@ class Pipeline:
         return out
 
 
-@contextlib.contextmanager
-def _quiet_diffusers(logging):
-    """Hide a progress bar, and remarks on parts that are not those of Stable Diffusion and on accelerate, which is not needed."""
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()
-
-
 def load_pipeline(name="world", device=None):
     """Load a text-to-image pipeline. Only safetensors are read and no code that comes with a model is run.
 
@@ -103,7 +88,7 @@ def load_pipeline(name="world", device=None):
     except ImportError as err:
         raise ModelError("Drawing pictures needs diffusers: pip install diffusers") from err
     try:
-        with quiet(), _quiet_diffusers(diffusers.utils.logging), warnings.catch_warnings():
+        with quiet(), quiet(diffusers.utils.logging), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about pillow, torchvision and deprecated names inside diffusers
             pipe = diffusers.DiffusionPipeline.from_pretrained(folder, use_safetensors=True, torch_dtype=torch.float32)
     except FAILURES as err:
