@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parents[1] / "workbench"
 GROUND = ("values", "words", "template", "artifacts", "pictures", "models", "proposals", "world", "lesson")
 STAGES = ("corpus", "encode", "ngram", "units", "codebook", "prior", "writer", "atlas", "pez", "score", "guide")
 ASSEMBLY = ("dsl",)
-TOP = ("report", "__main__")
+TOP = ("export", "site", "widgets", "report", "__main__")
 NO_TORCH = (
     "values",
     "words",
