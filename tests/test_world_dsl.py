@@ -62,3 +62,18 @@ def test_artists_are_asked_for_by_the_name_their_slot_has(dsl):
     found = dsl.infill(f"a castle on a hill, oil on canvas, by <{name}:?>", 5, seed=0)
     assert len({sample.text for sample in found}) == 5
     assert all(sample.text.startswith("a castle on a hill, oil on canvas, by ") for sample in found)
+
+
+@pytest.mark.parametrize("proximity", [0.5, 0.8, 1.0])
+def test_variations_of_a_short_prompt_are_new_and_differ(dsl, proximity):
+    prompt = "portrait of a samurai, oil on canvas, by Gustav Klimt, 8k"
+    for seed in range(3):
+        found = [sample.text.lower() for sample in dsl.vary(prompt, 4, proximity, seed=seed)]
+        assert len({*found, prompt.lower()}) == 5
+
+
+def test_variations_do_not_stumble(dsl):
+    prompt = "an oil painting of a red fox in a snowy forest, by Vincent van Gogh"
+    for proximity in (0.5, 0.8, 1.0):
+        for sample in dsl.vary(prompt, 6, proximity, seed=0):
+            assert sample.text.startswith(("an a", "an e", "an i", "an o", "an u")) and "Gogh and Vincent" not in sample.text

@@ -554,6 +554,14 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_weights(more, tmp_path, monk
     assert again.history_ == whole.history_ or again.history_[-1]["step"] == 12
 
 
+def test_the_checkpoint_of_another_run_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(learning, "_EVERY", 5)
+    fit(TINY, folder=tmp_path / "part")
+    for other in ({"config": replace(TINY, seed=TINY.seed + 1)}, {"config": TINY, "lexicon": ["owl"]}):
+        with pytest.raises(ArtifactError, match="holds the checkpoint of another run: .*stopped at step 10. Give another folder"):
+            fit(**other, folder=tmp_path / "part")
+
+
 def test_a_damaged_checkpoint_is_made_again(tmp_path, monkeypatch):
     monkeypatch.setattr(learning, "_EVERY", 5)
     whole = fit(TINY, folder=tmp_path / "part")

@@ -1,6 +1,8 @@
 """Writing with a learned language: samples, variations, and their log-probabilities."""
 
+import math
 import numbers
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +13,11 @@ from workbench.writer import Decoding
 
 DECODING = Decoding(temperature=0.9, top_p=0.95)
 _TURNS = 20  # times that templates are drawn anew when some are too long
+# What a reader trips over: "an watercolor", "a engraving", "by Monet and Monet". Words such as "hour" and "unicorn" are neither.
+_SLIPS = re.compile(
+    r"\ban (?=[bcdfgjklmnpqrstvwyz])|\ba (?=[aei]|o(?!n[ce]\b)|u(?!ni|s[eu]))|\b(\w.{3,}?)(?:,| and|, and)? \1\b", re.IGNORECASE
+)
+_VARYING = 7  # rounds in which `vary` looks for prompts that differ
 
 
 class Writing:
@@ -23,7 +30,7 @@ class Writing:
             n: int, prompts to write.
             template: `Template` or prompt whose slots are filled anew; masked slots too. None draws a template from the prior
                 for each.
-            lock: names of slots of the template that keep their text.
+            lock: slots of the template that keep their text, by name or by number: 0 is the first slot.
             content: None leaves content absent; "noise" draws a content vector for each slot; a prompt or `Template` gives the
                 content of its slots, by name and in order.
             decoding: `Decoding`, how words are chosen.
@@ -56,7 +63,7 @@ class Writing:
         found = self._fill(templates, given, decoding, seed, words=words)
         return [Sample(f.template.prompt, f.template, f.log_prob + p) for f, p in zip(found, prior.tolist(), strict=True)]
 
-    def vary(self, prompt, n, proximity=0.8, *, by="slots", decoding=DECODING, seed=0):
+    def vary(self, prompt, n, proximity=0.8, *, by="slots", lock=(), decoding=DECODING, seed=0):
         """Write prompts near a prompt.
 
         Args:
@@ -65,6 +72,7 @@ class Writing:
             proximity: float 0..1. 0 keeps the template only, 1 changes one slot to something near.
             by: "slots" keeps a share `proximity` of the slots as text and re-rolls the others near their meaning; "noise"
                 re-rolls all slots with content between that of the prompt and noise.
+            lock: slots that keep their text whatever the proximity, as in `sample`.
             decoding: `Decoding`.
             seed: int.
 
@@ -73,7 +81,7 @@ class Writing:
 
         Raises:
             ValueError: n below 1, proximity outside 0..1, or an unknown `by`.
-            TemplateError: no slot to vary, or a masked one.
+            TemplateError: no slot to vary, a masked one, or a slot to lock that is not there.
         """
         self._check_writes(n)
         if isinstance(proximity, bool) or not isinstance(proximity, numbers.Real) or not 0 <= proximity <= 1:
@@ -88,28 +96,41 @@ class Writing:
         slots = template.slots
         if not slots:
             raise TemplateError(f"There is nothing to vary in {template.prompt!r}: it holds no slot.")
+        free = np.array([i for i, slot in enumerate(self._opened(template, lock).slots) if slot.text is None], np.int64)
+        if not len(free):
+            raise TemplateError(f"There is nothing to vary in {template.prompt!r}: all its slots are locked.")
         vectors = self._content_of([slot.text for slot in slots])
-        rng, out, seen = np.random.default_rng(seed), [], {template.prompt.lower()}
-        spare = []
-        for turn in range(4):
+        rng, found, seen = np.random.default_rng(seed), [], {template.prompt.lower(): None}
+        slips = len(_SLIPS.findall(template.prompt))
+        wanted = math.ceil(n * (1 + 2 * proximity))  # the nearer, the more there are to choose from
+        for turn in range(_VARYING):
             templates, contents = [], []
-            for _ in range(n):
+            for _ in range(wanted):
                 kept = int(round(proximity * (len(slots) - 1))) if by == "slots" else 0
                 open_ = np.sort(rng.permutation(len(slots))[kept:])
                 templates.append(_masked(template, set(open_.tolist())))
                 contents.append([vectors[i] if proximity else None for i in open_])
-            blend, words = float(proximity), [slot.text for slot in slots]
-            found = self._fill(templates, contents, decoding, seed + 7919 * turn, blend, words)
-            for filling in found:
-                sample = Sample(filling.template.prompt, filling.template, filling.log_prob)
-                if sample.text.lower() in seen:
-                    spare.append(sample)
-                    continue
-                seen.add(sample.text.lower())
-                out.append(sample)
-            if len(out) >= n:
+            # Content near that of a filler mostly says the filler again: what is still missing is looked for further away.
+            blend, words = float(proximity) * 0.7 ** max(0, turn - 1), [slot.text for slot in slots]
+            filled = self._fill(templates, contents, decoding, seed + 7919 * turn, blend, words)
+            found += [Sample(one.template.prompt, one.template, one.log_prob) for one in filled]
+            for sample in found[-wanted:]:
+                if len(_SLIPS.findall(sample.text)) <= slips:
+                    seen.setdefault(sample.text.lower(), sample)
+            if len(seen) > wanted:
                 break
-        return (out + spare)[:n]
+        new = [sample for sample in seen.values() if sample is not None]
+        if len(new) > n:
+            near = self._likeness(new, template)
+            new = [new[i] for i in np.sort(np.argsort(-near, kind="stable")[:n])]
+        return (new + found)[:n]
+
+    def _likeness(self, samples, template):
+        """How like the fillers of each sample are to those of a template of the same shape: mean cosine, float (n,)."""
+        texts = [slot.text.lower() for one in (template, *(sample.template for sample in samples)) for slot in one.slots]
+        vectors = self._vectors_of(texts)
+        vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True).clip(1e-9)).reshape(len(samples) + 1, -1)
+        return vectors[1:] @ vectors[0] / len(template.slots)
 
     def log_score(self, samples, template=None, *, lock=(), decoding=DECODING):
         """Log-probability of prompts under this language, as `sample` with absent content draws them.

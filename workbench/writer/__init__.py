@@ -74,6 +74,7 @@ class Writer:
 
         Raises:
             ValueError: no template that holds a word fits the window, or a slot has no code or one out of range.
+            ArtifactError: the folder holds the checkpoint of another run.
         """
         config, templates = self.config, list(templates)
         given, templates = len(templates), _sampled(templates, config)

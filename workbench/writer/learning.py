@@ -1,8 +1,11 @@
 """Learning: the losses of the writer and its training loop, which can be stopped and goes on where it was."""
 
 import contextlib
+import hashlib
+import json
 import math
 import time
+from dataclasses import asdict
 from typing import NamedTuple
 
 import numpy as np
@@ -64,6 +67,9 @@ class Trainer:
 
         Returns:
             list of dicts, means over stretches of steps: `step`, `nats` per written piece, `kl` per slot, `guess`, `contrast`.
+
+        Raises:
+            ArtifactError: the folder holds the checkpoint of another run.
         """
         if folder is not None:
             self._restore(folder)
@@ -220,12 +226,20 @@ class Trainer:
                     loss = loss + config.adversary * self.adversary.fooled(z[:n_slots], drawn, told)
         return loss, values
 
+    def _run(self):
+        """What tells this run from others: a digest of its options, prompts and features."""
+        digest = hashlib.sha256(json.dumps([asdict(self.config), self.ids, self.lexicon.ids], default=int).encode())
+        for array in (*self.prompts, self.features, self.lexicon.features):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
     def _keep(self, folder):
         tensors = _frozen("network", self.network, "moment", self.optimizer)
         if self.adversary is not None:
             tensors |= _frozen("adversary", self.adversary, "fooled", self.adversary.optimizer)
         seconds = round(self.seconds + time.perf_counter() - self._since, 1)
-        artifacts.save(folder, _CHECKPOINT, {"step": self.step, "history": self.history, "seconds": seconds}, tensors)
+        state = {"run": self._run(), "step": self.step, "history": self.history, "seconds": seconds}
+        artifacts.save(folder, _CHECKPOINT, state, tensors)
 
     def _restore(self, folder):
         if not folder.is_dir():
@@ -235,6 +249,11 @@ class Trainer:
         except ArtifactError:
             _clear(folder)  # cut off or damaged: from the beginning
             return
+        if config.get("run") != self._run():
+            raise ArtifactError(
+                f"{folder} holds the checkpoint of another run: other prompts, options or features, stopped at step "
+                f"{config.get('step')}. Give another folder, or remove this one."
+            )
         _thaw(tensors, "network", self.network, "moment", self.optimizer)
         if self.adversary is not None:
             _thaw(tensors, "adversary", self.adversary, "fooled", self.adversary.optimizer)
