@@ -2,11 +2,14 @@ import itertools
 import os
 import subprocess
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from tiny_encoder import write_bert
 
 from workbench import __main__ as command
+from workbench import site
 from workbench.dsl import DeepDSL
 from workbench.values import ModelError
 
@@ -128,8 +131,56 @@ def test_the_module_runs_as_a_command():
     assert asked.stdout.startswith("Reading all prompts of nowhere.txt")
 
 
+def test_site_writes_pages_of_a_saved_language(prompts, tmp_path, monkeypatch, capsys):
+    seen = {}
+
+    def write(dsl, folder, prompts, *, title, address, n):
+        seen.update(dsl=dsl, folder=folder, prompts=sorted(prompts), title=title, address=address, n=n)
+        return (tmp_path / folder / "index.html").resolve()
+
+    dsl = SimpleNamespace(codes=(1, 2, 3))
+    monkeypatch.setattr(DeepDSL, "load", lambda folder: seen.update(loaded=folder) or dsl)
+    monkeypatch.setattr(site, "write", write)
+    address = "https://me.github.io/codes"
+    options = ["--prompts", str(prompts), "--n", "5", "--title", "Mine", "--address", address, "--no-progress"]
+    assert command.main(["site", "out/dsl", *options]) == 0
+    said = capsys.readouterr().out
+    assert "3 codes, a page and a badge for each." in said and (tmp_path / "out/site/index.html").resolve().as_uri() in said
+    assert len(seen.pop("prompts")) == 5
+    folder = Path("out", "site")
+    assert seen == {"loaded": "out/dsl", "dsl": dsl, "folder": folder, "title": "Mine", "address": address, "n": 5}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere"], "there is no such folder"),
+        (["--out", "mine.txt"], "it is a file"),
+        (["--out", "."], "it holds mine.txt"),
+        (["--n", "0"], "n is how many prompts are read"),
+        (["--address", "here"], "address is where the site will be"),
+        (["--prompts", "nothing.csv"], "nothing.csv"),
+    ],
+)
+def test_site_says_what_it_cannot_use_before_the_work(prompts, arguments, message, monkeypatch, capsys):
+    monkeypatch.setattr(site, "write", None)
+    assert command.main(["site", *arguments, "--no-progress"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: ") and message in said
+
+
+def test_ctrl_c_while_pages_are_written_says_that_nothing_changed(monkeypatch, capsys):
+    def load(folder):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(DeepDSL, "load", load)
+    assert command.main(["site"]) == 130
+    assert "No page was written" in capsys.readouterr().err
+
+
 def test_help_needs_no_torch():
-    line = "import sys, workbench.__main__ as m; m._parser().format_help(); sys.exit('torch' in sys.modules)"
+    helps = "m._parser().format_help(); m._site_parser().format_help()"
+    line = f"import sys, workbench.__main__ as m; {helps}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", line], env=_env()).returncode == 0
 
 

@@ -11,10 +11,12 @@ from pathlib import Path
 from workbench.values import WorkbenchError
 
 _GO_ON = "Stopped. Nothing is lost: what was finished is kept in {cache}. To go on from there, type the same command again."
+_AS_BEFORE = "Stopped. No page was written; an earlier site is as it was."
+_SITE = "site"  # the first argument that asks for pages; a file of that name is ./site
 
 
 def main(arguments=None):
-    """Learn a DSL and write it down: `out/dsl` and `out/report.html`.
+    """Learn a DSL and write it down, `out/dsl` and `out/report.html`; after "site", write the pages of one to `out/site`.
 
     Args:
         arguments: list of str or None for those of the process.
@@ -25,11 +27,13 @@ def main(arguments=None):
     Raises:
         SystemExit: with code 2, arguments that do not parse.
     """
-    options = _parser().parse_args(arguments)
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    pages = arguments[:1] == [_SITE]
+    options = _site_parser().parse_args(arguments[1:]) if pages else _parser().parse_args(arguments)
     try:
-        _run(options)
+        _write_site(options) if pages else _run(options)
     except KeyboardInterrupt:
-        print(f"\n{_GO_ON.format(cache=_cache())}", file=sys.stderr)
+        print(f"\n{_AS_BEFORE if pages else _GO_ON.format(cache=_cache())}", file=sys.stderr)
         return 130
     except (WorkbenchError, ValueError, TypeError, ImportError, OSError) as err:
         print(f"error: {err}", file=sys.stderr)
@@ -41,7 +45,8 @@ def _parser():
     parser = argparse.ArgumentParser(
         prog="python -m workbench",
         description="Learn the hidden grammar of text-to-image prompts, without labels, and write a report about it.",
-        epilog="Ctrl-C loses nothing: the same command goes on from there.",
+        epilog="Ctrl-C loses nothing: the same command goes on from there. "
+        f"Web pages of what was learned: python -m workbench {_SITE} --help",
     )
     parser.add_argument(
         "prompts",
@@ -64,6 +69,46 @@ def _parser():
     )
     parser.add_argument("--no-progress", dest="progress", action="store_false", help="no progress bars")
     return parser
+
+
+def _site_parser():
+    parser = argparse.ArgumentParser(
+        prog=f"python -m workbench {_SITE}",
+        description="Write a static web site about a saved DSL, a page for each code: fillers, examples, neighbours, a badge.",
+        epilog="The site opens from its folder, without a server and without a network.",
+    )
+    parser.add_argument(
+        "dsl",
+        nargs="?",
+        default="world",
+        metavar="DSL",
+        help="folder of a saved DSL, such as out/dsl; without it, the built-in one",
+    )
+    parser.add_argument("--out", type=Path, default=Path("out", "site"), help="folder of the site (default: out/site)")
+    parser.add_argument(
+        "--prompts", metavar="PROMPTS", help="file or data set id, as for learning: where examples are looked for"
+    )
+    parser.add_argument("--column", metavar="C", help="column that holds the prompts (default: found by its name)")
+    parser.add_argument("--n", type=int, default=300, metavar="N", help="read at most so many prompts (default: 300)")
+    parser.add_argument("--title", default="The codes of these prompts", help="heading of the index")
+    parser.add_argument("--address", metavar="URL", help="where the site will be on the web; the Markdown of badges leads there")
+    parser.add_argument("--no-progress", dest="progress", action="store_false", help="no progress bars")
+    return parser
+
+
+def _write_site(options):
+    # Not at the top: these take seconds, and --help should not.
+    from workbench import corpus, site
+    from workbench.dsl import DeepDSL
+
+    site.check(options.out, options.n, options.address)
+    prompts = options.prompts
+    if prompts is not None:
+        prompts = corpus.load(prompts, column=options.column, n=options.n, progress=options.progress)
+    print(f"Writing the pages of {options.dsl} to {options.out}{os.sep}. This takes about a minute.", flush=True)
+    dsl = DeepDSL.load(options.dsl)
+    page = site.write(dsl, options.out, prompts, title=options.title, address=options.address, n=options.n)
+    print(f"{len(dsl.codes)} codes, a page and a badge for each.\nIndex  {page}   (open it in a browser: {page.as_uri()})")
 
 
 def _run(options):
