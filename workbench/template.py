@@ -24,9 +24,9 @@ MASK = "<?>"
 _PIECE = re.compile(r"(?P<literal>(?:[^<>\\]++|\\[<>\\]?+)++)|<(?P<body>(?:[^<>\\]++|\\.)*+)>", re.DOTALL)
 _BODY = re.compile(r"((?:[^:\\]++|\\.)*+):(.*)", re.DOTALL)
 # Tol's "light" scheme (https://personal.sron.nl/~pault/): made for black labels, told apart by colour-blind readers.
-_CHIPS = ("#77AADD", "#99DDFF", "#44BB99", "#BBCC33", "#AAAA00", "#EEDD88", "#EE8866", "#FFAABB")
-_OPEN_CHIP = "#DDDDDD"
-_INK = "#000000"
+CHIPS = ("#77AADD", "#99DDFF", "#44BB99", "#BBCC33", "#AAAA00", "#EEDD88", "#EE8866", "#FFAABB")
+OPEN_CHIP = "#DDDDDD"
+INK = "#000000"
 
 
 @dataclass(frozen=True, slots=True)
@@ -378,8 +378,8 @@ def _chip(slot, place):
     number = place.get(name, slot.code)
     if number is None:
         number = zlib.crc32(name.encode("utf-8", "surrogatepass"))
-    colour = _OPEN_CHIP if slot.text is None else _CHIPS[number % len(_CHIPS)]
+    colour = OPEN_CHIP if slot.text is None else CHIPS[number % len(CHIPS)]
     border = "1px dashed #666" if slot.text is None else "1px solid #666"
-    style = f"background:{colour};color:{_INK};border:{border};border-radius:4px;padding:1px 5px"
-    label = f'<span style="font-size:75%;color:{_INK}"> {_html(name)}</span>' if slot.name else ""
+    style = f"background:{colour};color:{INK};border:{border};border-radius:4px;padding:1px 5px"
+    label = f'<span style="font-size:75%;color:{INK}"> {_html(name)}</span>' if slot.name else ""
     return f'<span dir="auto" title="{_html(name)}" style="{style}">{_html(text)}{label}</span>'

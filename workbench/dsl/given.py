@@ -18,6 +18,24 @@ _MASK = re.compile(r"<\?>|<[^<>]*:\s*\?>")
 class Given:
     """How `DeepDSL` understands what it is given; its attributes are set there: `codes`, `writer_`."""
 
+    def understand(self, prompt):
+        r"""The template of a prompt with or without masks, as `sample` and `infill` understand it. Needs no writer.
+
+        Args:
+            prompt: str, in which `<?>` and `<artist:?>` are masks and, if there is one, `\<` is the character; or `Template`,
+                whose masks stay where they are: if all its slots are masks, the text round them is read.
+
+        Returns:
+            `Template`, whose slots have the codes of this DSL.
+
+        Raises:
+            TemplateError: nothing but masks, or a name that this language has not.
+            TypeError: neither.
+        """
+        if isinstance(prompt, Template) and any(slot.text is None for slot in prompt.slots):
+            return self._read_masked(prompt)
+        return self._understood(prompt)
+
     def _check_writes(self, n):
         if not hasattr(self, "codes"):
             raise NotFittedError("This DeepDSL has learned nothing yet: use DeepDSL.fit(prompts) or DeepDSL.load(folder).")
@@ -43,16 +61,26 @@ class Given:
         return [replace(part, code=_code(part, known)) if isinstance(part, Slot) else part for part in parts]
 
     def _opened(self, template, lock):
-        lock = {lock} if isinstance(lock, str) else set(lock)
+        """The template with its slots masked but for those that are locked, by name or by number."""
+        lock = {lock} if isinstance(lock, str) or isinstance(lock, numbers.Integral) else set(lock)
+        numbered = {name for name in lock if isinstance(name, numbers.Integral)}
+        for number in sorted(numbered - set(range(len(template.slots)))):
+            raise TemplateError(f"There is no slot number {number} to lock: the template has {len(template.slots)}, from 0.")
         there = {slot.name for slot in template.slots}
-        for name in sorted(lock - there):
+        for name in sorted(lock - numbered - there):
             near = difflib.get_close_matches(str(name), [t for t in there if t], 1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
             listed = ", ".join(sorted(map(str, there)))
             raise TemplateError(f"There is no slot {name!r} to lock.{hint} The template has: {listed}.")
         if not template.slots:
             raise TemplateError(f"There is nothing to re-roll in {template.prompt!r}: it holds no slot.")
-        return Template.build(replace(p, text=None) if isinstance(p, Slot) and p.name not in lock else p for p in template.parts)
+        parts, number = [], 0
+        for part in template.parts:
+            if isinstance(part, Slot):
+                part = part if part.name in lock or number in numbered else replace(part, text=None)
+                number += 1
+            parts.append(part)
+        return Template.build(parts)
 
     def _read_masked(self, prompt):
         """A prompt with masks as a template: what is visible is read, each mask stays where it is."""

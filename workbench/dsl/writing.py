@@ -106,8 +106,8 @@ class Writing:
         for turn in range(_VARYING):
             templates, contents = [], []
             for _ in range(wanted):
-                kept = int(round(proximity * (len(slots) - 1))) if by == "slots" else 0
-                open_ = np.sort(rng.permutation(len(slots))[kept:])
+                kept = int(round(proximity * (len(free) - 1))) if by == "slots" else 0
+                open_ = np.sort(free[rng.permutation(len(free))[kept:]])
                 templates.append(_masked(template, set(open_.tolist())))
                 contents.append([vectors[i] if proximity else None for i in open_])
             # Content near that of a filler mostly says the filler again: what is still missing is looked for further away.
