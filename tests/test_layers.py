@@ -8,9 +8,9 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "workbench"
 # Ground modules import only those above them in this order.
 GROUND = ("values", "words", "template", "artifacts", "pictures", "models", "proposals", "world", "lesson")
-STAGES = ("corpus", "encode", "ngram", "units", "codebook", "prior", "writer", "atlas", "pez", "score", "guide")
+STAGES = ("corpus", "encode", "ngram", "units", "codebook", "prior", "writer", "atlas", "pez", "score", "guide", "wildcards")
 ASSEMBLY = ("dsl",)
-TOP = ("export", "site", "widgets", "report", "__main__")
+TOP = ("site", "widgets", "report", "__main__")
 NO_TORCH = (
     "values",
     "words",

@@ -78,7 +78,7 @@ class Codebook:
     def __init__(self, config=CodebookConfig()):  # noqa: B008 - frozen
         self.config = config
 
-    def fit(self, layer, static, types, before, progress=True):
+    def fit(self, layer, static, types, before, progress=True, given=None):
         """Learn the codes of a sample of prompts.
 
         Args:
@@ -87,14 +87,19 @@ class Codebook:
             types: int64 (n,), row of `static` for each unit.
             before: int8 (n,), 2 where a prompt begins, 1 after a separator, else 0.
             progress: bool, show a progress bar.
+            given: int64 (t,), the code that a unit type is given, -1 for none; or None. The codes given are 0..g-1, g < k. Such a
+                code begins at the mean of its types (at a medoid if none of them occurs), and they are remembered as if they had
+                had it a million times: they nearly always keep it. Types that occur nowhere may be given, too: they are read so
+                later.
 
         Returns:
             self.
 
         Raises:
-            ValueError: wrong shapes, NaN, or fewer distinct units than codes.
+            ValueError: wrong shapes, NaN, fewer distinct units than codes, or codes given that are not 0..g-1 with g < k.
         """
         types, before = _check_rows(layer, static, types, before)
+        given = _check_given(given, len(static), self.config.n_codes)
         config = self.config
         distinct = len(np.unique(types))
         if distinct < config.n_codes:
@@ -109,21 +114,40 @@ class Codebook:
         self.medoid_rows_ = rows[_medoids(x[rows], config.n_codes, config.seed)]
         self.vectors_ = x[self.medoid_rows_].copy()
         k = config.n_codes
+        self._seed_given(x, given[types])
         self.start_, self.transitions_ = np.full(k, 1 / k, np.float32), np.full((2, k, k), 1 / k, np.float32)
         self.variance_ = float(_squared_distances(x, self.vectors_).min(1).mean() / x.shape[1]) or 1e-6
         # Types are recognised by their static vectors, so that `encode` knows those of `fit` among its own.
-        self._known, typed = np.unique(identities(static)[types], return_inverse=True)
+        known, fixed = identities(static), given >= 0
+        self._known = np.unique(np.concatenate([known[types], known[fixed]]))
+        typed, anchors = np.searchsorted(self._known, known[types]), np.full(len(self._known), -1)
+        anchors[np.searchsorted(self._known, known[fixed])] = given[fixed]
         self._memory, self.history_ = np.zeros((len(self._known), k), np.float16), []
+        if fixed.any():
+            even = np.full((len(x), k), np.float32(1 / k))  # nothing else is known yet
+            self._memory = remember(even, typed, config.type_smoothing, anchors)
         for epoch in tqdm(range(config.epochs), desc="codes", unit="epoch", disable=not progress):
             # Medoids say nothing of the order of codes yet: the context gains weight as it is learned.
             weight = max(config.emission_weight, 1 - (1 - config.emission_weight) * epoch / _ANNEALING)
-            self._tune(x, before, typed, weight)
+            self._tune(x, before, typed, weight, anchors)
         codes = self._posterior(x, before, self._memory[typed], config.emission_weight).codes.argmax(1)
         self.usage_ = (np.bincount(codes, minlength=k) / len(x)).astype(np.float32)
         return self
 
-    def _tune(self, x, before, typed, weight):
-        """One round of expectation-maximisation; `typed` is the row of the memory of each unit."""
+    def _seed_given(self, x, given):
+        """Put each given code where its units are, and the others on the medoids that are left: `given` is (n,), -1 for none."""
+        for code in range(given.max(initial=-1) + 1):
+            rows = given == code
+            if rows.any():
+                mean = x[rows].mean(0)
+                # in place of the nearest medoid, which else would compete for the same units
+                nearest = code + int(((self.vectors_[code:] - mean) ** 2).sum(1).argmin())
+                for seeds in (self.vectors_, self.medoid_rows_):
+                    seeds[[code, nearest]] = seeds[[nearest, code]]
+                self.vectors_[code] = mean
+
+    def _tune(self, x, before, typed, weight, anchors):
+        """One round of expectation-maximisation; `typed` is the row of the memory of each unit, `anchors` a row's given code."""
         found = self._posterior(x, before, self._memory[typed], weight)
         mass = found.codes.sum(0, dtype=np.float64)
         # a code without units stays where it is
@@ -134,7 +158,7 @@ class Codebook:
         pairs = found.pairs + 0.1 * found.pairs.sum(2, keepdims=True) / len(mass) + 1e-3
         self.transitions_ = (pairs / pairs.sum(2, keepdims=True)).astype(np.float32)
         self.start_ = ((found.starts + 1) / (found.starts + 1).sum()).astype(np.float32)
-        self._memory = remember(found.codes, typed, self.config.type_smoothing)
+        self._memory = remember(found.codes, typed, self.config.type_smoothing, anchors)
         self.history_.append(found.log_likelihood / len(x))
 
     def _posterior(self, x, before, memory, weight):
@@ -269,6 +293,15 @@ def _check_rows(layer, static, types, before):
     if not np.isfinite(layer.sum(dtype=np.float64)) or not np.isfinite(static.sum(dtype=np.float64)):
         raise ValueError("The features hold NaN or infinite values. Is the encoder damaged?")
     return types, before
+
+
+def _check_given(given, n_types, k):
+    if given is None:
+        return np.full(n_types, -1)
+    given = np.asarray(given, np.int64)
+    if given.shape != (n_types,) or given.min(initial=-1) < -1 or given.max(initial=-1) >= k:
+        raise ValueError(f"given holds a code 0..{k - 1} or -1 for each of {n_types} types, got shape {given.shape}.")
+    return given
 
 
 def _unit(x):

@@ -18,13 +18,18 @@ def identities(static):
     return np.array([int.from_bytes(hashlib.blake2b(row, digest_size=8).digest(), "little") for row in rows], np.uint64)
 
 
-def remember(codes, types, smoothing):
+_ANCHOR = 1_000_000  # occurrences that a code given by hand counts as; with 1,000 features and neighbours often outweigh it
+
+
+def remember(codes, types, smoothing, given=None):
     """What the posteriors of units say of their types.
 
     Args:
         codes: float32 (n, k), probability of each code for each unit.
-        types: int64 (n,), type of each unit; every number 0..m-1 occurs.
+        types: int64 (n,), type of each unit; every number 0..m-1 occurs, or has a code given.
         smoothing: float > 0, occurrences that the average over all types counts as.
+        given: int64 (m,), a code that the type is known to have, -1 for none; or None. It counts as a million
+            occurrences.
 
     Returns:
         float16 (m, k): log p(type | code) / p(type), nats; near 0 for a type seen seldom.
@@ -33,9 +38,14 @@ def remember(codes, types, smoothing):
         Word emissions of an HMM tagger learned by Baum-Welch (Merialdo 1994, "Tagging English text with a probabilistic
         model"), shrunk towards independence by a Dirichlet prior.
     """
-    order, counts = np.argsort(types, kind="stable"), np.bincount(types)
-    had = np.add.reduceat(codes[order], np.cumsum(counts) - counts, axis=0, dtype=np.float64)
+    given = np.full(int(types.max()) + 1, -1) if given is None else given
+    order, counts = np.argsort(types, kind="stable"), np.bincount(types, minlength=len(given))
+    seen, had = counts > 0, np.zeros((len(given), codes.shape[1]))
+    had[seen] = np.add.reduceat(codes[order], (np.cumsum(counts) - counts)[seen], axis=0, dtype=np.float64)
     average = np.maximum(had.sum(0) / len(types), 1e-9)
+    fixed = np.flatnonzero(given >= 0)
+    had[fixed, given[fixed]] += _ANCHOR
+    counts[fixed] += _ANCHOR
     share = (had + smoothing * average) / (counts[:, None] + smoothing)
     return np.log(share / average).astype(np.float16)
 

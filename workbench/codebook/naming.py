@@ -44,7 +44,7 @@ def distinctive(counts, n=12):
     return best
 
 
-def suggest_names(counts, embed):
+def suggest_names(counts, embed, given=()):
     """A short name per code: the kind most of its fillers look like, else its most distinctive filler.
 
     The kinds are those of the built-in lexicon (subject, medium, artist...), a few dozen examples each; a filler counts for the
@@ -53,6 +53,7 @@ def suggest_names(counts, embed):
     Args:
         counts: list of k `Counter`s, filler -> how often it has this code.
         embed: function, list of n str -> float32 (n, d) static vectors.
+        given: sequence of different str, names that the first codes have already.
 
     Returns:
         list of k different str. Two codes of one kind are told apart by a filler: `quality`, `quality-8k`.
@@ -62,10 +63,10 @@ def suggest_names(counts, embed):
     centre = vectors.mean(0)
     vectors = _unit(vectors - centre)
     labels = np.array([slot for _, slot in examples])
-    chosen, taken = {}, set()
+    chosen, taken = dict(enumerate(given)), set(given)
     typical = distinctive(counts, _VOTERS)
     order = sorted(range(len(counts)), key=lambda i: -sum(counts[i].values()))  # the plain name goes to the largest
-    for i in order:
+    for i in (i for i in order if i not in chosen):
         fillers = [(f, n) for f, n in typical[i] if not is_function(f)]
         shown = [f for f, _ in typical[i]] or [str(i)]  # a code that nothing has keeps its number
         function = sum(n for f, n in counts[i].items() if is_function(f))

@@ -14,9 +14,11 @@ from workbench.codebook.naming import is_function
 from workbench.corpus import Corpus
 from workbench.dsl.config import Code, DSLConfig
 from workbench.dsl.describing import Describing
+from workbench.dsl.exporting import Export, Exporting
 from workbench.dsl.given import Given
 from workbench.dsl.infilling import HELD_OUT, Infilling
 from workbench.dsl.keeping import BUILT_IN, Keeping
+from workbench.dsl.known import anchored, check_known, check_met, report_known
 from workbench.dsl.learning import (
     Clock,
     Fillers,
@@ -46,6 +48,7 @@ __all__ = [
     "DSLConfig",
     "Decoding",
     "DeepDSL",
+    "Export",
     "Fillers",
     "NgramConfig",
     "PriorConfig",
@@ -59,7 +62,7 @@ _ENOUGH, _SHARE = 1000, 50  # prompts from which on one in so many is kept apart
 _COUNTED = 300_000  # different (code, filler) pairs held while counting; the rarest are forgotten beyond
 
 
-class DeepDSL(Reading, Given, Writing, Infilling, Keeping, Describing):
+class DeepDSL(Reading, Given, Writing, Infilling, Keeping, Describing, Exporting):
     """The learned language of a corpus. Made by `DeepDSL.fit` or `DeepDSL.load`.
 
     Attributes:
@@ -84,7 +87,7 @@ class DeepDSL(Reading, Given, Writing, Infilling, Keeping, Describing):
     # ---- learning -------------------------------------------------------------------------------------------------------
 
     @classmethod
-    def fit(cls, prompts, config=DSLConfig(), encoder=DEFAULT, folder=None, progress=True):  # noqa: B008 - frozen
+    def fit(cls, prompts, config=DSLConfig(), encoder=DEFAULT, folder=None, progress=True, codes=None):  # noqa: B008 - frozen
         """Learn a language from prompts. Takes minutes; stopped at any time, the same call goes on where it was.
 
         Args:
@@ -93,17 +96,24 @@ class DeepDSL(Reading, Given, Writing, Infilling, Keeping, Describing):
             encoder: name of a language model, or an `Encoder`.
             folder: where features and finished stages are kept; default `$WORKBENCH_CACHE` or `~/.cache/deep-dsl-workbench`.
             progress: bool, show progress bars.
+            codes: dict of name to fillers, a list of str, of codes that are known, such as `workbench.wildcards.fillers(folder)`;
+                or None. They are the first codes of the language, under their names; fillers that are one phrase are nearly
+                always read as theirs (of two lists the first), all others find their code as ever. `stats["given"]` says how
+                many could be used.
 
         Returns:
             `DeepDSL`.
 
         Raises:
             CorpusError: no prompt is usable.
-            ValueError: too few different phrases for the codes, or an `Encoder` of another layer than `config.layer`.
+            TypeError: `codes` is no dict of lists of str.
+            ValueError: `codes` has as many names as the language has codes, or a code without fillers, or one whose fillers never
+                occur; too few different phrases for the codes; or an `Encoder` of another layer than `config.layer`.
             ModelError: the encoder cannot be found.
             ArtifactError: the folder cannot be used or the disk is full; finished parts stay.
         """
         seconds, clock = {}, Clock()
+        codes = check_known(codes, config)
         corpus = prompts if isinstance(prompts, Corpus) else Corpus.from_texts(prompts, progress=progress)
         seconds["corpus"] = clock()
         if not isinstance(encoder, Encoder):
@@ -114,20 +124,21 @@ class DeepDSL(Reading, Given, Writing, Infilling, Keeping, Describing):
                 f"Give DSLConfig(layer={encoder.layer}), or the encoder's name."
             )
         root = Path(folder).expanduser() if folder else encode.default_folder().parent
-        stage = root / "fits" / fit_key(corpus, config, encoder)
+        stage = root / "fits" / fit_key(corpus, config, encoder, codes)
         seconds["encoder"] = clock()
         units = learn_units(corpus, config.units, stage, progress)
         check_enough(corpus, units, config)
+        check_met(corpus, units, codes)
         seconds["phrases"] = clock()
         features = encode.encode(corpus, encoder, root / "features", progress=progress)
         seconds["encode"] = clock()
         dsl = cls(config, encoder, units, Codebook(config.codebook))
         sample = gather(corpus, features, units, config.sample, config.codebook.seed, progress)
         seconds["sample"] = clock()
-        dsl._learn_codes(sample, stage, progress)
+        dsl._learn_codes(sample, stage, progress, codes)
         seconds["codes"] = clock()
         counts = dsl._count(corpus, features, progress)
-        dsl._describe(corpus, features, sample, counts)
+        dsl._describe(corpus, features, sample, counts, codes)
         seconds["tag all"] = clock()
         if config.writer is not None:
             dsl._learn_to_write(corpus, features, stage, progress)
@@ -137,7 +148,7 @@ class DeepDSL(Reading, Given, Writing, Infilling, Keeping, Describing):
             dsl.stats["v_measure"] = dsl.evaluate(corpus)
         return dsl
 
-    def _learn_codes(self, sample, stage, progress):
+    def _learn_codes(self, sample, stage, progress, known):
         done = stage / "codebook"
         if done.is_dir():
             try:
@@ -145,8 +156,9 @@ class DeepDSL(Reading, Given, Writing, Infilling, Keeping, Describing):
                 return
             except ArtifactError:
                 shutil.rmtree(done)  # damaged: made again, which `artifacts.save` would refuse over a broken config
-        static = self.encoder.embed_words(sample.types)
-        self._codebook.fit(sample.vectors, static, sample.ids, sample.before, progress=progress)
+        types, given = anchored(self._units, sample.types, known)
+        static = self.encoder.embed_words(types)
+        self._codebook.fit(sample.vectors, static, sample.ids, sample.before, progress=progress, given=given)
         artifacts.save(done, "codebook", *self._codebook.to_state())
 
     def _learn_to_write(self, corpus, features, stage, progress):
@@ -211,13 +223,13 @@ class DeepDSL(Reading, Given, Writing, Infilling, Keeping, Describing):
         rows = pairs.sum(1, keepdims=True)
         return counts, used, np.divide(pairs, rows, out=pairs, where=rows > 0).astype(np.float32)
 
-    def _describe(self, corpus, features, sample, counted):
+    def _describe(self, corpus, features, sample, counted, known):
         """Names, fillers, templates and figures, once the codes are known."""
         counts, used, self.transitions = counted
         share = used / max(1.0, used.sum())
-        names = suggest_names(counts, self.encoder.embed_words)
+        names = suggest_names(counts, self.encoder.embed_words, list(known))
         plain = [sum(n for f, n in c.items() if is_function(f)) for c in counts]
-        literal = [n > _LITERAL * sum(c.values()) for n, c in zip(plain, counts, strict=True)]
+        literal = [n > _LITERAL * sum(c.values()) and i >= len(known) for i, (n, c) in enumerate(zip(plain, counts, strict=True))]
         rows = zip(range(len(counts)), names, used.tolist(), share.tolist(), distinctive(counts), literal, strict=True)
         self.codes = tuple(Code(*row) for row in rows)
         static = self._vectors_of(sample.types)
@@ -244,3 +256,5 @@ class DeepDSL(Reading, Given, Writing, Infilling, Keeping, Describing):
             "encoder": self.encoder.name,
             "v_measure": None,
         }
+        if known:
+            self.stats["given"] = report_known(self._units, known)

@@ -116,10 +116,10 @@ def renamed(counted, names):
     return tuple(out)
 
 
-def fit_key(corpus, config, encoder):
-    """Name of a fit: the same for the same prompts, options and encoder."""
+def fit_key(corpus, config, encoder, known):
+    """Name of a fit: the same for the same prompts, options, encoder and known codes."""
     options = {name: value for name, value in asdict(config).items() if name not in ("writer", "prior", "ngram")}
-    return _hash([_RECIPE, corpus.fingerprint, options, encoder.fingerprint])[:24]
+    return _hash([_RECIPE, corpus.fingerprint, options, encoder.fingerprint, *([list(known.items())] if known else ())])[:24]
 
 
 def writing_key(*options):
