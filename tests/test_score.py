@@ -1,28 +1,42 @@
+import gc
 import math
 import re
+import weakref
+from types import SimpleNamespace
 
 import numpy as np
+import PIL.Image
 import pytest
 import torch
 from tiny_clip_score import tiny_clip
 from tiny_lm import tiny_lm
 
+from workbench.dsl import Code
 from workbench.score import (
     Built,
     Choice,
     PhraseTable,
     Ranked,
+    aesthetic,
+    at_least,
+    at_most,
     build_prompt,
     contains,
+    has_slot,
     log_prob,
     matches,
     n_words,
+    of_picture,
     phrase_features,
     rank_phrases,
+    shows,
     similarity,
+    slot_like,
 )
-from workbench.template import Slot, Template
-from workbench.values import ArtifactError, PictureError, Sample, Text
+from workbench.template import Slot, Template, parse
+from workbench.values import ArtifactError, PictureError, Sample, TemplateError, Text
+from workbench.world.render import render
+from workbench.world.scenes import Scene
 
 PHRASES = ["red cat", "red castle", "a", "cat", "red", "tle", "red cat", "", "much more than the window has room for"]
 COLORS, THINGS, PLACES = ("red", "blue", "green"), ("cat", "castle", "owl"), ("sea", "hill", "snow")
@@ -344,5 +358,195 @@ def test_log_probability_does_not_depend_on_the_batch():
     ],
 )
 def test_what_cannot_be_scored_is_refused(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
+
+
+# ---- scorers compared with numbers --------------------------------------------------------------------------------------
+
+
+def test_a_scorer_compared_with_a_number_answers_yes_or_no():
+    for scorer, expected in (
+        (n_words() <= 3, [0, 1, 0, 1]),
+        (n_words() >= 4, [1, 0, 1, 0]),
+        (n_words() < 3, [0, 0, 0, 1]),
+        (n_words() > 3, [1, 0, 1, 0]),
+        (3 >= n_words(), [0, 1, 0, 1]),
+        (at_most(lambda texts: [len(text) for text in texts], 18), [0, 1, 0, 1]),
+        (at_least(n_words(), 4), [1, 0, 1, 0]),
+    ):
+        assert scorer(TEXTS).tolist() == expected, scorer
+    assert (n_words() <= 3).__name__ == "n_words() <= 3" and repr(at_least(n_words(), 0.5)) == "n_words() >= 0.5"
+    assert np.isnan(at_most(lambda texts: [math.nan, 1], 3)(["a", "b"])).tolist() == [True, False]
+    assert len({n_words(): 1, n_words() <= 3: 1}) == 2  # keys of a wish
+
+
+def test_a_range_written_as_in_mathematics_is_refused_not_halved():
+    with pytest.raises(TypeError, match="a function, not true or false. For a range, make two wishes"):
+        _ = 3 <= n_words() <= 20
+    for value in (math.nan, "20", True, None):
+        with pytest.raises(TypeError, match="compared with a finite number"):
+            _ = n_words() <= value
+    with pytest.raises(TypeError, match="A scorer is a function"):
+        at_most("n_words", 3)
+
+
+# ---- slots --------------------------------------------------------------------------------------------------------------
+
+
+class Language:
+    """A language that reads what is written with slots, and knows three words on the axes of a plane."""
+
+    WORDS = {"monet": (1, 0), "manet": (0.8, 0.6), "castle": (-1, 0), "sea": (0, -1), "hill": (0, 1)}
+
+    def __init__(self):
+        names = ("artist", "subject", "of a")
+        self.codes = [Code(i, name, 1, 0.3, (), name == "of a") for i, name in enumerate(names)]
+        self.encoder, self.seen = self, []
+        self.fillers = SimpleNamespace(texts=("monet", "castle", "sea", "hill"))  # their mean is 0
+
+    def read(self, texts):
+        self.seen += texts
+        return [parse(text) for text in texts]
+
+    def embed_words(self, words):
+        return np.array([self.WORDS.get(word, (0, 0)) for word in words], float)
+
+
+PROMPTS = ["<subject:castle>, by <artist:Monet>", "by <artist:castle> and <artist:Manet>", "<subject:monet>", "nothing"]
+
+
+def test_slots_are_found_by_reading_and_every_text_is_read_once_for_all_scorers():
+    language = Language()
+    assert has_slot(language, "artist")(PROMPTS * 2).tolist() == [1, 1, 0, 0] * 2
+    assert has_slot(language, ["artist", "subject"])([Text(text) for text in PROMPTS]).tolist() == [1, 1, 1, 0]
+    assert np.allclose(slot_like(language, "artist", "Monet")(PROMPTS), [1, 0.8, 0, 0])
+    assert np.allclose(slot_like(language, "artist", "monet", missing=-1)(PROMPTS), [1, 0.8, -1, -1])
+    assert (slot_like(language, "artist", "monet") >= 0.9)(PROMPTS).tolist() == [1, 0, 0, 0]
+    assert slot_like(language, "subject", "monet")(PROMPTS[3:]).tolist() == [0]
+    assert sorted(language.seen) == sorted(PROMPTS)
+    assert has_slot(language, "artist").__name__ == "has_slot('artist')"
+
+
+def test_what_was_read_is_forgotten_with_its_language():
+    from workbench.score.slots import _READ
+
+    language = Language()
+    has_slot(language, "artist")(PROMPTS)
+    assert language in _READ._kept
+    gone = weakref.ref(language)
+    del language
+    gc.collect()
+    assert gone() is None
+
+
+def test_the_template_a_sample_was_written_from_counts_only_when_asked_for():
+    language = Language()
+    written = Text("<subject:monet>", template=parse("<artist:monet>"))
+    assert has_slot(language, "artist")([written]).tolist() == [0]
+    language.seen.clear()
+    assert has_slot(language, "artist", written=True)([written, PROMPTS[0]]).tolist() == [1, 1]
+    assert has_slot(language, "artist", written=True)([Sample("x", parse("<artist:monet>"), 0.0)]).tolist() == [1]
+    assert slot_like(language, "artist", "monet", written=True)([written]).tolist() == [1]
+    assert set(language.seen) <= {PROMPTS[0]}  # what knows its template is not read
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda dsl: has_slot(dsl, "artst"), TemplateError, "no slot 'artst'. Did you mean 'artist'. It has: artist, subject"),
+        (lambda dsl: slot_like(dsl, "colour", "red"), TemplateError, "no slot 'colour'. It has: artist, subject"),
+        (lambda dsl: has_slot(dsl, ["artist", "of a"]), TemplateError, "'of a' is a code of function words.* use contains"),
+        (lambda dsl: has_slot(dsl, []), TemplateError, "Give the name of a slot"),
+        (lambda dsl: has_slot("artist", dsl), TypeError, "needs a language that reads, such as a DeepDSL, got str"),
+        (lambda dsl: slot_like(dsl, "artist", "x\x00"), ValueError, "the encoder knows no word of it"),
+        (lambda dsl: slot_like(dsl, "artist", ["monet"]), TypeError, "compares with a str, got list"),
+        (lambda dsl: has_slot(dsl, "artist")("by Monet"), TypeError, "texts is a list of str, got str"),
+    ],
+)
+def test_slots_that_cannot_be_asked_for_are_refused(make, error, message):
+    with pytest.raises(error, match=message):
+        make(Language())
+
+
+# ---- pictures -----------------------------------------------------------------------------------------------------------
+
+
+class Painter:
+    """Paints a square as red as the text is long, with a blue that depends on the seed."""
+
+    def __init__(self):
+        self.drawn, self.seeds = [], []
+
+    def draw(self, prompts, *, steps, guidance, seed, batch):
+        self.drawn += prompts
+        self.seeds += seed
+        return [PIL.Image.new("RGB", (8, 8), (len(p), steps, s % 256)) for p, s in zip(prompts, seed, strict=True)]
+
+
+def red(pictures):
+    return [picture.getpixel((0, 0))[0] for picture in pictures]
+
+
+def blue(pictures):
+    return [picture.getpixel((0, 0))[2] for picture in pictures]
+
+
+def test_a_text_is_scored_by_its_picture_which_is_drawn_once():
+    painter = Painter()
+    texts = ["a", "bb", "a", Text("ccc")] * 50
+    assert of_picture(painter, red)(texts).tolist() == [1, 2, 1, 3] * 50
+    assert painter.drawn == ["a", "bb", "ccc"]
+    found = of_picture(painter, blue)(["ccc", "a", "d"])
+    assert painter.drawn == ["a", "bb", "ccc", "d"] and len(set(painter.seeds)) == 4
+    assert of_picture(Painter(), blue)(["d", "a", "ccc"]).tolist() == found[[2, 1, 0]].tolist()
+    assert of_picture(Painter(), blue, seed=1)(["ccc", "a", "d"]).tolist() != found.tolist()
+    assert of_picture(painter, lambda xs: [x.getpixel((0, 0))[1] for x in xs], steps=7)(["a"]).tolist() == [7]
+    assert of_picture(painter, red).__name__ == "of_picture(red)"
+    several = of_picture(painter, blue, pictures=3)
+    each = [of_picture(painter, blue, seed=seed)(["a", "ccc"]) for seed in range(3)]
+    assert np.allclose(several(["a", "ccc"]), np.mean(each, 0)) and several.__name__ == "of_picture(blue, pictures=3)"
+
+
+def test_pictures_are_kept_up_to_a_limit(monkeypatch):
+    from workbench.score import shown
+
+    monkeypatch.setattr(shown._DRAWN, "_room", 10 * 8 * 8 * 3)
+    painter = Painter()
+    texts = ["x" * i for i in range(1, 100)]
+    assert of_picture(painter, red)(texts).tolist() == list(range(1, 100))
+    assert len(shown._DRAWN._kept[painter]) == 10
+    assert of_picture(painter, red)(texts[-10:]).tolist() == list(range(90, 100)) and len(painter.drawn) == 99
+
+
+def test_pictures_of_the_world_are_read_and_judged():
+    pictures = [render(Scene("circle", "red", "sea", "photo"), seed=0), render(Scene("star", "blue", "sea", "photo"), seed=1)]
+    assert shows("circle")(pictures).tolist() == [1, 0]
+    assert shows("sea")(pictures).tolist() == [1, 1] and shows("blue")(pictures).tolist() == [0, 1]
+    assert shows("circle").__name__ == "shows('circle')"
+    found = aesthetic()(pictures)
+    assert found.dtype == np.float64 and found.shape == (2,) and np.isfinite(found).all()
+
+
+def test_similarity_is_also_of_pictures(clip, picture):
+    expected = clip.image_features([picture]) @ clip.text_features("red cat")[0]
+    found = similarity(clip, "red cat")([PIL.Image.fromarray(picture), picture])
+    assert np.allclose(found, expected.numpy(), atol=1e-5)
+    painter = SimpleNamespace(draw=lambda prompts, **options: [PIL.Image.fromarray(picture)] * len(prompts))
+    assert np.allclose(of_picture(painter, similarity(clip, "red cat"))(["a", "b"]), expected.numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: shows("cirkle"), ValueError, "never show 'cirkle'. Did you mean 'circle'. They show: circle, square"),
+        (lambda: of_picture("world", red), TypeError, "needs a pipeline, such as models.load_pipeline"),
+        (lambda: of_picture(Painter(), "red"), TypeError, "needs a function of pictures, got 'red'"),
+        (lambda: of_picture(Painter(), red, steps=0), ValueError, "steps must be an int of 1 or more, got 0"),
+        (lambda: of_picture(Painter(), lambda xs: [1])(["a", "b"]), ValueError, "returned 1 numbers for 2 pictures"),
+        (lambda: of_picture(Painter(), red)("a text"), TypeError, "texts is a list of str, got str"),
+    ],
+)
+def test_pictures_that_cannot_be_scored_are_refused(make, error, message):
     with pytest.raises(error, match=message):
         make()

@@ -54,7 +54,7 @@ def divergence(name, log_t):
         ValueError: an unknown name.
 
     Source:
-        Go et al., arXiv:2302.08215, theorem 1 and table 1.
+        Go et al., arXiv:2302.08215, theorem 1.
     """
     if name not in DIVERGENCES:
         raise ValueError(f"divergence must be one of {', '.join(DIVERGENCES)}, got {name!r}.")

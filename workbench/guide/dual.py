@@ -57,8 +57,8 @@ def solve(features, moments, log_base, groups, sizes):
         Blocked: the moments lie outside the hull of the features, or on its edge.
 
     Source:
-        Khalifa et al., arXiv:2012.11635, section 2.2, who descend on the squared error of the moments instead; contexts after
-        Korbak et al., arXiv:2112.00791; sandwich covariance: White 1982 and Owen, Monte Carlo theory, chapter 9.2.
+        Khalifa et al., arXiv:2012.11635, who descend on the squared error of the moments instead; contexts after
+        Korbak et al., arXiv:2112.00791; sandwich covariance: White 1982, and Owen, Monte Carlo theory, chapter 9.
     """
     span = np.ptp(features, axis=0)
     span[span == 0] = 1
@@ -124,28 +124,40 @@ def _covariances(x, wished, p, groups, hessian, span):
 
 
 def _check_inside(x, wished, span):
-    """Raise `Blocked` if no weights of the samples, all above 0, have these moments: a linear programme for the reason.
+    """Raise `Blocked` if no weights of the samples, all above 0, have these moments, with the clearest reason."""
+    gaps = wished - x
+    direction = _away(gaps, far=True)
+    if direction is None:  # on the edge there is no distance
+        direction = _away(gaps, far=False)
+    if direction is None:
+        return
+    direction = np.where(np.abs(direction) < 1e-7, 0, direction)
+    bound, asked, scale = (x @ direction).max(), wished @ direction, np.abs(direction / span).max()
+    raise Blocked(direction / span / scale, bound / scale, asked / scale)
 
-    It looks for a direction in which no sample lies beyond the moments. Samples come in as they are needed: few matter.
+
+def _away(gaps, far):
+    """A direction in which no sample lies beyond the moments, by a linear programme; None if there is none.
+
+    With `far`, the one in which all samples stay the farthest short of them: it leaves out moments that are not to blame.
+    Samples come in as they are needed: few matter.
     """
     from scipy.optimize import linprog
 
-    gaps = wished - x
+    k = gaps.shape[1]
+    cost = np.r_[np.zeros(k), -1] if far else np.r_[-gaps.mean(0), 0]  # the last variable is the distance
+    bounds = [(-1, 1)] * k + [(0, None if far else 0)]
     rows = np.unique([gaps.argmin(0), gaps.argmax(0)])
     for _ in range(_ROUNDS):
-        found = linprog(-gaps.mean(0), A_ub=-gaps[rows], b_ub=np.zeros(len(rows)), bounds=(-1, 1))
+        found = linprog(cost, A_ub=np.c_[-gaps[rows], np.ones(len(rows))], b_ub=np.zeros(len(rows)), bounds=bounds)
         if found.status != 0 or -found.fun < 1e-9:
-            return
-        short = gaps @ found.x
+            return None
+        short = gaps @ found.x[:k] - found.x[k]
         beyond = np.flatnonzero(short < -1e-9)
         if not len(beyond):
-            break
+            return found.x[:k]
         rows = np.union1d(rows, beyond[np.argsort(short[beyond])[:50]])
-    else:
-        return
-    direction = np.where(np.abs(found.x) < 1e-7, 0, found.x)
-    bound, asked, scale = (x @ direction).max(), wished @ direction, np.abs(direction / span).max()
-    raise Blocked(direction / span / scale, bound / scale, asked / scale)
+    return None
 
 
 def _no_direction(k):

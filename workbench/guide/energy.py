@@ -95,6 +95,19 @@ class EBM:
         bases = tuple(base.given(context) if hasattr(base, "given") else base for base in self.bases)
         return replace(self, bases=bases, fit=None)
 
+    def moments(self, samples):
+        """Means of all tilts and filters over some samples: dict of name -> float. Each scorer is called once.
+
+        Compare them with what was asked for, `fit.moments`; n fresh draws of a share p scatter by sqrt(p (1 - p) / n).
+        """
+        scorers = [s for s, _ in self.tilts] + list(self.filters)
+        return {name: float(scores(s, samples, name).mean()) for s, name in zip(scorers, names_of(scorers), strict=True)}
+
+    @property
+    def key(self):
+        """What two targets must agree in to be the same: bases, tilts and filters."""
+        return self.bases, self.tilts, self.filters
+
     @property
     def weights(self):
         """Weights of the tilts: dict of name -> float."""

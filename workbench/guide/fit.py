@@ -26,6 +26,8 @@ class Fit:
         log_z_error: float, standard error of that.
         kl: float, KL(target, proposal), nats: how far the wish is from what the proposal does by itself.
         seconds: float.
+        pool: `Pool` of the samples drawn, with what each counts for in the target: `importance_resample(ebm, n=500,
+            draws=ebm.fit.pool)` costs no new draw. None with contexts, where each has its own normaliser.
     """
 
     names: tuple
@@ -44,10 +46,26 @@ class Fit:
     log_z_error: float
     kl: float
     seconds: float
+    pool: object = None
 
     def interval(self):
         """95 % intervals of lambda: float64 (k, 2)."""
         return self.weights[:, None] + 1.959964 * self.errors[:, None] * np.array([-1, 1])
+
+    def needed(self, within=0.03):
+        """How many samples `constrain` needs, so that each moment of the target is as asked within this, 95 times of 100: int.
+
+        Moments of the fit's own pool are met exactly; this is about those of the law, of which fresh draws come.
+
+        Args:
+            within: float above 0, in the unit of the scorers: of a yes-or-no one, a share.
+
+        Raises:
+            ValueError: 0 or less.
+        """
+        if not within > 0:
+            raise ValueError(f"within must be above 0, got {within!r}.")
+        return max(2, int(np.ceil(self.n * (1.959964 * self.reached_errors.max(initial=0) / within) ** 2)))
 
     def report(self):
         """Text, one line per moment and filter, then sample size and distance."""

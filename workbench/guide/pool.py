@@ -33,10 +33,14 @@ class Pool:
     Attributes:
         samples: list of n.
         log_ratio: float64 (n,), nats, -inf for what the target excludes.
+        proposal: `Proposal` they were drawn from; None if that is not known.
+        target: what tells the target from others, or None.
     """
 
     samples: list
     log_ratio: np.ndarray
+    proposal: object = None
+    target: tuple | None = None
 
     @property
     def log_z(self):
@@ -75,7 +79,7 @@ class Pool:
             `Estimates`.
 
         Source:
-            Eikema et al., TMLR 2022 (arXiv:2112.05702), sections 3.2 and 3.3; errors by the delta method.
+            Eikema et al., TMLR 2022 (first version arXiv:2112.05702); errors by the delta method.
         """
         betas = np.atleast_1d(np.asarray(betas, np.float64))
         if not ((betas > 0) & np.isfinite(betas)).all():
@@ -123,19 +127,19 @@ class Pool:
         return accept.mean(), errors[0], tvd, errors[1], max(kl, 0.0), errors[2]
 
 
-def pool(ebm, proposal, n=4096, seed=0):
+def pool(ebm, proposal=None, n=4096, seed=0):
     """Draw a `Pool`: n samples of a proposal with their log P - log q. Each scorer is called once.
 
     Args:
         ebm: `EBM`.
-        proposal: anything `proposals.of` takes.
+        proposal: anything `proposals.of` takes; None is the one base of the target.
         n: int.
         seed: int.
 
     Raises:
         GuideError: no draw has any probability under the target.
     """
-    proposal = proposals.of(proposal)
+    proposal = source_of(ebm, proposal)
     samples = draw(proposal, whole("n", n, 2), seed)
     log_ratio = ebm.log_ratio(samples, proposal)
     if not np.isfinite(log_ratio).any():
@@ -143,7 +147,34 @@ def pool(ebm, proposal, n=4096, seed=0):
             f"None of {n} draws of {type(proposal).__name__} has any probability under the target. Draw more, or use a proposal "
             "that is nearer to it, such as a tuned one."
         )
-    return Pool(samples, log_ratio)
+    return Pool(samples, log_ratio, proposal, ebm.key)
+
+
+def source_of(ebm, proposal):
+    """What to draw from: the proposal, or if it is None the only base of the target.
+
+    Raises:
+        GuideError: no proposal, and no base or several.
+    """
+    if proposal is not None:
+        return proposals.of(proposal)
+    if len(ebm.bases) != 1:
+        raise GuideError(f"This target has {len(ebm.bases)} bases, so say which proposal to draw from: give proposal=.")
+    return ebm.bases[0]
+
+
+def first_draws(ebm, proposal, first, seed):
+    """A new `Pool` if `first` is a number, or the one that was given.
+
+    Raises:
+        GuideError: the given one is of another proposal or target.
+    """
+    if not isinstance(first, Pool):
+        return pool(ebm, proposal, first, seed)
+    if first.proposal != proposal or first.target != ebm.key:
+        what = "drawn from another proposal" if first.proposal != proposal else "of another target"
+        raise GuideError(f"This pool is {what}. Take ebm.fit.pool of the same target, guide.pool(ebm, proposal), or a number.")
+    return first
 
 
 def _log_mean(log_x):

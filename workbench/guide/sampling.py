@@ -1,4 +1,4 @@
-"""Sampling from an EBM by draws of a proposal: quasi-rejection, and two baselines, resampling and Metropolis-Hastings."""
+"""Sampling from an EBM by draws of a proposal: quasi-rejection, resampling, and Metropolis-Hastings as a baseline."""
 
 import math
 import numbers
@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from workbench import proposals
-from workbench.guide.pool import Pool, pool
+from workbench.guide.pool import Pool, first_draws, pool, source_of
 from workbench.guide.scoring import draw, whole
 from workbench.values import GuideError
 
@@ -59,20 +58,25 @@ class Draws:
         return "\n".join(lines)
 
 
-def quasi_rejection(ebm, proposal, beta=None, n=256, seed=0, *, budget=None, first=4096):
+def quasi_rejection(ebm, proposal=None, beta=None, n=256, seed=0, *, budget=None, first=4096):
     """Draw from a proposal and keep each draw with probability min(1, P / (beta * q)).
 
     The larger beta, the nearer to the target and the fewer are kept; above the largest P / q it is exact rejection. Distances and
     acceptance at this or any other beta are estimated from the first draws.
 
+    Each draw is kept with its own probability, but of draws made together it is decided together, systematically in the order of
+    P / q: of those with about one P / q the right share is kept, to the nearest whole number. So moments of the whole set scatter
+    less than those of independent samples would.
+
     Args:
         ebm: `EBM`, the target P, unnormalised: beta is on its scale.
-        proposal: anything `proposals.of` takes; q.
+        proposal: anything `proposals.of` takes; q. None is the one base of the target.
         beta: float above 0; or None, with
         budget: float of 1 or more, draws that may be spent on a sample: takes the largest beta that keeps to it.
         n: int, samples wanted.
         seed: int.
-        first: int, draws that distances are estimated from. They are used as samples too.
+        first: int, draws that distances are estimated from, or a `Pool` of such, as `ebm.fit.pool`, which saves drawing anew.
+            They are used as samples too. Those of the fit meet its moments more closely than fresh draws can.
 
     Returns:
         `Draws`.
@@ -82,17 +86,18 @@ def quasi_rejection(ebm, proposal, beta=None, n=256, seed=0, *, budget=None, fir
         ValueError: both or neither of beta and budget, or one out of range.
 
     Source:
-        Eikema, Kruszewski, Dance, Elsahar and Dymetman, TMLR 2022 (arXiv:2112.05702), algorithm 1 and section 3.
+        "An approximate sampler for energy-based models with divergence diagnostics", Eikema, Kruszewski, Dance, Elsahar and
+        Dymetman, TMLR 2022 (first version arXiv:2112.05702); keeping systematically: Madow 1949.
     """
-    n, first = whole("n", n, 1), whole("first", first, 2)
+    n, first = whole("n", n, 1), first if isinstance(first, Pool) else whole("first", first, 2)
     if (beta is None) == (budget is None):
         raise ValueError("Give one of beta=, the bound, and budget=, the draws that may be spent on a sample.")
     for name, value, least in (("beta", beta, 0), ("budget", budget, 1)):
         good = isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
         if value is not None and not (good and (value > 0 if least == 0 else value >= 1)):
             raise ValueError(f"{name} must be {'above 0' if least == 0 else '1 or more'}, got {value!r}.")
-    proposal = proposals.of(proposal)
-    known = pool(ebm, proposal, first, seed)
+    proposal = source_of(ebm, proposal)
+    known = first_draws(ebm, proposal, first, seed)
     beta = known.beta_for(1 / budget) if beta is None else float(beta)
     found = known.estimates(beta)
     if budget is not None and found.acceptance[0] * budget < 1 - 1e-9:
@@ -102,28 +107,34 @@ def quasi_rejection(ebm, proposal, beta=None, n=256, seed=0, *, budget=None, fir
             stacklevel=2,
         )
     rng = np.random.default_rng([seed, 1])
-    samples, log_ratio, out, proposed, kept = known.samples, known.log_ratio, [], 0, 0
+    samples, log_ratio, out, ratios, proposed = known.samples, known.log_ratio, [], [], 0
     while True:
-        keep = np.flatnonzero(np.log(rng.random(len(samples))) < log_ratio - np.log(beta))
+        keep = np.flatnonzero(_counts(np.exp(np.minimum(log_ratio - np.log(beta), 0)), log_ratio, rng))
         out += [samples[i] for i in keep]
-        proposed, kept = proposed + len(samples), kept + len(keep)
+        ratios += log_ratio[keep].tolist()
+        proposed += len(samples)
         if len(out) >= n:
             break
         size = min(_CHUNK, math.ceil(1.1 * (n - len(out)) / found.acceptance[0]) + 8)
         samples = draw(proposal, size, seed + 104_729 * proposed)
         log_ratio = ebm.log_ratio(samples, proposal)
-    return Draws(out[:n], proposed, kept / proposed, beta, float(found.tvd[0]), float(found.kl[0]), known)
+    chosen = np.flatnonzero(_counts(np.full(len(out), n / len(out)), np.array(ratios), rng))
+    out_of = len(out) / proposed
+    return Draws([out[i] for i in chosen], proposed, out_of, beta, float(found.tvd[0]), float(found.kl[0]), known)
 
 
-def importance_resample(ebm, proposal, n=256, seed=0, *, draws=4096):
-    """Draw a pool and draw from it anew, in proportion to P / q: a baseline. Samples repeat where few draws count.
+def importance_resample(ebm, proposal=None, n=256, seed=0, *, draws=4096):
+    """Draw a pool and draw from it anew, in proportion to P / q. Samples repeat where few draws count.
+
+    Resampling is systematic, in the order of P / q: how often draws of about one P / q are taken follows their share to the
+    nearest whole number, so that it adds next to no noise to moments. On the pool of the fit they are met almost exactly.
 
     Args:
         ebm: `EBM`.
-        proposal: anything `proposals.of` takes.
+        proposal: anything `proposals.of` takes; None is the one base of the target.
         n: int, samples wanted.
         seed: int.
-        draws: int, size of the pool.
+        draws: int, size of the pool, or a `Pool`, as `ebm.fit.pool`, which saves drawing anew.
 
     Returns:
         `Draws`; `acceptance` is the share of the pool that is among the samples.
@@ -132,20 +143,21 @@ def importance_resample(ebm, proposal, n=256, seed=0, *, draws=4096):
         GuideError: no draw has any probability under the target.
 
     Source:
-        Rubin 1987, the SIR algorithm.
+        Rubin 1987, the SIR algorithm; systematic resampling: Kitagawa 1996, and Madow 1949 for the order.
     """
     n = whole("n", n, 1)
-    known = pool(ebm, proposal, draws, seed)
-    rows = np.random.default_rng([seed, 1]).choice(len(known.samples), n, p=known.weights)
+    known = first_draws(ebm, source_of(ebm, proposal), draws, seed)
+    rng = np.random.default_rng([seed, 1])
+    rows = rng.permutation(np.repeat(np.arange(len(known.samples)), _counts(n * known.weights, known.log_ratio, rng)))
     return Draws([known.samples[i] for i in rows], len(known.samples), len(np.unique(rows)) / len(known.samples), pool=known)
 
 
-def metropolis_hastings(ebm, proposal, n=256, seed=0, *, burn=200, thin=5):
+def metropolis_hastings(ebm, proposal=None, n=256, seed=0, *, burn=200, thin=5):
     """One chain whose next state is a fresh draw of the proposal, taken with probability min(1, ratio): a baseline.
 
     Args:
         ebm: `EBM`.
-        proposal: anything `proposals.of` takes.
+        proposal: anything `proposals.of` takes; None is the one base of the target.
         n: int, samples wanted; neighbours are often equal.
         seed: int.
         burn: int, steps before the first sample.
@@ -158,7 +170,7 @@ def metropolis_hastings(ebm, proposal, n=256, seed=0, *, burn=200, thin=5):
         GuideError: no draw has any probability under the target.
 
     Source:
-        Tierney 1994, independence chains; as a baseline in Eikema et al., TMLR 2022 (arXiv:2112.05702), section 4.
+        Tierney 1994, independence chains; as a baseline in Eikema et al., TMLR 2022.
     """
     n, burn, thin = whole("n", n, 1), whole("burn", burn, 0), whole("thin", thin, 1)
     rng = np.random.default_rng([seed, 1])
@@ -172,3 +184,17 @@ def metropolis_hastings(ebm, proposal, n=256, seed=0, *, burn=200, thin=5):
         if step >= burn and (step - burn) % thin == thin - 1:
             out.append(known.samples[state])
     return Draws(out[:n], len(known.samples), moved / len(known.samples))
+
+
+def _counts(wished, order, rng):
+    """How often each row is taken if it should be `wished` times in the mean: int64 (n,), `wished` rounded up or down.
+
+    Rounding goes by one random start, in the order of `order`, ties at random: over rows that are next to each other in it, the
+    sum is that of `wished`, rounded up or down.
+    """
+    out, rows = np.floor(wished + 1e-9).astype(np.int64), rng.permutation(len(wished))
+    rows = rows[np.argsort(order[rows], kind="stable")]
+    ends = np.cumsum(np.maximum(wished - out, 0)[rows])
+    points = np.arange(rng.random(), ends[-1], 1.0)
+    np.add.at(out, rows[np.searchsorted(ends, points, side="right")], 1)
+    return out

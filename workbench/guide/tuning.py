@@ -102,8 +102,8 @@ def tune(lm, ebm, divergence="kl", steps=200, *, config=TuneConfig(), contexts=N
         ArtifactError: the folder holds the checkpoint of another target, model or config.
 
     Source:
-        DPG with a baseline: Khalifa et al., arXiv:2012.11635, algorithm 1, and Korbak et al., arXiv:2206.00761; contexts:
-        Korbak et al., arXiv:2112.00791; other divergences: Go et al., arXiv:2302.08215, algorithm 1.
+        DPG: Khalifa et al., arXiv:2012.11635; its baseline: Korbak et al., arXiv:2206.00761; contexts: Korbak et al.,
+        arXiv:2112.00791; other divergences: Go et al., arXiv:2302.08215.
     """
     import torch
 
@@ -151,6 +151,12 @@ def _trainable(lm, ebm):
     """The proposal to tune; of a plain language model the one that the target was made with, if there is one."""
     found = next((base for base in ebm.bases if getattr(base, "lm", None) is lm), None) or proposals.of(lm)
     lacking = [verb for verb in ("copy", "parameters", "log_prob") if not callable(getattr(found, verb, None))]
+    if lacking and hasattr(found, "dsl"):
+        raise GuideError(
+            "A learned language cannot be tuned: a prior draws its templates and a writer fills them, the least likely words cut "
+            "off (top_p), so that its samples give no gradients. Steer it without tuning: quasi_rejection(ebm, budget=10), or "
+            "importance_resample(ebm, draws=ebm.fit.pool). To learn a wish into weights, tune a language model (models.load_lm)."
+        )
     if lacking:
         raise GuideError(
             f"{type(found).__name__} cannot be tuned: it has no {', '.join(lacking)}. Give a models.LM or LMProposal."

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 import torch
 import transformers
 
+# not from the top: there, transformers 5.15 and its neighbours offer it with torchvision only, which it does not need
+from transformers.models.auto.image_processing_auto import AutoImageProcessor
+
 from workbench.models.loading import FAILURES, frozen, not_found, printable, quiet, source
 from workbench.pictures import as_pictures
 from workbench.values import ModelError
@@ -117,7 +120,7 @@ def load_clip(name="world", device=None):
                 tower = "its text tower is missing" if "vision" in config.model_type else f"it is a {config.model_type}"
                 raise ModelError(f"{name} is not a CLIP with two towers: {tower}. Give one such as openai/clip-vit-base-patch32.")
             tokenizer = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-            processor = transformers.AutoImageProcessor.from_pretrained(folder, trust_remote_code=False)
+            processor = AutoImageProcessor.from_pretrained(folder, trust_remote_code=False)
             model, info = transformers.CLIPModel.from_pretrained(
                 folder, use_safetensors=True, trust_remote_code=False, output_loading_info=True
             )

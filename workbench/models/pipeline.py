@@ -40,7 +40,8 @@ class Pipeline:
             steps: int, denoising steps, >= 1.
             guidance: float, weight of classifier-free guidance, 1 is none; None takes 3 for the built-in pipeline, and the
                 pipeline's own default for others.
-            seed: int. Picture i of a call depends on `prompts[i]`, `seed + i` and the options alone, not on its neighbours.
+            seed: int, or a list of n int, one for each picture. Picture i of a call depends on `prompts[i]`, `seed + i` (or
+                `seed[i]`) and the options alone, not on its neighbours.
             batch: int, pictures drawn at once, >= 1.
 
         Returns:
@@ -55,13 +56,16 @@ class Pipeline:
             raise TypeError("draw takes a str or a list of str.")
         if not prompts or steps < 1 or batch < 1:
             raise ValueError(f"draw needs prompts, steps >= 1 and batch >= 1; got {len(prompts)}, {steps} and {batch}.")
+        seeds = list(seed) if isinstance(seed, (list, tuple)) else [seed + i for i in range(len(prompts))]
+        if len(seeds) != len(prompts):
+            raise ValueError(f"draw needs a seed for each of {len(prompts)} prompts, or one int; got {len(seeds)} seeds.")
         options = {"num_inference_steps": steps}
         if guidance is not None or self.name == "world":
             options["guidance_scale"] = 3.0 if guidance is None else float(guidance)
         out = []
         for start in range(0, len(prompts), batch):
             chunk = prompts[start : start + batch]
-            draws = [torch.Generator("cpu").manual_seed(seed + start + i) for i in range(len(chunk))]
+            draws = [torch.Generator("cpu").manual_seed(one) for one in seeds[start : start + batch]]
             against = None if negative is None else [negative] * len(chunk)
             with torch.inference_mode():
                 out += self.pipe(chunk, negative_prompt=against, generator=draws, **options).images

@@ -69,22 +69,31 @@ class FromDSL:
         template: `Template` or prompt whose slots are filled anew; None draws a template for each prompt.
         lock: names of slots of the template that keep their text.
         decoding: `Decoding`; None is the language's own.
+        batch: int, prompts written or scored at once, some megabytes each; what is drawn depends on it.
     """
 
     dsl: object
     template: object = None
     lock: tuple = ()
     decoding: object = None
+    batch: int = 256
 
     def sample(self, n, seed=0):
         """Write n prompts: list of `Text`."""
-        found = self.dsl.sample(n, self.template, lock=self.lock, seed=seed, **self._decoding())
-        return [Text(s.text, template=s.template, log_prob=s.log_prob) for s in found]
+        out = []
+        for at in range(0, max(n, 1), self.batch):
+            # each batch has a seed of its own, the first one the seed that was given
+            own = seed if at == 0 else int(np.random.SeedSequence([seed, at]).generate_state(1)[0])
+            out += self.dsl.sample(min(self.batch, n - at), self.template, lock=self.lock, seed=own, **self._decoding())
+        return [Text(s.text, template=s.template, log_prob=s.log_prob) for s in out]
 
     def log_score(self, samples):
         """Log-probabilities of template and fillers together: float64 (n,), nats. Plain texts are read first, which is slow."""
-        known = [getattr(s, "template", None) or s for s in samples]
-        return self.dsl.log_score(known, self.template, lock=self.lock, **self._decoding())
+        known, out = [getattr(s, "template", None) or s for s in samples], []
+        for at in range(0, len(known), self.batch):
+            some = known[at : at + self.batch]
+            out.append(self.dsl.log_score(some, self.template, lock=self.lock, **self._decoding()))
+        return np.concatenate(out) if out else np.zeros(0)
 
     def given(self, context):
         """The language with this template, or the prompt it comes from."""

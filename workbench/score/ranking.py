@@ -135,4 +135,3 @@ def _tokens(clip, texts):
     if end == 2:  # the rule of transformers for configs from before it was the number of the end token: the highest one is pooled
         return [one[: int(np.argmax(one)) + 1] for one in ids]
     return [one[: one.index(end) + 1] if end in one else one[:1] for one in ids]
-

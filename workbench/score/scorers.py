@@ -1,6 +1,7 @@
-"""Scorers: factories of plain functions, n texts -> float64 (n,). What has a `text`, such as a `Sample`, counts as text too.
+"""Scorers: factories of functions, n texts -> float64 (n,). What has a `text`, such as a `Sample`, counts as text too.
 
-A function of one's own of that shape is as good as these.
+A plain function of one's own of that shape is as good as these; what these have beside is a name, and that they can be compared:
+`n_words() <= 20`.
 """
 
 import re
@@ -10,6 +11,7 @@ import torch
 
 from workbench import words
 from workbench.models import printable
+from workbench.score.measure import Measure, text_measure, texts_of
 from workbench.score.ranking import check_texts, phrase_features, target_of
 
 _BATCH = 64  # texts in one forward of the language model
@@ -33,7 +35,7 @@ def contains(phrase):
         raise ValueError("contains needs a word or phrase, got one that is empty.")
     spaced = [r"\s+".join(map(re.escape, one.split())) for one in phrases]
     pattern = re.compile("|".join(rf"(?<!\w){one}(?!\w)" for one in spaced), re.IGNORECASE)
-    return _scorer(f"contains({phrase!r})", lambda texts: [pattern.search(text) is not None for text in texts])
+    return text_measure(f"contains({phrase!r})", lambda texts: [pattern.search(text) is not None for text in texts])
 
 
 def matches(pattern):
@@ -55,7 +57,7 @@ def matches(pattern):
         compiled = re.compile(pattern)
     except re.error as err:
         raise ValueError(f"{pattern!r} is not a regular expression: {err}.") from err
-    return _scorer(f"matches({compiled.pattern!r})", lambda texts: [compiled.search(text) is not None for text in texts])
+    return text_measure(f"matches({compiled.pattern!r})", lambda texts: [compiled.search(text) is not None for text in texts])
 
 
 def n_words():
@@ -64,18 +66,18 @@ def n_words():
     Returns:
         function, list of n str -> float64 (n,), words.
     """
-    return _scorer("n_words()", lambda texts: [sum(w.kind == words.WORD for w in words.split(text)) for text in texts])
+    return text_measure("n_words()", lambda texts: [sum(w.kind == words.WORD for w in words.split(text)) for text in texts])
 
 
 def similarity(clip, target):
-    """Mean cosine of a text to pictures, texts or features.
+    """Mean cosine of a text, or of a picture, to pictures, texts or features.
 
     Args:
         clip: `models.CLIP`.
         target: str, list of str, or what `rank_phrases` takes for a picture. A path of a picture is a `Path` here, not a str.
 
     Returns:
-        function, list of n str -> float64 (n,), -1..1.
+        function, list of n str, or of n pictures (PIL images or arrays) -> float64 (n,), -1..1.
 
     Raises:
         ValueError: features of another width.
@@ -86,7 +88,15 @@ def similarity(clip, target):
         vector, shown = target_of(clip, clip.text_features(list(texts))), repr(target)
     else:
         vector, shown = target_of(clip, target), type(target).__name__
-    return _scorer(f"similarity({clip.name}, {shown})", lambda texts: (phrase_features(clip, texts) @ vector).cpu().numpy())
+
+    def cosine(samples):
+        if any(isinstance(getattr(sample, "text", sample), str) for sample in samples):
+            features = phrase_features(clip, texts_of(samples))
+        else:
+            features = clip.image_features(list(samples))
+        return (features @ vector).cpu().numpy()
+
+    return Measure(f"similarity({clip.name}, {shown})", cosine)
 
 
 def log_prob(lm, *, mean=False):
@@ -120,7 +130,7 @@ def log_prob(lm, *, mean=False):
             out[rows] = _sums(model, [ids[row] for row in rows], begin)
         return out / np.maximum(1, [len(one) for one in ids]) if mean else out
 
-    return _scorer(f"log_prob({lm.name}{', mean=True' if mean else ''})", score)
+    return text_measure(f"log_prob({lm.name}{', mean=True' if mean else ''})", score)
 
 
 def _sums(model, ids, begin):
@@ -136,17 +146,3 @@ def _sums(model, ids, begin):
         logits = model(input_ids=batch, attention_mask=mask).logits[:, :-1]
         found = logits.float().log_softmax(-1).gather(-1, batch[:, 1:, None])[..., 0]  # (b, t)
     return (found.double() * real).sum(1).cpu().numpy()
-
-
-def _scorer(name, score):
-    """A function with a name to print, that takes a list of texts and gives float64 (n,)."""
-
-    def scorer(texts):
-        if isinstance(texts, (list, tuple)):
-            texts = [getattr(text, "text", text) for text in texts]
-            if not texts:
-                return np.zeros(0)
-        return np.asarray(score(check_texts(texts, "texts")), np.float64)
-
-    scorer.__name__ = scorer.__qualname__ = name
-    return scorer
