@@ -1,10 +1,13 @@
-# Five verbs: demo, test, bench, notebooks, clean. Each does its own set-up; nothing is installed outside $(VENV).
+# Six verbs: demo, studio, test, bench, notebooks, clean. Each does its own set-up; nothing is installed outside $(VENV).
 #   make demo [PROMPTS=file] [N=1000]    learn a language from prompts, write out/report.html
+#   make studio [DSL=folder] [PORT=8866]  the template studio in a browser, on this machine only
 #   make test [SCALES=fast]              lint, tests, and notebooks compared with their committed outputs
 PYTHON ?= python3
 VENV ?= .venv
 PROMPTS ?=
 N ?=
+DSL ?=
+PORT ?= 8866
 JOBS ?= 2
 SCALES ?= fast default
 BENCHES ?= $(sort $(wildcard benchmarks/*.py))
@@ -15,7 +18,7 @@ SOURCES = requirements.txt constraints.txt pyproject.toml
 # A process per core, each with one thread: more threads only wait for each other.
 ALONE = HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1
 
-.PHONY: help demo test bench notebooks clean
+.PHONY: help demo studio test bench notebooks clean
 .DELETE_ON_ERROR:
 
 help:
@@ -24,6 +27,16 @@ help:
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m workbench $(if $(PROMPTS),"$(PROMPTS)") $(if $(N),--n $(N))
+
+# The kernel starts in the folder of the notebook, so paths are made absolute here.
+studio: $(VENV)/.installed-studio
+	@dsl='$(DSL)'; case "$$dsl" in ''|world|/*) ;; *) dsl="$$PWD/$$dsl";; esac; \
+	case "$$dsl" in ''|world) ;; *) [ -d "$$dsl" ] || { echo "There is no folder $$dsl: give one that DeepDSL.save has written."; exit 2; };; esac; \
+	echo 'The studio will be at http://localhost:$(PORT)/ - the first page takes half a minute. Ctrl-C ends it.'; \
+	exec env WORKBENCH_DSL="$$dsl" WORKBENCH_OUT="$${WORKBENCH_OUT:-$$PWD/out/favourites}" HF_HUB_OFFLINE=1 OMP_NUM_THREADS="$${OMP_NUM_THREADS:-1}" \
+		JUPYTER_PATH="$$PWD/workbench/widgets/app/share$${JUPYTER_PATH:+:$$JUPYTER_PATH}" \
+		$(BIN)/voila workbench/widgets/app/studio.ipynb --template=studio --no-browser --Voila.ip=localhost --port='$(PORT)' \
+		--Voila.port_retries=0 --strip_sources=True
 
 test: $(VENV)/.installed-test
 	$(BIN)/python -m ruff check .
@@ -41,6 +54,11 @@ bench: $(VENV)/.installed-bench
 notebooks: $(VENV)/.installed-test
 	$(BIN)/python tools/notebooks.py sync
 	$(BIN)/python tools/notebooks.py render
+
+# Not in the rules above: each notebook alone, in an environment with what Colab preinstalls. NOTEBOOKS="04_sampling ..." some of them.
+.PHONY: colab
+colab: $(VENV)/.made
+	$(BIN)/python tools/colab.py --scale $(firstword $(SCALES)) --environment $(VENV)/colab $(NOTEBOOKS)
 
 clean:
 	rm -rf out build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
@@ -61,6 +79,11 @@ $(VENV)/.installed: $(VENV)/.made $(SOURCES)
 $(VENV)/.installed-test: $(VENV)/.made $(SOURCES)
 	@echo 'Installing into $(VENV): a few minutes, once.'
 	$(INSTALL) -e '.[offline,test]'
+	@touch $@
+
+$(VENV)/.installed-studio: $(VENV)/.made $(SOURCES)
+	@echo 'Installing into $(VENV): a few minutes, once.'
+	$(INSTALL) -e '.[offline,studio]'
 	@touch $@
 
 $(VENV)/.installed-bench: $(VENV)/.made $(SOURCES)

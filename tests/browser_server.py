@@ -5,9 +5,9 @@ import importlib.util
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
-import sys
 import time
 import urllib.request
 from pathlib import Path
@@ -44,6 +44,14 @@ def needed(*modules):
         (pytest.fail if os.environ.get("WORKBENCH_NEEDS_BROWSER") == "1" else pytest.skip)(reason)
 
 
+def homeless(folder):
+    """Variables with which Jupyter and IPython keep what they write in a folder instead of the home folder; no make flags."""
+    names = ("CONFIG_DIR", "DATA_DIR", "RUNTIME_DIR", "LAB_SETTINGS_DIR", "LAB_WORKSPACES_DIR")
+    own = {name.replace("JUPYTER_LAB", "JUPYTERLAB"): str(folder / name.lower()) for name in (f"JUPYTER_{one}" for one in names)}
+    own |= {"IPYTHONDIR": str(folder / "ipython"), "WORKBENCH_OUT": str(folder / "saved")}
+    return {**own, "WORKBENCH_DSL": "world", "OMP_NUM_THREADS": "1", "MAKEFLAGS": "", "MAKELEVEL": ""}
+
+
 def free_port():
     """A port of localhost that nobody listens on now."""
     with socket.socket() as sock:
@@ -52,11 +60,11 @@ def free_port():
 
 
 @contextlib.contextmanager
-def serving(arguments, port, ready, log, *, env=None, timeout=120):
-    """Run `python -m ARGUMENTS` until the block ends; yields once http://localhost:PORT/READY answers.
+def serving(command, port, ready, log, *, env=None, timeout=120):
+    """Run a command until the block ends; yields the address once http://localhost:PORT/READY answers.
 
     Args:
-        arguments: what follows `python -m`, list of str.
+        command: list of str or Path, of one process that ends its own children when it is terminated.
         port: the port that it was told to listen on.
         ready: path of a static file; asking for a page would start a kernel.
         log: file that takes what the server says; its end is part of the error when it does not start.
@@ -65,10 +73,15 @@ def serving(arguments, port, ready, log, *, env=None, timeout=120):
     """
     # A proxy that does not exist: nothing that the server itself asks for can leave the machine either.
     nowhere = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9", "no_proxy": "localhost,127.0.0.1"}
-    command, log = [sys.executable, "-m", *map(str, arguments)], Path(log)
+    command, log = [str(part) for part in command], Path(log)
     with log.open("w") as out:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env={**os.environ, **nowhere, **(env or {})}
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            env={**os.environ, **nowhere, **(env or {})},
+            start_new_session=True,
         )
         try:
             until = time.monotonic() + timeout
@@ -83,7 +96,7 @@ def serving(arguments, port, ready, log, *, env=None, timeout=120):
             try:
                 process.wait(20)
             except subprocess.TimeoutExpired:
-                process.kill()
+                os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
 
 
@@ -106,8 +119,8 @@ def tail(log, lines=40):
 def browsing():
     """A Chromium with an empty profile; yields a function that opens a page which notes all that it asks for.
 
-    The page has three lists: `asked` (URLs of requests and sockets), `left` (those not for localhost; they are stopped)
-    and `errors` (exceptions in the page, and what its console calls errors).
+    The page has two lists: `asked`, URLs of requests and sockets, of which those that are not for localhost are stopped, and
+    `errors`, exceptions in the page and what its console calls errors.
     """
     from playwright.sync_api import sync_playwright
 
@@ -120,12 +133,11 @@ def browsing():
 
 
 def noting(context):
-    """A new page of `context` with the lists `asked`, `left` and `errors`."""
+    """A new page of `context` with the lists `asked` and `errors`."""
     context.set_default_timeout(180_000)
     context.route(ELSEWHERE, lambda route: route.abort())
     page = context.new_page()
     page.asked, page.errors = [], []
-
     page.on("request", lambda request: page.asked.append(request.url))
     page.on("websocket", lambda connection: page.asked.append(connection.url))
     page.on("pageerror", lambda error: page.errors.append(str(error)))

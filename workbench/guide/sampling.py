@@ -58,7 +58,7 @@ class Draws:
         return "\n".join(lines)
 
 
-def quasi_rejection(ebm, proposal=None, beta=None, n=256, seed=0, *, budget=None, first=4096):
+def quasi_rejection(ebm, proposal=None, beta=None, n=256, seed=0, *, budget=None, first=None):
     """Draw from a proposal and keep each draw with probability min(1, P / (beta * q)).
 
     The larger beta, the nearer to the target and the fewer are kept; above the largest P / q it is exact rejection. Distances and
@@ -76,7 +76,7 @@ def quasi_rejection(ebm, proposal=None, beta=None, n=256, seed=0, *, budget=None
         n: int, samples wanted.
         seed: int.
         first: int, draws that distances are estimated from, or a `Pool` of such, as `ebm.fit.pool`, which saves drawing anew.
-            They are used as samples too. Those of the fit meet its moments more closely than fresh draws can.
+            None: as many new ones as the fit of the EBM had, or 4,096. They are used as samples too. Those of the fit meet its moments more closely than fresh draws can.
 
     Returns:
         `Draws`.
@@ -89,6 +89,9 @@ def quasi_rejection(ebm, proposal=None, beta=None, n=256, seed=0, *, budget=None
         "An approximate sampler for energy-based models with divergence diagnostics", Eikema, Kruszewski, Dance, Elsahar and
         Dymetman, TMLR 2022 (first version arXiv:2112.05702); keeping systematically: Madow 1949.
     """
+    if first is None:  # what was affordable for the fit is so here
+        fitted = getattr(ebm.fit, "pool", None)
+        first = 4096 if fitted is None else len(fitted.samples)
     n, first = whole("n", n, 1), first if isinstance(first, Pool) else whole("first", first, 2)
     if (beta is None) == (budget is None):
         raise ValueError("Give one of beta=, the bound, and budget=, the draws that may be spent on a sample.")

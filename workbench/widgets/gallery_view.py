@@ -41,7 +41,7 @@ class Gallery(w.VBox):
         for name in ("dsl-widget", "dsl-gallery"):
             self.add_class(name)
         if self._studio is not None:
-            self._studio.on_change(self.show)
+            self._studio.on_change(self._follow)
         self.show()
 
     def to_html(self):
@@ -57,6 +57,10 @@ class Gallery(w.VBox):
         self.list.children = tuple(boxes) or (w.HTML("<p>Nothing is kept yet.</p>"),)
         self.csv.disabled = self.jsonl.disabled = not kept
         self.links.value = self._links() if kept else ""
+
+    def _follow(self):
+        self._say("")  # what it says is of a step before
+        self.show()
 
     def remove(self, number):
         """Take a favourite away."""

@@ -14,7 +14,7 @@ STYLE = f"""
   border: 1px solid currentColor; border-radius: 6px; color: var(--jp-ui-font-color1, inherit); }}
 .dsl-widget .jupyter-button:disabled {{ opacity: .5; }}
 .dsl-widget .dsl-chip.jupyter-button {{ color: {INK}; border: 1px solid #666; white-space: normal; text-align: left;
-  overflow-wrap: anywhere; max-width: 100%; box-shadow: none; margin: 4px 3px; }}
+  overflow-wrap: anywhere; max-width: 100%; box-shadow: none; margin: 4px 6px; }}
 .dsl-widget .dsl-chip.dsl-open {{ background: {OPEN_CHIP}; border-style: dashed; }}
 .dsl-widget .dsl-chip.dsl-locked {{ border: 3px double {INK}; font-weight: 700; }}
 .dsl-widget .dsl-chip.dsl-chosen {{ text-decoration: underline; outline: 3px solid var(--jp-ui-font-color1, currentColor);

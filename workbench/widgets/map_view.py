@@ -123,7 +123,7 @@ class AtlasView(w.VBox):
         self.list.options = [f"{self._texts[i]} · {self._names[self._codes[i]]}" for i in self._found]
         self.list.index = None
         more = f", the first {_LISTED} are listed" if len(rows) > _LISTED else ""
-        self._say(f"{len(rows):,} fillers found{more}.")
+        self._say(f"{len(rows):,} {'filler' if len(rows) == 1 else 'fillers'} found{more}.")
 
     def _chosen(self):
         if self.list.index is None:

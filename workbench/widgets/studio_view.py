@@ -71,6 +71,7 @@ class Studio(w.VBox):
         if self._busy or slow and self._clock() - self._finished.get(key, -1e9) < _QUEUED:
             return  # two quick clicks are one
         self._busy = True
+        self.copied.layout.display = "none"  # what stands there is of a step before
         if slow:
             self.add_class("dsl-busy")
             self._say("Reading…" if verb == "type" else "Writing…")
@@ -92,7 +93,12 @@ class Studio(w.VBox):
     def _build(self):
         session = self.session
         self.prompt = w.Textarea(
-            description="Prompt", value=session.text, continuous_update=False, rows=3, layout=w.Layout(width="auto")
+            description="Prompt",
+            value=session.text,
+            continuous_update=False,
+            rows=3,
+            style=STYLE,
+            layout=w.Layout(width="auto"),
         )
         named(self.prompt, "dsl-prompt", "Type a prompt; <?> stands for anything. It is read when you leave the field.")
         self.prompt.observe(self._typed, "value")
@@ -136,7 +142,7 @@ class Studio(w.VBox):
         self.results = w.VBox()
         self.results.add_class("dsl-results")
         self.result_rows = [ResultRow(self, number) for number in range(session.n)]
-        self.copied = w.Textarea(description="To copy", rows=2, layout=w.Layout(width="auto", display="none"))
+        self.copied = w.Textarea(description="To copy", rows=2, style=STYLE, layout=w.Layout(width="auto", display="none"))
         named(self.copied, "dsl-copied", "Select it and press Ctrl and C")
 
     def _rows(self):

@@ -134,9 +134,7 @@ class Masker:
             if content != (rng.random() < 0.15):
                 slot = len(slots)
                 slots.append(int(self.prompts.fillers[part]))
-            parts.append(
-                Gap(code if told else self.mask, bool(self.prompts.spaced[first]), ids, -1 if told else code, slot)
-            )
+            parts.append(Gap(code if told else self.mask, bool(self.prompts.spaced[first]), ids, -1 if told else code, slot))
         return lay(parts, self.literal), slots
 
     def _infill(self, row, rng):

@@ -207,12 +207,7 @@ class Trainer:
                 order = slot_gaps[torch.argsort(rows[slot_gaps])]  # gap of each content row
                 prior_mean, prior_scale = network.prior_of(begun[functional.pad(order, (0, spare))])
                 prior_mean, prior_scale, mean, scale = (x[:n_slots] for x in (prior_mean, prior_scale, mean, scale))
-                kl = (
-                    prior_scale
-                    - scale
-                    + ((2 * scale).exp() + (mean - prior_mean) ** 2) / (2 * (2 * prior_scale).exp())
-                    - 0.5
-                )
+                kl = prior_scale - scale + ((2 * scale).exp() + (mean - prior_mean) ** 2) / (2 * (2 * prior_scale).exp()) - 0.5
                 freed = torch.clamp(kl.mean(0), min=config.free_nats).sum() * n_slots
                 loss = loss + config.beta * freed / n
                 values["kl"] = float(kl.detach().sum(1).mean())

@@ -175,9 +175,7 @@ class HubDecoder(nn.Module):
         for i, (keys, values) in enumerate(past or ()):
             cache.update(keys, values, i)
         unseen = torch.zeros(mask.shape, dtype=x.dtype, device=x.device).masked_fill(~mask, torch.finfo(x.dtype).min)
-        found = self.model(
-            inputs_embeds=x, attention_mask=unseen, position_ids=numbers, past_key_values=cache, use_cache=True
-        )
+        found = self.model(inputs_embeds=x, attention_mask=unseen, position_ids=numbers, past_key_values=cache, use_cache=True)
         return found.last_hidden_state, [(layer.keys, layer.values) for layer in found.past_key_values.layers]
 
 

@@ -10,7 +10,7 @@ OPENING = {"(": ")", "[": "]", "{": "}", "<": ">"}
 CLOSING = frozenset(OPENING.values())
 NEVER = 1 << 20  # more pieces than any filling has
 _SEPARATORS = frozenset(",;|.!?:\n\r•·…—–。、，；！？؛،")
-_MARKS = frozenset("*_#@~^=\\`\"“”«»")
+_MARKS = frozenset('*_#@~^=\\`"“”«»')
 _JOINTS = frozenset("-'‘’&+/")
 
 # What a token is, by its first character; bits, as a piece may begin several tokens.

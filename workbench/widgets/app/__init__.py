@@ -38,7 +38,7 @@ def page(dsl=None, folder=None):
     studio = widgets.studio(loaded, example(loaded))
     atlas = widgets.atlas_view(loaded, studio, draw=False)
     gallery = widgets.gallery(studio, folder)
-    title = w.HTML(f"{_heading('Template studio', 1)}<p>{_INTRODUCTION}</p>")
+    title = w.HTML(f'{_heading("Template studio", 1)}<p style="max-width:60rem">{_INTRODUCTION}</p>')
     parts = (title, studio, w.HTML(_heading("Favourites")), gallery, w.HTML(_heading("Fillers")), atlas)
     box = w.VBox(children=parts)
     box.add_class("dsl-page")
