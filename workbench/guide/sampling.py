@@ -76,7 +76,8 @@ def quasi_rejection(ebm, proposal=None, beta=None, n=256, seed=0, *, budget=None
         n: int, samples wanted.
         seed: int.
         first: int, draws that distances are estimated from, or a `Pool` of such, as `ebm.fit.pool`, which saves drawing anew.
-            None: as many new ones as the fit of the EBM had, or 4,096. They are used as samples too. Those of the fit meet its moments more closely than fresh draws can.
+            None: as many new ones as the fit of the EBM had, or 4,096. They are used as samples too. Those of the fit meet its
+            moments more closely than fresh draws can.
 
     Returns:
         `Draws`.
