@@ -10,9 +10,10 @@ from tiny_lm import tiny_lm
 
 from workbench import models, pez
 from workbench.models import LM
-from workbench.pez import linear, moves, swaps
+from workbench.pez import exact, linear, moves, swaps
 from workbench.pez.fluency import Fluency
 from workbench.pez.nearest import Nearest
+from workbench.pez.run import Run
 from workbench.pez.tower import TextTower
 from workbench.pez.vocabulary import Vocabulary
 from workbench.values import ArtifactError, PictureError
@@ -99,12 +100,35 @@ def test_the_search_in_two_stages_finds_what_the_whole_search_finds(spread):
     assert torch.equal(Nearest(table, coarse=True).find(7 * table), torch.arange(900))
 
 
+def test_near_ties_can_be_settled_as_the_whole_search_does():
+    generator = torch.Generator().manual_seed(0)
+    pairs = torch.randn(200, 1, 24, generator=generator) + 3e-8 * torch.randn(200, 2, 24, generator=generator)
+    table, vectors = pairs.flatten(0, 1), torch.randn(400, 24, generator=generator)
+    unit = torch.nn.functional.normalize(table, dim=1)
+    whole = (torch.nn.functional.normalize(vectors, dim=1) @ unit.t()).argmax(1)
+    assert torch.equal(Nearest(table, coarse=True, exact=len(vectors)).find(vectors), whole)
+
+
 def test_of_equal_tokens_the_first_is_nearest():
     table = torch.eye(4)[[0, 1, 1, 2]]
     assert Nearest(table, coarse=True).find(torch.eye(4)[[1]]).tolist() == [1]
 
 
 # the released loop
+
+
+def of_the_model(clip, vectors):
+    """Features (n, d) of moving tokens (n, t, w), not normalised, from the model's own blocks at all positions of its window."""
+    text, (n, t, _) = clip.model.text_model, vectors.shape
+    table, places = text.embeddings.token_embedding.weight, text.embeddings.position_embedding.weight
+    frame = torch.tensor([[len(table) - 2, *[0] * t, len(table) - 1, *[0] * (clip.window - t - 2)]]).repeat(n, 1)
+    x = table[frame].detach().clone()
+    x[:, 1 : t + 1] = vectors
+    x = x + places
+    for block in text.encoder.layers:
+        x = block(x, torch.full((clip.window, clip.window), -torch.inf).triu(1)[None, None])
+        x = x[0] if isinstance(x, tuple) else x
+    return clip.model.text_projection(text.final_layer_norm(x)[:, t + 1])
 
 
 def plain_loop(clip, targets, length, restarts, steps, seed, sampled):
@@ -115,19 +139,13 @@ def plain_loop(clip, targets, length, restarts, steps, seed, sampled):
     optimiser, out = torch.optim.AdamW([x], lr=0.1, weight_decay=0.1), []
 
     def cosines(vectors, features):
-        frame = torch.tensor([[len(table) - 2, *[0] * length, len(table) - 1]]).repeat(restarts, 1)
-        embedding = clip.model.text_model.embeddings.token_embedding
-        put = lambda module, inputs, made: torch.cat([made[:, :1], vectors, made[:, -1:]], 1)  # noqa: E731
-        hook = embedding.register_forward_hook(put)
-        text = clip.model.get_text_features(input_ids=frame)
-        hook.remove()
-        text = text if isinstance(text, torch.Tensor) else text.pooler_output
-        return features @ torch.nn.functional.normalize(text, dim=1).t()
+        text = of_the_model(clip, vectors)
+        return (features / features.norm(dim=1, keepdim=True)) @ (text / text.norm(dim=1, keepdim=True)).t()
 
     for _ in range(steps):
         some = targets if sampled is None else targets[torch.randperm(len(targets))][:sampled]
-        unit = torch.nn.functional.normalize(x.detach(), dim=2) @ torch.nn.functional.normalize(table, dim=1).t()
-        ids = unit.argmax(2)
+        unit = torch.nn.functional.normalize(x.detach().flatten(0, 1)) @ torch.nn.functional.normalize(table, dim=1).t()
+        ids = unit.argmax(1).view(restarts, length)
         point = table[ids].detach().clone().requires_grad_()
         scores = cosines(point, targets).mean(0).detach()
         x.grad = torch.autograd.grad(1 - cosines(point, some).mean(), point)[0]
@@ -137,19 +155,55 @@ def plain_loop(clip, targets, length, restarts, steps, seed, sampled):
 
 
 @pytest.mark.parametrize(("restarts", "targets", "sampled"), [(1, 1, None), (3, 4, None), (2, 4, 2)])
-def test_strict_has_the_tokens_of_the_released_loop_in_every_step(clip, restarts, targets, sampled):
-    features = torch.nn.functional.normalize(torch.randn(targets, clip.width, generator=torch.Generator().manual_seed(1)), dim=1)
-    expected = plain_loop(clip, features, 5, restarts, 60, 7, sampled)
+def test_strict_is_the_released_loop_bit_for_bit(clip, restarts, targets, sampled):
+    rows = torch.randn(targets, clip.width, generator=torch.Generator().manual_seed(1))
+    seen = pez.as_targets(clip, [("features", row) for row in rows])
+    expected = plain_loop(clip, seen.features, 5, restarts, 60, 7, sampled)
     steps = []
     config = pez.PEZConfig(strict=True, length=5, steps=60, restarts=restarts, seed=7, targets_per_step=sampled)
-    found = pez.search(clip, [("features", row) for row in features], config, on_step=steps.append)
+    found = pez.search(clip, seen, config, on_step=steps.append)
     for step, (ids, scores) in zip(steps, expected, strict=True):
         assert torch.equal(step.ids[0], ids)
-        assert (step.similarity[0] - scores).abs().max() < 1e-5
+        assert torch.equal(step.similarity[0], scores)
     best = max(range(60), key=lambda i: float(expected[i][1].max()))
     assert found.ids == tuple(expected[best][0][expected[best][1].argmax()].tolist())
-    assert found.similarity == pytest.approx(float(expected[best][1].max()), abs=1e-5)
+    assert found.similarity == float(expected[best][1].max())
     assert len({tuple(step.ids.flatten().tolist()) for step in steps}) > 10  # it did move
+
+
+def test_strict_searches_side_by_side_are_those_made_alone(clip):
+    config = pez.PEZConfig(strict=True, length=4, steps=20, restarts=3)
+    together = pez.search_many(clip, ["red castle moon", "blue ship sea"], config)
+    alone = pez.search(clip, "blue ship sea", config.replace(seed=1))
+    assert (together[1].ids, together[1].history) == (alone.ids, alone.history)
+
+
+@pytest.mark.parametrize("act", ["quick_gelu", "gelu"])
+def test_the_exact_tower_has_the_bits_of_the_model_and_of_its_gradient(act):
+    clip = tiny_clip(layers=2, act=act)
+    tower = exact.ExactTower(clip, 5, 3)
+    vectors, toward = tower.table[torch.arange(15).view(3, 5)], torch.randn(3, clip.width)
+    for n in (3, 2):  # of another batch too
+        both = []
+        for features in (tower.raw, lambda point: of_the_model(clip, point)):
+            point = vectors[:n].clone().requires_grad_()
+            raw = features(point)
+            both.append((raw.detach(), *torch.autograd.grad((raw * toward[:n]).sum(), point)))
+        assert all(map(torch.equal, *both))
+
+
+def test_where_a_bit_would_differ_the_exact_tower_runs_the_model_itself(clip, monkeypatch):
+    attend = exact.attend
+    monkeypatch.setattr(exact, "attend", lambda *args: attend(*args) * (1 + 1e-6))
+    tower = exact.ExactTower(clip, 5, 3)
+    vectors = tower.table[torch.arange(15).view(3, 5)]
+    assert not tower.shortened and torch.equal(tower.raw(vectors), of_the_model(clip, vectors))
+
+
+def test_strict_leaves_the_global_draws_alone(clip):
+    state = torch.get_rng_state()
+    exact.ExactTower(clip, 5, 3)
+    assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_the_adamw_is_that_of_torch(clip):
@@ -168,7 +222,7 @@ def test_the_adamw_is_that_of_torch(clip):
         theirs.grad = torch.randn(theirs.shape)
         ours._adamw(torch.arange(2), theirs.grad)
         optimiser.step()
-    assert torch.allclose(ours.x, theirs.detach(), atol=1e-7)
+    assert torch.equal(ours.x, theirs.detach())
 
 
 # what is found
@@ -297,6 +351,26 @@ def test_fluency_is_what_the_language_model_says_of_the_text(clip, lm):
     fluent = pez.search(clip, "blue cat old", config.replace(fluency=1.0), lm=lm)
     assert fluent.nats < plain.nats and fluent.similarity <= plain.similarity + 1e-6
     assert pez.search(clip, "blue cat old", config).nats is None
+
+
+@pytest.mark.parametrize(
+    ("method", "options"), [("pez", {}), ("hotflip", {}), ("gcg", {"polish": 0}), ("pez", {"blocked": ("oo", "ca")})]
+)
+def test_swaps_that_cannot_win_are_not_shown_to_the_language_model(clip, lm, monkeypatch, method, options):
+    config = QUICK.replace(method=method, fluency=0.01, steps=20, **options)
+    totals, read, asked = Run.totals, Fluency.__call__, [0]
+
+    def counted(self, texts):
+        asked[0] += len(texts)
+        return read(self, texts)
+
+    monkeypatch.setattr(Fluency, "__call__", counted)
+    few = pez.search(clip, "blue cat old", config, lm=lm)
+    shown, asked[0] = asked[0], 0
+    monkeypatch.setattr(Run, "totals", lambda self, ids, similarity, least=None: totals(self, ids, similarity))
+    whole = pez.search(clip, "blue cat old", config, lm=lm)
+    assert dataclasses.replace(few, seconds=0) == dataclasses.replace(whole, seconds=0)
+    assert shown == asked[0] if method == "gcg" else shown < asked[0]
 
 
 # a search on its way

@@ -107,7 +107,7 @@ class TextObjective:
         self.nearest = Nearest(self.table) if config.fluency else None
 
     def gradient(self, vectors, rows, draws):
-        """Scores (n,) at vectors (n, t, w) over all texts, and the gradient (n, t, w), maybe over a sample."""
+        """Scores (n,) at vectors (n, t, w) over all texts, and the gradient (n, t, w), maybe over a sample; as `Run` says."""
         some = range(len(self.texts))
         if self.config.targets_per_step is not None:
             some = torch.randperm(len(self.texts), generator=draws[0])[: self.config.targets_per_step].tolist()
@@ -123,6 +123,8 @@ class TextObjective:
                 cost = self.config.fluency * self._nats(point)
                 gradient -= torch.autograd.grad(cost.sum(), point)[0]
                 score -= cost.detach()
+        if self.config.strict:
+            gradient /= self.config.restarts
         return (score if len(some) == len(self.texts) else self.score(vectors, rows)), gradient
 
     @torch.no_grad()

@@ -21,22 +21,26 @@ class Linear:
     def __init__(self, weight, bias, rows=0):
         self.weight, self.bias, self.rows = weight.detach().contiguous(), bias, 0
         if rows and can_pack(weight):
-            self.packed = torch.ops.mkl._mkl_reorder_linear_weight(self.weight, rows)
-            self.turned = self.weight.t()
-            self.packed_turned = torch.ops.mkl._mkl_reorder_linear_weight(self.turned.contiguous(), rows)
+            self.there, self.back = packed(self.weight, bias, rows), packed(self.weight.t(), None, rows)
             self.rows = rows
 
     def forward(self, x):
         """Map x (rows, in) to (rows, out)."""
         if len(x) == self.rows:
-            return torch.ops.mkl._mkl_linear(x, self.packed, self.weight, self.bias, self.rows)
+            return self.there(x)
         return torch.nn.functional.linear(x, self.weight, self.bias)
 
     def backward(self, gradient):
         """Gradient (rows, out) of the output to gradient (rows, in) of the input."""
         if len(gradient) == self.rows:
-            return torch.ops.mkl._mkl_linear(gradient, self.packed_turned, self.turned, None, self.rows)
+            return self.back(gradient)
         return gradient @ self.weight
+
+
+def packed(weight, bias, rows):
+    """A function of x (rows, in) that gives x W^T + b, with the frozen `weight` (out, in) packed for so many rows."""
+    order = torch.ops.mkl._mkl_reorder_linear_weight(weight.contiguous(), rows)
+    return lambda x: torch.ops.mkl._mkl_linear(x, order, weight, bias, rows)
 
 
 def can_pack(weight):

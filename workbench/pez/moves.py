@@ -32,8 +32,7 @@ class Moves:
         similarity, gradient = run.gradient(start, rows)
         if method in ("project_every_step", "langevin"):
             self.x[rows] = start
-        # the released loop takes the mean over its restarts, which AdamW all but evens out again
-        self._adamw(rows, -gradient / (run.restarts if run.config.strict else 1))
+        self._adamw(rows, -gradient)
         if method == "langevin":
             shape = (run.restarts, *self.x.shape[1:])
             noise = run.draw(rows, lambda g: torch.randn(shape, generator=g))

@@ -3,6 +3,7 @@
 import torch
 
 _CHUNK = 256  # vectors searched at once; a row of a real vocabulary takes 200 kB each
+_TIE = 2e-6  # cosines in float32 are off by less
 
 
 class Nearest:
@@ -16,9 +17,12 @@ class Nearest:
     Args:
         table: float32 tensor (v, w), not all zero.
         coarse: bool or None, whether to take the two stages; None where it pays.
+        exact: int, if not 0: search so many vectors at once, and where two tokens are as near up to rounding take the one
+            that the search in float32 takes, whose sums have an order of their own.
     """
 
-    def __init__(self, table, coarse=None):
+    def __init__(self, table, coarse=None, exact=0):
+        self.exact = exact
         self.unit = torch.nn.functional.normalize(table.detach(), dim=1)
         if coarse is None:
             coarse = table.numel() >= 1_000_000 and _fast_bfloat16(table.device)
@@ -30,7 +34,7 @@ class Nearest:
 
     def find(self, vectors):
         """Numbers int64 (n,) of the rows nearest to vectors (n, w); of equals the first."""
-        return torch.cat([self._find(torch.nn.functional.normalize(part, dim=1)) for part in vectors.split(_CHUNK)])
+        return torch.cat([self._find(torch.nn.functional.normalize(part, dim=1)) for part in vectors.split(self.exact or _CHUNK)])
 
     def _find(self, unit):
         if self.coarse is None:
@@ -48,6 +52,8 @@ class Nearest:
             return (unit @ self.unit.t()).argmax(1)
         exact = (self.unit[rows] * unit[columns]).sum(1)
         top = torch.full((len(unit),), -2.0, device=unit.device).scatter_reduce_(0, columns, exact, "amax")
+        if self.exact and int((exact > top[columns] - _TIE).sum()) > len(unit):
+            return (unit @ self.unit.t()).argmax(1)
         won = exact == top[columns]
         none = torch.full((len(unit),), len(self.unit), device=unit.device)
         return none.scatter_reduce_(0, columns[won], rows[won], "amin")

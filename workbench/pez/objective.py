@@ -2,6 +2,7 @@
 
 import torch
 
+from workbench.pez.exact import ExactTower
 from workbench.pez.tower import TextTower
 
 
@@ -27,18 +28,38 @@ class ClipObjective:
             )
         self.restarts, self.sampled, self.targets = config.restarts, config.targets_per_step, targets
         rows = len(targets) * config.restarts
-        dtype = getattr(torch, config.dtype)
-        self.tower = TextTower(clip, config.length, vocabulary.prefix, vocabulary.suffix, dtype=dtype, rows=rows)
+        self.strict, self.exact = config.strict, config.strict and config.dtype == "float32"
+        if self.exact:
+            self.tower = ExactTower(clip, config.length, config.restarts)
+        else:
+            dtype = getattr(torch, config.dtype)
+            self.tower = TextTower(clip, config.length, vocabulary.prefix, vocabulary.suffix, dtype=dtype, rows=rows)
         self.table = self.tower.table
         self.directions = torch.stack([one.direction for one in targets])
 
     def gradient(self, vectors, rows, draws):
-        """Scores (n,) at vectors (n, t, w) over all targets, and the gradient (n, t, w), maybe over a sample."""
+        """Scores (n,) at vectors (n, t, w) over all targets, and the gradient (n, t, w), maybe over a sample; as `Run` says."""
         searches = rows // self.restarts
+        if self.exact:
+            parts = zip(vectors.split(self.restarts), searches[:: self.restarts].tolist(), strict=True)
+            made = [self._as_released(part, self.targets[i].features, draws[i]) for part, i in parts]
+            return tuple(map(torch.cat, zip(*made, strict=True)))
         directions = self.directions[searches]
         toward = directions if self.sampled is None else self._sample(searches, draws)
         features, gradient = self.tower.gradient(vectors, toward)
-        return (features * directions).sum(1), gradient
+        return (features * directions).sum(1), gradient / self.restarts if self.strict else gradient
+
+    @torch.enable_grad()
+    def _as_released(self, vectors, targets, draws):
+        """Scores (r,) and gradient (r, t, w) of one search, with the operations of the released loop in their order."""
+        some = targets
+        if self.sampled is not None:
+            some = targets[torch.randperm(len(targets), generator=draws).to(targets.device)][: self.sampled]
+        point = vectors.clone().requires_grad_()
+        text = self.tower.features(point)
+        scores = (targets / targets.norm(dim=1, keepdim=True)) @ text.detach().t()
+        cosines = (some / some.norm(dim=1, keepdim=True)) @ text.t()
+        return scores.mean(0), torch.autograd.grad(cosines.mean(), point)[0]
 
     def _sample(self, searches, draws):
         out = {}

@@ -14,7 +14,8 @@ class Run:
     """Searches that run side by side; row i is restart i % restarts of search i // restarts.
 
     Args:
-        objective: has `table` (v, w); `gradient(vectors, rows, draws) -> ((n,) scores, (n, t, w))`;
+        objective: has `table` (v, w); `gradient(vectors, rows, draws) -> ((n,) scores, (n, t, w))`, the gradient of their sum,
+            or with `config.strict` of their mean over the restarts, as in the released loop (AdamW all but evens that out);
             `score(vectors, rows) -> (n,)`; larger is better.
         vocabulary: `Vocabulary`.
         fluency: function from n texts to float32 (n,) nats, or None.
@@ -28,7 +29,7 @@ class Run:
         self.allowed = vocabulary.allowed.to(self.device)
         whole = len(self.allowed) == len(objective.table)
         self.table = objective.table if whole else objective.table[self.allowed]
-        self.nearest = Nearest(self.table)
+        self.nearest = Nearest(self.table, exact=config.restarts * config.length if config.strict else 0)
         self.searches, self.restarts, self.length = searches, config.restarts, config.length
         self.draws = [torch.Generator().manual_seed(config.seed + i) for i in range(searches)]
         n = searches * config.restarts
@@ -62,12 +63,17 @@ class Run:
         parts = zip(ids.split(_CHUNK), rows.split(_CHUNK), strict=True)
         return torch.cat([self.objective.score(self.objective.table[part], some) for part, some in parts])
 
-    def totals(self, ids, similarity):
-        """Similarity (n,) less what the fluency of the texts of ids (n, t) costs."""
+    def totals(self, ids, similarity, least=None):
+        """Similarity (n,) less what the fluency of the texts of ids (n, t) costs; -inf if it cannot be more than `least` (n,)."""
         if not self.fluency or not len(ids):
             return similarity
-        nats = self.fluency([self.vocabulary.text(row) for row in ids.tolist()])
-        return similarity - self.config.fluency * nats.to(similarity.device)
+        # nats are 0 at least, so most swaps need not be shown to the language model
+        hopes = torch.ones_like(similarity, dtype=torch.bool) if least is None else similarity > least
+        out = torch.full_like(similarity, -math.inf)
+        if hopes.any():
+            nats = self.fluency([self.vocabulary.text(row) for row in ids[hopes].tolist()])
+            out[hopes] = similarity[hopes] - self.config.fluency * nats.to(similarity.device)
+        return out
 
     def keep(self, rows, ids, similarity):
         """Note where `rows` are now, and keep what is better than all before."""

@@ -43,12 +43,14 @@ class Swaps:
         n, c, t = tried.shape
         flat = tried.reshape(-1, t)
         similarity = self.run.score(flat, rows.repeat_interleave(c))
-        totals = self.run.totals(flat, similarity).view(n, c)
+        # only gcg goes on to what is worse, and whoever may not stay
+        least = torch.full_like(total, -torch.inf) if self.kind == "gcg" else total.where(self._usable(ids), -torch.inf)
+        totals = self.run.totals(flat, similarity, least.repeat_interleave(c)).view(n, c)
         number = self.run.choose(tried, totals)
         each = torch.arange(n, device=ids.device)
         better = number >= 0
         if self.kind != "gcg":
-            better &= (totals[each, number] > total) | ~self._usable(ids)
+            better &= totals[each, number] > least
         number, each, rows_better = number[better], each[better], rows[better]
         self.ids[rows_better] = tried[each, number]
         self.similarity[rows_better] = similarity.view(n, c)[each, number]
