@@ -126,10 +126,60 @@ def test_a_fork_gets_badges_of_its_own_and_a_fresh_fork_is_not_wrong(rendered, t
     assert "github/friend/copy-1.0/blob" in (root / "README.md").read_text() and tool.check(root) == []
 
 
-def test_an_origin_elsewhere_than_on_github_changes_nothing(tmp_path):
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://github.com/friend/copy",
+        "https://github.com/friend/copy.git",
+        "https://github.com/friend/copy/",
+        "https://someone:secret@github.com/friend/copy.git",
+        "https://www.github.com/friend/copy",
+        "http://GitHub.com/friend/copy",
+        "git@github.com:friend/copy.git",
+        "git@github.com:friend/copy",
+        "github.com:friend/copy.git",
+        "ssh://git@github.com/friend/copy.git",
+        "ssh://git@ssh.github.com:443/friend/copy.git",
+        "git://github.com/friend/copy.git",
+    ],
+)
+def test_the_slug_is_read_from_each_way_of_writing_an_address_on_github(tmp_path, origin):
     root = project(tmp_path / "p")
     subprocess.run(["git", "init", "-q", str(root)], check=True)
-    subprocess.run(["git", "-C", str(root), "remote", "add", "origin", "https://example.org/friend/copy.git"], check=True)
+    subprocess.run(["git", "-C", str(root), "remote", "add", "origin", origin], check=True)
+    assert tool.slugs(root) == ["friend/copy", "someone/fork"]
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://example.org/friend/copy.git",
+        "https://notgithub.com/friend/copy",
+        "https://github.com.example.org/friend/copy",
+        "https://example.org/github.com/friend/copy",
+        "https://github.com/friend",
+        "https://github.com/friend/copy/wiki",
+        "git@example.org:github.com/friend",
+        "/srv/github.com/friend/copy.git",
+        "file:///srv/github.com/friend/copy",
+        "../friend/copy",
+    ],
+)
+def test_an_origin_elsewhere_than_on_github_changes_nothing(tmp_path, origin):
+    root = project(tmp_path / "p")
+    subprocess.run(["git", "init", "-q", str(root)], check=True)
+    subprocess.run(["git", "-C", str(root), "remote", "add", "origin", origin], check=True)
+    assert tool.slugs(root) == ["someone/fork"]
+
+
+def test_without_git_a_checkout_or_an_origin_the_slug_is_that_of_the_project(tmp_path, monkeypatch):
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    subprocess.run(["git", "-C", str(tmp_path), "remote", "add", "origin", "git@github.com:outer/project.git"], check=True)
+    root = project(tmp_path / "p")
+    assert tool.slugs(root) == ["someone/fork"]  # it lies in somebody else's checkout
+    subprocess.run(["git", "init", "-q", str(root)], check=True)
+    assert tool.slugs(root) == ["someone/fork"]
+    monkeypatch.setenv("PATH", str(tmp_path))
     assert tool.slugs(root) == ["someone/fork"]
 
 
@@ -314,12 +364,23 @@ def test_check_asks_for_the_time_and_for_small_files(rendered, tmp_path):
 # --- the setup cell
 
 
+LINES = [line.partition("#")[0].strip() for line in (ROOT / "requirements.txt").read_text().splitlines()]
+NAMES = [line.split(">=")[0] for line in LINES if line]
+MODULES = {tool.IMPORT_NAMES.get(name, name.replace("-", "_")) for name in NAMES}
+COLAB = MODULES - {"kmedoids"}  # what is there before the package is
+
+
 def run_setup(monkeypatch, capsys, folder, present, answer=0):
-    """Run the setup cell in a folder where only some modules are present; return what pip was asked and what was printed."""
+    """Run the setup cell in a folder where only some modules are present; return what pip was asked and what was printed.
+
+    A list of what must stay as it is appears in the question as its lines.
+    """
     asked = []
 
     def fake_pip(command, **options):
-        asked.append(command[5:])
+        assert command[:5] == [sys.executable, "-m", "pip", "install", "--quiet"]
+        *rest, last = command[5:]
+        asked.append([*rest, Path(last).read_text().splitlines()] if "--constraint" in rest else [*rest, last])
         return subprocess.CompletedProcess(command, answer, stdout="", stderr="line 1\nno space left")
 
     monkeypatch.chdir(folder)
@@ -331,52 +392,42 @@ def run_setup(monkeypatch, capsys, folder, present, answer=0):
     return asked, capsys.readouterr().out
 
 
-ALL = {
-    "torch",
-    "transformers",
-    "diffusers",
-    "tokenizers",
-    "safetensors",
-    "numpy",
-    "scipy",
-    "sklearn",
-    "pyarrow",
-    "regex",
-    "umap",
-    "matplotlib",
-    "PIL",
-    "tqdm",
-}
-
-
 @pytest.mark.parametrize("place", [".", "notebooks"])
 def test_the_setup_cell_finds_a_checkout_and_installs_nothing(monkeypatch, capsys, place):
-    asked, out = run_setup(monkeypatch, capsys, ROOT / place, ALL | {"kmedoids", "workbench"})
+    asked, out = run_setup(monkeypatch, capsys, ROOT / place, MODULES | {"workbench"})
     assert asked == [] and out == "workbench: this checkout; installed with it: nothing\n"
 
 
 def test_the_setup_cell_installs_the_package_without_dependencies_then_what_is_missing(monkeypatch, capsys, tmp_path):
     monkeypatch.delenv("WORKBENCH_SPEC", raising=False)
-    (package, missing), out = run_setup(monkeypatch, capsys, tmp_path, ALL)
+    (package, missing), out = run_setup(monkeypatch, capsys, tmp_path, COLAB)
     assert package == ["--no-deps", "https://github.com/someone/fork/archive/refs/heads/main.zip"]
-    assert missing[0].startswith("kmedoids>=") and "torch==9.9" in missing and len(missing) == 1 + len(ALL)
+    assert len(missing) == 3 and missing[0].startswith("kmedoids>=") and missing[1] == "--constraint"
+    assert sorted(missing[2]) == sorted(f"{name}==9.9" for name in NAMES if name != "kmedoids")
     assert out.startswith("workbench: installed; installed with it: kmedoids>=") and out.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_setup_cell_takes_the_package_from_where_it_is_told(monkeypatch, capsys, tmp_path):
     monkeypatch.setenv("WORKBENCH_SPEC", "archive.zip")
-    asked, _ = run_setup(monkeypatch, capsys, tmp_path, ALL | {"kmedoids"})
+    asked, _ = run_setup(monkeypatch, capsys, tmp_path, MODULES)
     assert asked == [["--no-deps", "archive.zip"]]
+
+
+def test_the_setup_cell_does_not_install_the_package_a_second_time(monkeypatch, capsys, tmp_path):
+    asked, out = run_setup(monkeypatch, capsys, tmp_path, MODULES | {"workbench"})
+    assert asked == [] and out == "workbench: installed; installed with it: nothing\n"
 
 
 def test_a_failed_installation_shows_the_last_words_of_pip(monkeypatch, capsys, tmp_path):
     with pytest.raises(RuntimeError, match="pip failed:\nline 1\nno space left"):
-        run_setup(monkeypatch, capsys, tmp_path, ALL, answer=1)
+        run_setup(monkeypatch, capsys, tmp_path, COLAB, answer=1)
 
 
-def test_the_list_of_modules_is_that_of_the_requirements():
-    lines = [line for line in (ROOT / "requirements.txt").read_text().splitlines() if line and not line.startswith("#")]
-    assert len(lines) == len(ALL | {"kmedoids"})
+def test_the_list_of_modules_is_that_of_the_requirements_and_each_can_be_imported():
+    pairs = re.search(r'needed = "(.+)"', tool.setup_source("someone/fork"))[1].split()
+    assert [pair.split(":")[1] for pair in pairs] == [line for line in LINES if line]
+    assert [pair for pair in pairs if not importlib.util.find_spec(pair.split(":")[0])] == []
     with pytest.raises(FileNotFoundError):
         tool.setup_source("someone/fork", ROOT / "tests")
 

@@ -24,6 +24,12 @@ BADGE = "https://colab.research.google.com/assets/colab-badge.svg"
 OPEN, CLOSE = "<!-- notebooks -->", "<!-- /notebooks -->"
 UNCOMPARED_TAGS = {"nbval-ignore-output", "nbval-skip"}
 UNCOMPARED_MARKS = re.compile(r"^\s*#\s*(NBVAL_IGNORE_OUTPUT|NBVAL_SKIP|PYTEST_VALIDATE_IGNORE_OUTPUT)\s*$", re.MULTILINE)
+# https://github.com/owner/name, ssh://git@github.com/owner/name.git, git@github.com:owner/name.git and the like
+GITHUB = re.compile(
+    r"(?:(?:https?|ssh|git)://(?:[^/@]+@)?(?:www\.|ssh\.)?github\.com(?::\d+)?/|(?:[\w-]+@)?github\.com:/?)"
+    r"([\w.-]+/[\w.-]+?)(?:\.git)?/?",
+    re.IGNORECASE,
+)
 MAX_LINES, MAX_BYTES, MIN_CHECKS = 30, 1_000_000, 2
 SECONDS = (5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 240, 300, 450, 600, 900)
 IMPORT_NAMES = {"scikit-learn": "sklearn", "umap-learn": "umap", "pillow": "PIL"}  # where `pip install x` is not `import x`
@@ -33,6 +39,8 @@ HOMES = (*(f"/{folder}/" for folder in ("home", "root", "Users", "tmp")), ":\\Us
 def slugs(root=ROOT):
     """Name the GitHub repository, first choice first: where this checkout came from (a fork), then pyproject's.
 
+    An origin that is not on GitHub (a folder, another host) counts for nothing.
+
     Args:
         root: Path of the project.
 
@@ -40,9 +48,18 @@ def slugs(root=ROOT):
         list of one or two str such as "deep-dsl/workbench".
     """
     stated = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["tool"]["workbench"]["slug"]
-    asked = subprocess.run(["git", "-C", str(root), "remote", "get-url", "origin"], capture_output=True, text=True, check=False)
-    found = re.search(r"github\.com[:/]([\w.-]+/[\w.-]+?)(?:\.git)?/?$", asked.stdout.strip())
+    found = GITHUB.fullmatch(_origin(root))
     return list(dict.fromkeys([found[1], stated] if found else [stated]))
+
+
+def _origin(root):
+    """The address that this checkout came from; "" without git, outside of a checkout, and without a remote called origin."""
+    # --git-dir: a project that lies inside somebody else's checkout has no origin of its own
+    command = ["git", "--git-dir", str(root / ".git"), "remote", "get-url", "origin"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    except FileNotFoundError:
+        return ""
 
 
 def paths(root=ROOT):

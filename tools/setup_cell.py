@@ -4,9 +4,8 @@ import importlib.util
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
-
-needed = "MODULE:REQUIREMENT"
 
 
 def install(*wanted):
@@ -20,10 +19,12 @@ if checkout:
     sys.path.insert(0, str(checkout))
 elif not importlib.util.find_spec("workbench"):
     install("--no-deps", os.environ.get("WORKBENCH_SPEC", "https://github.com/OWNER/NAME/archive/refs/heads/main.zip"))
+needed = "MODULE:REQUIREMENT"
 pairs = [pair.split(":") for pair in needed.split()]
-missing = [wanted for module, wanted in pairs if not importlib.util.find_spec(module)]
-if missing:
+if missing := [wanted for module, wanted in pairs if not importlib.util.find_spec(module)]:
     present = [wanted.split(">=")[0] for _, wanted in pairs if wanted not in missing]
-    install(*missing, *(f"{name}=={importlib.metadata.version(name)}" for name in present))  # pinned: they stay as they are
+    kept = Path(tempfile.mkdtemp(), "present.txt")
+    kept.write_text("\n".join(f"{name}=={importlib.metadata.version(name)}" for name in present))
+    install(*missing, "--constraint", str(kept))  # what is there stays as it is
 importlib.invalidate_caches()
 print(f"workbench: {'this checkout' if checkout else 'installed'}; installed with it: {', '.join(missing) or 'nothing'}")
