@@ -172,7 +172,7 @@ def prompts(args):
         found = phrase_features(clip, texts[name])
         similarity = np.mean([float(f @ t[0]) for f, t in zip(found, features, strict=True)])
         shares = ", ".join(f"{a} {share:.2f}" for a, share in zip(scenes.ATTRIBUTES, right.mean(0), strict=True))
-        fluent = f", {fluency(texts[name]).mean():.2f} nats a token" if fluency else ""
+        fluent = f", {fluency(texts[name]).mean():.2f} nats a token" if fluency is not None else ""
         print(f"{name:26s} all four {right.all(1).mean():.2f} ({shares}), cosine {similarity:.3f}{fluent}, {seconds:.2f} s each")
     for i in range(6):
         print("\n".join(f"  {name:26s} {some[i]}" for name, some in texts.items()), end="\n\n")
