@@ -11,6 +11,8 @@ from transformers import CLIPVisionModel
 
 from workbench.models import load_clip, load_lm, load_pipeline, loading
 from workbench.values import ModelError, PictureError
+from workbench.world.render import render_all
+from workbench.world.scenes import OBJECTS, Scene
 
 CLIP = loading.FOLDER / "clip"
 PIPELINE = loading.FOLDER / "pipeline"
@@ -77,6 +79,21 @@ def test_what_is_no_picture_is_refused(clip):
 def test_a_name_that_is_nowhere_is_an_error_that_names_the_ways(load):
     with pytest.raises(ModelError, match="no folder 'no/such-model'.*a hub id, or 'world'"):
         load("no/such-model")
+
+
+def test_the_second_clip_is_another_one_and_sees_the_same_world():
+    first, second = load_clip("world"), load_clip("world-small")
+    assert (first.width, second.width) == (128, 96) and first.tokenizer.get_vocab() == second.tokenizer.get_vocab()
+    drawn = [Scene(thing, "red", "snow", "photo") for thing in OBJECTS]
+    pictures, texts = render_all(drawn, 10**8), [f"a photo of a red {scene.object} in the snow" for scene in drawn]
+    near = second.image_features(pictures) @ second.text_features(texts).T
+    assert near.argmax(1).tolist() == list(range(len(drawn)))
+
+
+@pytest.mark.parametrize("load", [load_pipeline, load_lm])
+def test_there_is_a_second_one_of_clips_only(load):
+    with pytest.raises(ModelError, match="no folder 'world-small'"):
+        load("world-small")
 
 
 def test_a_built_in_model_that_is_missing_says_how_to_make_it(monkeypatch, tmp_path):

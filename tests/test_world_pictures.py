@@ -214,7 +214,7 @@ def test_a_damaged_pipeline_is_an_error(tmp_path):
 
 
 def test_all_models_together_are_small_and_each_has_a_card():
-    parts = ("clip", "lm", "checker", "aesthetic", "pipeline")
+    parts = ("clip", "lm", "checker", "aesthetic", "pipeline", "clip_small")
     assert sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file()) < 15e6
     for part in parts:
         assert "must not be used for" in (FOLDER / part / "README.md").read_text("utf-8")

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+from workbench.models import load_clip
 from workbench.world import training
 from workbench.world.__main__ import main
 from workbench.world.render import RGB
 from workbench.world.scenes import COLORS, HELD_OUT, OBJECTS, VALUES, read
-from workbench.world.training import cards, checkpoints, clip, lessons, vocabulary
+from workbench.world.training import cards, checkpoints, clip, clip_small, lessons, vocabulary
 
 NAMES = lessons.NAMES
 
@@ -151,6 +152,17 @@ def test_the_command_trains_skips_what_is_done_and_fails_on_a_missed_gate(tmp_pa
     assert main([*command, "--seed", "1"]) == 2 and "was trained with seed 0, you ask for 1" in capsys.readouterr().err
     card = (tmp_path / "clip" / "README.md").read_text("utf-8")
     assert "must not be used" in card and "| swap color | 0." in card and "Seed 0, 2 steps" in card
+
+
+def test_the_second_clip_shares_neither_weights_nor_lessons_with_the_first(tmp_path, monkeypatch):
+    tiny(monkeypatch)
+    seeds, lesson = [], lessons.lesson
+    monkeypatch.setattr(lessons, "lesson", lambda n, seed, step: seeds.append(seed) or lesson(n, seed, step))
+    clip.train(tmp_path / "clip", steps=1, progress=False)
+    clip_small.train(tmp_path / "clip_small", steps=1, progress=False)
+    assert len(set(seeds)) == 2 and cards.read(tmp_path / "clip_small")["seed"] == 0
+    first, second = (load_clip(str(tmp_path / name)) for name in ("clip", "clip_small"))
+    assert (first.width, second.width) == (128, 96)
 
 
 def test_the_command_says_what_is_wrong_before_it_works(tmp_path, capsys):

@@ -101,8 +101,9 @@ def load_clip(name="world", device=None):
     """Load a CLIP. Only safetensors are read and no code that comes with a model is run.
 
     Args:
-        name: str; `"world"` is the tiny one that comes with the package and knows only the built-in picture world. Else a hub
-            id such as `"openai/clip-vit-base-patch32"` or a folder with model, tokenizer and image processor.
+        name: str; `"world"` is the tiny one that comes with the package and knows only the built-in picture world,
+            `"world-small"` a second one that is still smaller and shares nothing with it. Else a hub id such as
+            `"openai/clip-vit-base-patch32"`, or a folder with model, tokenizer and image processor.
         device: str or torch.device; None takes a CUDA GPU if there is one, else the CPU.
 
     Returns:

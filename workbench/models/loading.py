@@ -43,7 +43,8 @@ def source(name, kind):
     """Folder or hub id of a model asked for by name.
 
     Args:
-        name: str or Path; `"world"` is the tiny model of this kind that comes with the package.
+        name: str or Path; `"world"` is the tiny model of this kind that comes with the package; of CLIPs there is
+            a second one, `"world-small"`.
         kind: str, folder of the built-in one: `"clip"`, `"lm"`, `"pipeline"`.
 
     Returns:
@@ -52,6 +53,9 @@ def source(name, kind):
     Raises:
         ModelError: the built-in model is not in this installation.
     """
+    small = FOLDER / f"{kind}_small"
+    if str(name) == f"{BUILT_IN}-small" and small.is_dir():
+        return str(small)
     if str(name) != BUILT_IN:
         return str(name)
     if not (FOLDER / kind).is_dir():

@@ -7,7 +7,7 @@ value); and `MINUTES` on one core. What a model builds on is found beside its fo
 
 from importlib import import_module
 
-PARTS = ("clip", "lm", "checker", "aesthetic", "pipeline")  # each after those it builds on
+PARTS = ("clip", "lm", "checker", "aesthetic", "pipeline", "clip_small")  # each after those it builds on
 
 
 def part(name):

@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -45,7 +46,7 @@ _PROCESSOR = {
 _WHAT = """A CLIP of 1.5 million parameters: a picture tower (4 layers, width 128, patches of 8), a text tower (3 layers, width
 128, 32 tokens, 428 words) into one space of 128. Stock classes: `CLIPModel`, a fast word-level tokenizer, a CLIP image processor.
 Text that is not among its words is read as unknown. `workbench.models.load_clip("world")` loads it."""
-_HOW = """AdamW, 1.2e-3 with a cosine, batches of 128 pictures drawn on the way. The first 600 steps teach the picture tower to
+HOW = """AdamW, 1.2e-3 with a cosine, batches of 128 pictures drawn on the way. The first 600 steps teach the picture tower to
 name attributes; the other 1,000 are contrastive, with that as a side task that is dropped afterwards. Three in ten objects have a
 random color without a name, so that a shape does not hang on colors; half of each batch are groups that differ in one attribute;
 each picture also has a caption that is nearly right. Two thirds of the captions are keywords in any order, often with surplus
@@ -55,27 +56,40 @@ Eight pairs of color and object are never shown and never said, nor is a picture
 picture no one says that it is no heart, since no yellow heart could ever contradict. "Held-out pairs" below are these."""
 
 
-def build(seed=0):
+class Plan(NamedTuple):
+    """What tells one CLIP of the world from another: its name, size, gates, words of its card, and what is added to seeds."""
+
+    part: str = "clip"
+    width: int = 128
+    vision: int = 4  # layers
+    text: int = 3  # layers
+    gates: dict = GATES  # noqa: RUF012 - read only
+    what: str = _WHAT
+    how: str = HOW
+    apart: int = 0
+
+
+def build(seed=0, plan=Plan()):  # noqa: B008 - a tuple
     """A new CLIP with random weights and the heads that teach it attributes -> (CLIPModel, torch.nn.Linear)."""
     from transformers import CLIPConfig, CLIPModel
 
-    tokenizer = vocabulary.tokenizer()
-    shape = {"hidden_size": 128, "intermediate_size": 512, "num_attention_heads": 4, "projection_dim": 128}
+    tokenizer, wide = vocabulary.tokenizer(), plan.width
+    shape = {"hidden_size": wide, "intermediate_size": 4 * wide, "num_attention_heads": 4, "projection_dim": wide}
     text = {
-        "num_hidden_layers": 3,
+        "num_hidden_layers": plan.text,
         "vocab_size": tokenizer.vocab_size,
         "max_position_embeddings": vocabulary.WINDOW,
         "pad_token_id": tokenizer.pad_token_id,
         "bos_token_id": tokenizer.bos_token_id,
         "eos_token_id": tokenizer.eos_token_id,
     }
-    vision = {"num_hidden_layers": 4, "image_size": 32, "patch_size": 8}
+    vision = {"num_hidden_layers": plan.vision, "image_size": 32, "patch_size": 8}
     torch.manual_seed(seed)
-    config = CLIPConfig(text_config=shape | text, vision_config=shape | vision, projection_dim=128)
-    return CLIPModel(config), torch.nn.Linear(128, sum(_CLASSES))
+    config = CLIPConfig(text_config=shape | text, vision_config=shape | vision, projection_dim=wide)
+    return CLIPModel(config), torch.nn.Linear(wide, sum(_CLASSES))
 
 
-def train(folder, seed=0, steps=None, progress=True):
+def train(folder, seed=0, steps=None, progress=True, plan=Plan()):  # noqa: B008 - a tuple
     """Train a CLIP and write it to `folder` as `save_pretrained` does, with its tokenizer, image processor and card.
 
     The first `NAMING` steps teach attributes to the picture tower alone, the rest is contrastive with that as a side task.
@@ -85,26 +99,28 @@ def train(folder, seed=0, steps=None, progress=True):
         seed: int >= 0.
         steps: int, batches; None takes `STEPS`.
         progress: bool, show a progress bar.
+        plan: `Plan`.
 
     Source:
         CLIP, arXiv:2103.00020 section 2.3; captions that are nearly right as negatives, NegCLIP, arXiv:2210.01936 section 4.
     """
     folder, steps = Path(folder), STEPS if steps is None else steps
-    model, heads = build(seed)
+    model, heads = build(seed + plan.apart, plan)
     model.train()
     decay = [p for p in model.parameters() if p.ndim > 1]
     rest = [p for p in (*model.parameters(), *heads.parameters()) if not any(p is q for q in decay)]
     groups = [{"params": decay, "weight_decay": 0.05}, {"params": rest, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=RATE, betas=(0.9, 0.98))
     tokenizer, modules = vocabulary.tokenizer(), {"model": model, "heads": heads}
-    config = {"part": "clip", "seed": seed, "steps": steps, "batch": BATCH, "rate": RATE, "words": tokenizer.vocab_size}
+    config = {"part": plan.part, "seed": seed, "steps": steps, "batch": BATCH, "rate": RATE, "words": tokenizer.vocab_size}
     saved = folder.with_name(f".{folder.name}.checkpoint")
     first = checkpoints.resume(saved, config, modules, optimizer)
-    bar = tqdm(range(first, steps), initial=first, total=steps, desc="clip", disable=not progress)
+    bar = tqdm(range(first, steps), initial=first, total=steps, desc=plan.part, disable=not progress)
     for step in bar:
         for group in optimizer.param_groups:
             group["lr"] = RATE * min((step + 1) / 60, 0.5 + 0.5 * math.cos(math.pi * step / steps) + 1e-3)
-        loss = _loss(model, heads, tokenizer, lessons.lesson(BATCH, seed, step), contrast=step >= steps * NAMING // STEPS)
+        lesson = lessons.lesson(BATCH, seed + plan.apart, step)
+        loss = _loss(model, heads, tokenizer, lesson, contrast=step >= steps * NAMING // STEPS)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -115,7 +131,7 @@ def train(folder, seed=0, steps=None, progress=True):
             bar.set_postfix(loss=f"{loss.item():.3f}")
         if (step + 1) % _EVERY == 0:
             checkpoints.store(saved, step + 1, config, modules, optimizer)
-    save(folder, model, tokenizer, seed, steps)
+    save(folder, model, tokenizer, seed, steps, plan)
     checkpoints.remove(saved)
 
 
@@ -146,7 +162,7 @@ def _naming(logits, lesson):
 
 
 def _told(model, tokenizer, texts, parts=4):
-    """What the text tower makes of texts: (n, 128), in parts of like length, since padding costs as much as words do."""
+    """What the text tower makes of texts: (n, width), in parts of like length, since padding costs as much as words do."""
     ids = tokenizer(texts, truncation=True)["input_ids"]
     order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
     size, out = -(-len(ids) // parts), []
@@ -160,7 +176,7 @@ def _told(model, tokenizer, texts, parts=4):
     return torch.cat(out)[back]
 
 
-def save(folder, model, tokenizer, seed, steps):
+def save(folder, model, tokenizer, seed, steps, plan=Plan()):  # noqa: B008 - a tuple
     """Write a trained model, its tokenizer, image processor and card; then measure what was written."""
     with quiet(), checkpoints.whole_folder(folder) as temporary:
         model.half().save_pretrained(temporary)
@@ -170,7 +186,8 @@ def save(folder, model, tokenizer, seed, steps):
         # the name that transformers 4 knows too
         artifacts.write_json(temporary / "tokenizer_config.json", named | {"tokenizer_class": "PreTrainedTokenizerFast"})
         artifacts.write_json(temporary / "preprocessor_config.json", _PROCESSOR)
-        cards.write(temporary, "clip", check(temporary), GATES, seed=seed, steps=steps, what=_WHAT, how=_HOW, kind="a CLIP")
+        about = {"seed": seed, "steps": steps, "what": plan.what, "how": plan.how, "kind": "a CLIP"}
+        cards.write(temporary, plan.part, check(temporary), plan.gates, **about)
 
 
 def check(folder, seed=0, n=256):
