@@ -168,6 +168,16 @@ def test_moments_show_both_means_their_intervals_and_the_wish():
     assert [text.get_text() for text in ax.get_yticklabels()] == list(names)
 
 
+def test_a_wish_may_be_given_as_constrain_takes_it():
+    found = guide.means([2, 4, 5], [even, value])
+    ax = guide.plot_moments(found, found, {even: 0.6}).axes[0]
+    np.testing.assert_allclose(lines(ax)["asked for"], [[0.6], [0]])
+
+
+def test_a_share_of_all_is_one_to_the_last_bit():
+    assert guide.means([2] * 107, [even]).values[0] == 1
+
+
 def test_moments_without_a_wish_have_no_marks_for_it():
     one = Means(("even",), np.array([0.5]), np.array([0.1]))
     assert "asked for" not in lines(guide.plot_moments(one, one).axes[0])

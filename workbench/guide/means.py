@@ -44,6 +44,6 @@ def means(samples, scorers, weights=None):
         raise ValueError(f"weights must be {n} numbers of 0 or more, one for each sample, got shape {share.shape}.")
     share = share / share.sum()
     found = np.array([scores(scorer, samples, name) for scorer, name in zip(scorers, names, strict=True)])  # (k, n)
-    values = found @ share
+    values = found.mean(1) if weights is None else found @ share  # of ones exactly one
     errors = np.sqrt((found - values[:, None]) ** 2 @ share**2)
     return Means(tuple(names), values, errors)

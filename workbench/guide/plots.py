@@ -3,6 +3,7 @@
 import numpy as np
 
 from workbench.guide.pool import Estimates
+from workbench.guide.scoring import names_of
 from workbench.values import GuideError
 
 # Okabe & Ito 2008, told apart with any kind of colour vision; each law has a mark of its own besides
@@ -99,7 +100,7 @@ def plot_moments(before, after, wished=None, *, title="Moments before and after"
     Args:
         before: `Means`.
         after: `Means` of the same scorers.
-        wished: dict of name -> float, what was asked of some of them; or None.
+        wished: dict of scorer or its name -> float, what was asked of some of them, as `constrain` takes it; or None.
         title: str.
         after_name: str, for the legend.
 
@@ -109,7 +110,7 @@ def plot_moments(before, after, wished=None, *, title="Moments before and after"
     Raises:
         ValueError: means of different scorers, or a wish for another one.
     """
-    wished = dict(wished or {})
+    wished = {key if isinstance(key, str) else names_of([key])[0]: value for key, value in (wished or {}).items()}
     if tuple(before.names) != tuple(after.names):
         raise ValueError(f"before and after must be means of the same scorers, got {before.names} and {after.names}.")
     if unknown := [name for name in wished if name not in before.names]:
