@@ -169,7 +169,8 @@ def test_moments_show_both_means_their_intervals_and_the_wish():
 
 
 def test_a_wish_may_be_given_as_constrain_takes_it():
-    found = guide.means([2, 4, 5], [even, value])
+    found = guide.means([2, 4, 5], {even: 0.6, value: 4.0})
+    assert found.names == ("even", "value") and found.values.tolist() == pytest.approx([2 / 3, 11 / 3])
     ax = guide.plot_moments(found, found, {even: 0.6}).axes[0]
     np.testing.assert_allclose(lines(ax)["asked for"], [[0.6], [0]])
 

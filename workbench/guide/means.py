@@ -22,7 +22,7 @@ def means(samples, scorers, weights=None):
 
     Args:
         samples: list of n, two or more.
-        scorers: list of k scorers, as `constrain` takes them, or dict of name -> scorer.
+        scorers: list of k scorers, or dict of name -> scorer, or dict of scorer -> wish, as `constrain` takes it.
         weights: float (n,), what each sample counts for, such as `Pool.weights`; None: all the same.
 
     Returns:
@@ -35,8 +35,9 @@ def means(samples, scorers, weights=None):
     Source:
         Errors with weights: Owen, Monte Carlo theory, methods and examples, chapter 9.2.
     """
-    names = list(scorers) if isinstance(scorers, dict) else names_of(scorers)
-    n, scorers = len(samples), list(scorers.values() if isinstance(scorers, dict) else scorers)
+    named = isinstance(scorers, dict) and all(isinstance(key, str) for key in scorers)
+    names = list(scorers) if named else names_of(scorers)
+    n, scorers = len(samples), list(scorers.values() if named else scorers)
     if n < 2 or not scorers:
         raise ValueError(f"means takes two samples and one scorer at the least, got {n} and {len(scorers)}.")
     share = np.full(n, 1.0) if weights is None else np.asarray(weights, np.float64)
