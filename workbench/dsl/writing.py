@@ -123,7 +123,8 @@ class Writing:
         if len(new) > n:
             near = self._likeness(new, template)
             new = [new[i] for i in np.sort(np.argsort(-near, kind="stable")[:n])]
-        return (new + found)[:n]
+        clumsy = {sample.text.lower(): sample for sample in found if sample.text.lower() not in seen}
+        return (new + list(clumsy.values()) + found)[:n]  # better a slip than the same prompt twice
 
     def _likeness(self, samples, template):
         """How like the fillers of each sample are to those of a template of the same shape: mean cosine, float (n,)."""
