@@ -31,6 +31,8 @@ VARIANTS = {
     "KL with weight 1": {"beta": 1.0},
     "no InfoNCE": {"contrast": 0.0},
     "no guess of masked slots": {"masked": 0.0},
+    "content of meaning alone": {"letters": 0},
+    "spelling always told": {"told": 1.0},
     "no spelling of random words": {"spelling": 0.0},
     "adversarial match, weight .1": {"adversary": 0.1},
     "only templates, no gaps of words": {"p_template": 1.0, "p_free": 0.0},

@@ -550,6 +550,13 @@ def test_options_that_make_no_sense_are_refused(options, message):
         pez.PEZConfig(**options)
 
 
+def test_what_was_left_open_is_settled_anew():
+    config = pez.PEZConfig(steps=100)
+    assert [config.replace(**more).polish for more in ({}, {"method": "gcg"}, {"steps": 50}, {"polish": 7})] == [20, 0, 10, 7]
+    assert config.replace(polish=7).replace(steps=50).polish == 7
+    assert config.replace(polish=0, strict=True).vocabulary == "all" and config == pez.PEZConfig(steps=100)
+
+
 def test_the_methods_have_their_own_defaults():
     assert pez.PEZConfig().polish == 40 and pez.PEZConfig(method="gcg").polish == 0
     strict = pez.PEZConfig(strict=True)

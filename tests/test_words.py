@@ -94,6 +94,7 @@ def test_hyphens_quotes_and_slashes_outside_words_are_joints(text, joint):
     ("text", "marks"),
     [
         ("(red:1.2)", ["(", ":1.2", ")"]),
+        ("<red:0.8>", ["<", ":0.8", ">"]),
         ("((red)) [[dog]]", ["((", "))", "[[", "]]"]),
         ("a castle::2 dog", ["::2"]),
         ("a castle --ar 16:9 --v 5", ["--ar 16:9", "--v 5"]),

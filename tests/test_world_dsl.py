@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from workbench import corpus, ngram
-from workbench.dsl import BUILT_IN, DeepDSL
+from workbench import corpus, ngram, report
+from workbench.dsl import BUILT_IN, Decoding, DeepDSL
 from workbench.template import Slot, Template
 from workbench.words import WORD, split
 
@@ -77,3 +77,31 @@ def test_variations_do_not_stumble(dsl):
     for proximity in (0.5, 0.8, 1.0):
         for sample in dsl.vary(prompt, 6, proximity, seed=0):
             assert sample.text.startswith(("an a", "an e", "an i", "an o", "an u")) and "Gogh and Vincent" not in sample.text
+
+
+def test_content_says_a_prompt_again_words_it_never_saw_included(dsl, held_out):
+    """Half of the open fillers of these prompts are in no training prompt."""
+    templates = [template for template in dsl.read(list(held_out)[:60]) if template.slots]
+    share = {}
+    for spelled in (True, False):
+        contents = [list(dsl._content_of([slot.text for slot in one.slots], spelled)) for one in templates]
+        words = [slot.text for one in templates for slot in one.slots]
+        found = dsl.writer_.fill([one.open() for one in templates], contents, Decoding(temperature=0.01), words=words)
+        pairs = [(a.text, b) for one, f in zip(templates, found, strict=True) for a, b in zip(one.slots, f.fillers, strict=True)]
+        share[spelled] = np.mean([a.lower() == b.lower() for a, b in pairs])
+    assert share[True] >= 0.85 and share[True] > share[False] + 0.2
+
+
+def test_articles_suit_what_is_written_behind_them(dsl):
+    found = dsl.sample(40, "an owl by an old lamp", seed=0) + dsl.sample(40, "a castle, a photograph", seed=0)
+    slots = [(sample.text[: slot.start].split()[-1:], slot.text) for sample in found for slot in sample.template.slots]
+    behind = {article: {text[0].lower() for before, text in slots if before == [article]} for article in ("a", "an")}
+    assert behind["a"] and not behind["a"] & set("aei")
+    assert behind["an"] and not behind["an"] & set("bcdfgjklmnpqrstvwxyz")
+
+
+def test_the_report_shows_what_it_writes(dsl):
+    page = report._written_html(dsl)
+    for title in ("From nothing", "The template of a prompt, filled anew", "A gap, filled"):
+        assert page.count(f"<h3>{title}</h3>") == 1
+    assert page.count("<li>") == 2 * report._SHOWN_SAMPLES and "&lt;?&gt;" in page

@@ -478,10 +478,39 @@ def test_content_of_a_filler_brings_it_back(toy_writer):
     assert hits[0] > 0.8 > 0.5 > hits[1]
 
 
+def test_content_without_spelling_is_the_same_meaning(toy_writer):
+    whole, meaning = (toy_writer.content(["red", "gold"], embed(["red", "gold"]), spelled=told) for told in (True, False))
+    np.testing.assert_array_equal(meaning[:, :8], whole[:, :8])
+    assert not meaning[:, 8:].any() and whole[:, 8:].all()
+
+
+def test_a_filler_that_was_never_seen_is_spelled_from_its_content():
+    words = ["owl", "barn", "lamp", "rose", "silk", "moon", "frost", "pearl"]
+    writer = fit(replace(CONFIG, told=0.5, spelling=0.3), lexicon=words)
+    texts = [f"{one} {other}" for one, other in zip(words, words[3:], strict=False)]  # colours have one word while learning
+    templates = [toy_parse("<colour:?> dog by Bob")] * len(texts)
+    right = []
+    for spelled in (True, False):
+        content = [[row] for row in writer.content(texts, embed(texts), spelled=spelled)]
+        found = writer.fill(templates, content, Decoding(temperature=0.01), words=words)
+        right.append(np.mean([f.fillers[0].lower() == text for f, text in zip(found, texts, strict=True)]))
+    assert right[0] >= 0.6 > 0.1 >= right[1]
+
+
+def test_drawn_content_has_no_spelling(toy_writer):
+    vector = toy_writer.content(["gold"], embed(["gold"]))[0]
+    decoder = Decoder(toy_writer.network_, toy_writer.tokens_, PLAIN, toy_writer.exemplars_)
+    for content, blend in (("noise", 1.0), ([[vector]] * 4, 0.6)):
+        layouts, rows = layouts_of(toy_writer, TOY_GAPS[:1] * 4, content)
+        found = decoder.fill(layouts, rows, blend, seed=1)
+        drawn = np.stack([found.content[slots[0]] for slots in found.slots])
+        assert drawn[:, :8].all() and not drawn[:, 8:].any()
+
+
 def test_content_is_that_of_the_filler_and_nothing_else(toy_writer):
     texts = ["red", "Cy Dee", "a word that never was"]
     together = toy_writer.content(texts, embed(texts))
-    assert together.shape == (3, 8) and together.dtype == np.float32
+    assert together.shape == (3, 8 + 12 * 16) and together.dtype == np.float32
     for text, vector in zip(texts, together, strict=True):
         np.testing.assert_allclose(toy_writer.content([text], embed([text]))[0], vector, atol=1e-5)
     drawn = [toy_writer.content(texts, embed(texts), seed=seed) for seed in (0, 0, 1)]
@@ -800,8 +829,30 @@ def test_words_of_a_given_text_may_be_written_in_their_casing(toy_writer):
     assert toy_writer.tokens_.knowing([]) is toy_writer.tokens_
 
 
+def test_english_articles_say_how_a_filler_begins():
+    texts = ["an owl by a lamp", "a castle", "an island, a rose", "an hour in a university", "a hill"] * 40
+    writer = fit(templates=[Template.build([Slot("x", text, code=0)]) for text in texts])
+    assert writer.tokens_.articles
+    for article, clash in (("a", "aei"), ("an", "bcdfgjklmnpqrstvwxyz")):
+        for known in (True, False):
+            found = writer.fill([toy_parse(f"{article} <?>")] * 60, decoding=Decoding(temperature=3.0, known=known))
+            firsts = {filling.fillers[0][:1].lower() for filling in found}
+            assert bool(firsts & set(clash)) != known  # held to known words, and to nothing
+
+
+def test_articles_of_other_languages_say_nothing():
+    assert not Tokens.learn(["um retrato a oleo", "a artista", "a casa", "a ilha"] * 20, 100).articles
+    assert not Tokens.learn(["castle, 8k"], 100).articles
+
+
 def test_misspelt_words_are_not_known():
     texts = ["a castle in the forest"] * 200 + ["a caslte in the foorest"] * 3 + ["the forests of oak"] * 3
     known = set(Tokens.learn(texts, 200, 2).known)
     assert {SPACE + "castle", SPACE + "forest", SPACE + "forests", SPACE + "oak"} <= known
     assert not {SPACE + "caslte", SPACE + "foorest"} & known
+
+
+def test_words_of_three_letters_are_misspelt_where_the_right_one_is_far_more_common():
+    texts = ["a wide shot of a bear"] * 320 + ["a wide sht"] * 2 + ["a bar"] * 3
+    known = set(Tokens.learn(texts, 200, 2).known)
+    assert SPACE + "bar" in known and SPACE + "sht" not in known

@@ -18,6 +18,7 @@ from workbench import __version__
 from workbench.values import ArtifactError
 
 FORMAT = 1
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 CONFIG = "config.json"
 _TENSORS = re.compile(r"tensors-[0-9a-f]{16}\.safetensors")
 # What a killed process leaves of `atomic_path` in a saved folder.
@@ -71,6 +72,11 @@ def _disk_is_full(err):
     if isinstance(err, OSError) and err.errno in (errno.ENOSPC, errno.EDQUOT):
         return True
     return isinstance(err, (OSError, safetensors.SafetensorError)) and bool(_FULL.search(str(err)))
+
+
+def cell(text):
+    """A text as a cell of a table: one that a spreadsheet would, or might, take for a formula begins with an apostrophe."""
+    return f"'{text}" if text.lstrip(" ").startswith(_FORMULA) else text
 
 
 def write_json(path, obj):

@@ -10,7 +10,7 @@ WORD, SEPARATOR, JOINT, MARKUP = "word", "separator", "joint", "markup"
 _PATTERN = regex.compile(
     r"""
       (?P<markup> --\p{L}[\w-]*(?:[ ]+\d[\d.:]*)?           # --ar 16:9, --v 5
-        | ::?-?\d+(?:\.\d+)?(?=\s*[\)\]\}]|\s*$|\s*,|\s+\D)  # weights: (x:1.2)  x::2
+        | ::?-?\d+(?:\.\d+)?(?=\s*[\)\]\}>]|\s*$|\s*,|\s+\D)  # weights: (x:1.2)  x::2
         | [()\[\]{}<>]+ | :: | (?<!\w)[*_\#@~^=\\`"“”«»]+ | [*_\#@~^=\\`"“”«»]+ )
     | (?P<separator> [,;|.!?:\n\r•·…—–。、，；！？؛،]+ )
     | (?P<joint> [-'‘’&+/] )                                 # what no word below holds: the hyphen of "sci - fi", quotes

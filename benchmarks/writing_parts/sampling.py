@@ -23,7 +23,9 @@ from writing_parts.measures import (
 )
 
 PROXIMITIES = (0, 0.25, 0.5, 0.75, 1)
-TARGETS = {"absent": {"grammar": 1.2, "real": 1.8}, "noise": {"grammar": 1.6}, "nothing": {"grammar": 1.2, "real": 1.8}}
+TRIES = 8
+_AT_MOST = {"grammar": 1.2, "real": 1.8}
+TARGETS = {"absent": _AT_MOST, "tried": _AT_MOST, "noise": {"grammar": 1.6}, "nothing": _AT_MOST}
 
 
 class Judge:
@@ -67,10 +69,11 @@ def samples(dsl, world, judge, n, seed):
         "trigram": [" ".join(words) for words in trigram.sample(len(ones), seed=seed) if words],
         "random fillers": [fill_by_code(t, rng) for t in templates],
     }
-    for name, content in (("absent", None), ("noise", "noise"), ("prompt", "prompt")):
+    for name, content in (("absent", None), ("tried", None), ("noise", "noise"), ("prompt", "prompt")):
+        tries = TRIES if name == "tried" else 1
         begin = time.perf_counter()
         sets[name] = [
-            dsl.sample(1, t, content=t if content == "prompt" else content, seed=seed + i)[0].template
+            dsl.sample(1, t, content=t if content == "prompt" else content, seed=seed + i, tries=tries)[0].template
             for i, t in enumerate(templates)
         ]
         print(f"samples, {name}: {len(templates)}, {time.perf_counter() - begin:.0f} s", flush=True)
@@ -99,7 +102,8 @@ def samples(dsl, world, judge, n, seed):
 
 def _sample_rows(figures, world):
     rows, real = [], figures["reference"]
-    for name, label in (("nothing", "from nothing"), ("absent", "content absent"), ("noise", "noise"), ("prompt", "of a prompt")):
+    labels = {"nothing": "from nothing", "absent": "content absent", "tried": f"content absent, tries={TRIES}"}
+    for name, label in (labels | {"noise": "noise", "prompt": "of a prompt"}).items():
         ours, most = figures[name], TARGETS.get(name, {}).get(world)
         theirs = {"trigram": figures["trigram"]}
         if name != "nothing":

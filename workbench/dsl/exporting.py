@@ -125,7 +125,8 @@ class Exporting:
     def export_csv(self, path):
         """Write codes, fillers and templates as one table in CSV (UTF-8), for a spreadsheet: columns kind, code, text, count.
 
-        `kind` is code, filler, template or segment; `count` says how many units, or prompts, of those learned from have it.
+        `kind` is code, filler, template or segment; `count` says how many units, or prompts, of those learned from have it. A
+        text that a spreadsheet would take for a formula has an apostrophe in front.
 
         Args:
             path: str or Path of the file; an older one is replaced.
@@ -139,10 +140,11 @@ class Exporting:
         with artifacts.atomic_path(path) as part, open(part, "w", encoding="utf-8", newline="", errors="replace") as file:
             table = csv.writer(file)
             table.writerow(("kind", "code", "text", "count"))
-            table.writerows(("code", code.name, "", code.count) for code in self.codes)
-            table.writerows(("filler", code.name, *filler) for code in self.codes for filler in found[code.id])
-            table.writerows(("template", "", one.skeleton, one.count) for one in self.templates)
-            table.writerows(("segment", "", one.skeleton, one.count) for one in self.segments)
+            rows = [("code", code.name, "", code.count) for code in self.codes]
+            rows += [("filler", code.name, *filler) for code in self.codes for filler in found[code.id]]
+            rows += [("template", "", one.skeleton, one.count) for one in self.templates]
+            rows += [("segment", "", one.skeleton, one.count) for one in self.segments]
+            table.writerows((kind, artifacts.cell(name), artifacts.cell(text), count) for kind, name, text, count in rows)
 
     # ---- how -------------------------------------------------------------------------------------------------------------
 

@@ -57,7 +57,7 @@ class Infilling:
         content, given = None, [like.get(slot.name or "?") for slot in masks]
         if like:
             wanted = sorted(set(like.values()))
-            vectors = dict(zip(wanted, self._content_of(wanted), strict=True))
+            vectors = dict(zip(wanted, self._content_of(wanted, spelled=False), strict=True))
             content = [None if filler is None else vectors[filler] for filler in given]
         blend, words = _BLEND if like else 1.0, list(like.values())
         found = self._fill([template] * wide, content and [content] * wide, decoding, seed, blend, words)

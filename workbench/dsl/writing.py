@@ -1,5 +1,6 @@
 """Writing with a learned language: samples, variations, and their log-probabilities."""
 
+import difflib
 import math
 import numbers
 import re
@@ -23,7 +24,7 @@ _VARYING = 7  # rounds in which `vary` looks for prompts that differ
 class Writing:
     """The writing half of `DeepDSL`; its attributes are set there: `writer_`, `prior_`, `ngram_`."""
 
-    def sample(self, n, template=None, *, lock=(), content=None, decoding=DECODING, seed=0):
+    def sample(self, n, template=None, *, lock=(), content=None, decoding=DECODING, seed=0, tries=1):
         """Write prompts: from nothing, or new fillers for a template.
 
         Args:
@@ -35,17 +36,22 @@ class Writing:
                 content of its slots, by name and in order.
             decoding: `Decoding`, how words are chosen.
             seed: int.
+            tries: int, times a prompt is written at most until it reads as its template; the one that comes nearest is kept.
+                What is written need not: "neon" may be read as a colour where lighting was meant.
 
         Returns:
             list of n `Sample`; the same for the same seed. Their `log_prob` is exact for absent content: that of the fillers,
-            and of the template if it was drawn. With content it is that of the fillers given the content.
+            and of the template if it was drawn. With content it is that of the fillers given the content. With `tries` above 1
+            it is still that of the writing alone, not of the choice.
 
         Raises:
             NotFittedError: this DSL only reads.
-            ValueError: n below 1, or content of another kind.
+            ValueError: n or tries below 1, or content of another kind.
             TemplateError: a slot name that is not there, or a template of another DSL.
         """
         self._check_writes(n)
+        if not isinstance(tries, numbers.Integral) or isinstance(tries, bool) or tries < 1:
+            raise ValueError(f"tries must be an int of 1 or more, got {tries!r}.")
         if template is None:
             if lock:
                 raise ValueError("lock keeps slots of a template: give template= too.")
@@ -61,6 +67,16 @@ class Writing:
             given = [self._content_like(source, one) for one in templates]
             words = [slot.text for slot in source.slots]
         found = self._fill(templates, given, decoding, seed, words=words)
+        kept = self._kept(found) if tries > 1 else np.ones(n)
+        for turn in range(1, tries):
+            rows = np.flatnonzero(kept < 1)
+            if not len(rows):
+                break
+            content_of = [given[i] for i in rows] if isinstance(given, list) else given
+            again = self._fill([templates[i] for i in rows], content_of, decoding, seed + 15_485_863 * turn, words=words)
+            for i, one, like in zip(rows.tolist(), again, self._kept(again).tolist(), strict=True):
+                if like > kept[i]:
+                    found[i], kept[i] = one, like
         return [Sample(f.template.prompt, f.template, f.log_prob + p) for f, p in zip(found, prior.tolist(), strict=True)]
 
     def vary(self, prompt, n, proximity=0.8, *, by="slots", lock=(), decoding=DECODING, seed=0):
@@ -99,7 +115,8 @@ class Writing:
         free = np.array([i for i, slot in enumerate(self._opened(template, lock).slots) if slot.text is None], np.int64)
         if not len(free):
             raise TemplateError(f"There is nothing to vary in {template.prompt!r}: all its slots are locked.")
-        vectors = self._content_of([slot.text for slot in slots])
+        # Content with its spelling would write the very fillers again; of noise that is what nearest means.
+        vectors = self._content_of([slot.text for slot in slots], spelled=by == "noise" and proximity == 1)
         rng, found, seen = np.random.default_rng(seed), [], {template.prompt.lower(): None}
         slips = len(_SLIPS.findall(template.prompt))
         wanted = math.ceil(n * (1 + 2 * proximity))  # the nearer, the more there are to choose from
@@ -125,6 +142,13 @@ class Writing:
             new = [new[i] for i in np.sort(np.argsort(-near, kind="stable")[:n])]
         clumsy = {sample.text.lower(): sample for sample in found if sample.text.lower() not in seen}
         return (new + list(clumsy.values()) + found)[:n]  # better a slip than the same prompt twice
+
+    def _kept(self, filled):
+        """How like what is read is to the templates that were filled, 0..1: codes of the slots, by the ratio of difflib."""
+        again = self.read([one.template.prompt for one in filled])
+        pairs = zip((one.template for one in filled), again, strict=True)
+        runs = ([[slot.code for slot in template.slots] for template in pair] for pair in pairs)
+        return np.array([difflib.SequenceMatcher(None, *pair, autojunk=False).ratio() for pair in runs])
 
     def _likeness(self, samples, template):
         """How like the fillers of each sample are to those of a template of the same shape: mean cosine, float (n,)."""
@@ -192,8 +216,8 @@ class Writing:
                 return templates[:n], np.array(scores[:n])
         raise TemplateError(f"The prior's templates are too long for the writer's window of {self.writer_.config.window}.")
 
-    def _content_of(self, texts):
-        return self.writer_.content(texts, self._vectors_of([text.lower() for text in texts]))
+    def _content_of(self, texts, spelled=True):
+        return self.writer_.content(texts, self._vectors_of([text.lower() for text in texts]), spelled=spelled)
 
     def _content_like(self, source, template):
         """Content for the masked slots of a template from the slots of another, by name and in order."""

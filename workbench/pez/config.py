@@ -92,6 +92,8 @@ class PEZConfig:
             "learning_rate": 0.1,
             "weight_decay": 0.1,
         }
+        left_open = [name for name in defaults if getattr(self, name) is None]
+        object.__setattr__(self, "_open", left_open)
         for name, value in defaults.items():
             if name == "blocked" or getattr(self, name) is None:
                 object.__setattr__(self, name, value)
@@ -101,8 +103,8 @@ class PEZConfig:
             _check_strict(self)
 
     def replace(self, **changes):
-        """The same options with `changes`."""
-        return dataclasses.replace(self, **changes)
+        """The same options with `changes`; what was left open, such as `polish`, is settled anew."""
+        return dataclasses.replace(self, **(dict.fromkeys(self._open) | changes))
 
 
 def _check_choices(config):

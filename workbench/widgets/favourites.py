@@ -6,11 +6,10 @@ import json
 import re
 from pathlib import Path
 
-from workbench.artifacts import atomic_path
+from workbench.artifacts import atomic_path, cell
 from workbench.values import ArtifactError
 
 FIELDS = ("text", "template", "seed", "number", "verb", "start", "locked", "temperature", "proximity")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # a spreadsheet takes a cell that begins so for a formula, or may
 _NAME = re.compile(r"[^\W.][\w .-]{0,99}")
 
 
@@ -97,4 +96,4 @@ def _row(result):
 def _cell(value):
     if isinstance(value, list):
         return " ".join(map(str, value))
-    return f"'{value}" if isinstance(value, str) and value.lstrip(" ").startswith(_FORMULA) else value
+    return cell(value) if isinstance(value, str) else value

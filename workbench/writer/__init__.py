@@ -39,8 +39,9 @@ class Writer:
 
     The latent has two parts: the codes of the slots (the template), which the reconstruction's gradient does not reach since
     they come from the codebook as they are, and a Gaussian content vector per slot. The posterior of content reads a filler's own
-    words only; its prior is learned and reads what the decoder knows when it comes to the slot, and noise is turned into the
-    content of an exemplar that fits it. A mapping network turns content into what the decoder adds to its input.
+    words only. Content is the filler's meaning, and, where it comes from a filler, the spelling of its first pieces as well. The
+    prior of meaning is learned and reads what the decoder knows when it comes to the slot, and noise is turned into the meaning of
+    an exemplar that fits it; noise has no spelling. A mapping network turns content into what the decoder adds to its input.
 
     After `fit`: `tokens_` (`Tokens`), `network_` (torch module), `exemplars_` (what noise becomes), `history_` (list of dicts by
     step), `report_` (dict of counts: templates given, read, too long for the window, empty; those beyond `config.sample` are not
@@ -125,7 +126,8 @@ class Writer:
     def _keep_exemplars(self, codes, fillers, texts, features):
         slots = fillers >= 0
         rows, of, counts = frequent(codes[slots], fillers[slots], self._n_codes)
-        mean, scale = self._posterior([texts[i] for i in rows], features[rows])
+        found, dims = self._posterior([texts[i] for i in rows], features[rows]), self.config.content_dims
+        mean, scale = (x[:, :dims] for x in found)
         self.exemplars_ = Exemplars(of, counts, mean.astype(np.float16), scale.astype(np.float16))
 
     def _spell(self, text):
@@ -197,21 +199,24 @@ class Writer:
         ]
         return Decoder(self._network(), self.tokens_, decoding).score(layouts, pieces, owner, rows)
 
-    def content(self, fillers, features, seed=None):
-        """Content of fillers.
+    def content(self, fillers, features, seed=None, spelled=True):
+        """Content of fillers: their meaning and their spelling.
 
         Args:
             fillers: list of n str.
             features: float32 (n, f), as `embed` gave them in `fit`.
             seed: int to draw from the posterior; None takes its mean.
+            spelled: bool. False leaves the spelling out: what is written is like the filler, not the filler itself.
 
         Returns:
             float32 (n, c).
         """
-        mean, scale = self._posterior(fillers, features)
-        if seed is None:
-            return mean
-        return mean + np.exp(scale) * np.random.default_rng(seed).standard_normal(mean.shape, np.float32)
+        content, scale = self._posterior(fillers, features)
+        if seed is not None:
+            content = content + np.exp(scale) * np.random.default_rng(seed).standard_normal(content.shape, np.float32)
+        if not spelled:
+            content[:, self.config.content_dims :] = 0
+        return content
 
     def _posterior(self, fillers, features):
         """Mean and log of the standard deviation of the content of fillers: two float32 (n, c)."""

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch.nn import functional
 
 from workbench.writer.exemplars import draw
 from workbench.writer.tokens import END, FILL, GO
@@ -54,12 +55,15 @@ class Filled(NamedTuple):
 
 
 class State:
-    """What has been written in a gap: the node of the trie, brackets still to be closed, how many pieces; `start`: spaced."""
+    """What has been written in a gap: the node of the trie, brackets still to be closed, how many pieces.
 
-    __slots__ = ("count", "node", "open", "start")
+    `start`: whether a blank stands before the gap; `behind`: the piece before it, -1 if that does not matter.
+    """
 
-    def __init__(self, spaced):
-        self.node, self.open, self.count, self.start = 0, "", 0, bool(spaced)
+    __slots__ = ("behind", "count", "node", "open", "start")
+
+    def __init__(self, spaced, behind=-1):
+        self.node, self.open, self.count, self.start, self.behind = 0, "", 0, bool(spaced), behind
 
     def step(self, piece, tokens):
         """Go on by any piece."""
@@ -97,7 +101,8 @@ class Rules:
         """Bool (v,), not to be changed: it is kept for the next state like this one."""
         # With enough room left it plays no part how much.
         left = min(self.options.max_pieces - state.count, self._far + 4 * len(state.open))
-        key = (state.node if self.options.known else -1, state.open, left, state.start if not state.count else None)
+        start = (state.start, state.behind) if not state.count else None
+        key = (state.node if self.options.known else -1, state.open, left, start)
         row = self._rows.get(key)
         if row is None:
             if len(self._rows) >= _ROWS:
@@ -112,6 +117,9 @@ class Rules:
         done = state.count > 0 and (not known or bool(trie.ends[state.node]))
         if not state.count:
             row = self.begin[int(state.start)]
+            if known and state.behind in tokens.clashes:
+                agreeing = row & ~tokens.clashes[state.behind]
+                row = agreeing if agreeing.any() else row
         elif not known:
             row = tokens.written
         else:
@@ -192,10 +200,9 @@ class Decoder:
         network, device = self.network, self.device
         generator = torch.Generator().manual_seed(seed)
         prefix = self._prefix(layouts)
-        b, dims = len(layouts), network.config.content_dims
-        rows = [torch.zeros(0, dims) if content is None else torch.as_tensor(content, dtype=torch.float32)]
+        b, dims, spelled = len(layouts), network.config.content_dims, network.config.spelled_dims
+        rows = [torch.zeros(0, dims + spelled) if content is None else torch.as_tensor(content, dtype=torch.float32)]
         n_rows = len(rows[0])
-        mapped = [network.mapping(rows[0].to(device))]
         slots = [[gap.slot for gap in layout.gaps] for layout in layouts]
         shared = network.config.content == "global"
         near = self._near(layouts)
@@ -205,7 +212,7 @@ class Decoder:
         at = np.zeros(b, np.int64)  # gap each prompt is at
         piece = np.full(b, FILL)  # fed next
         numbers = prefix.lengths.clone()
-        states = [State(layout.gaps[0].spaced) if layout.gaps else None for layout in layouts]
+        states = [self._begun(layout, 0) if layout.gaps else None for layout in layouts]
         active = np.array([bool(layout.gaps) for layout in layouts])
         alive = np.flatnonzero(active)
         past, valid, there = prefix.past, prefix.valid, np.arange(b)
@@ -222,8 +229,9 @@ class Decoder:
             index = [slots[i][at[i]] if p != FILL else -1 for i, p in zip(alive, piece[alive], strict=True)]
             seen = [j for j, slot in enumerate(index) if slot >= 0]
             if seen:
-                every = torch.cat(mapped)
-                x[seen, 0] += every[[index[j] for j in seen]]
+                every = torch.cat(rows)[[index[j] for j in seen]].to(device)
+                steps = torch.tensor([len(fills[alive[j]][at[alive[j]]]) for j in seen], device=device)
+                x[seen, 0] += network.mapping(every, steps)
             valid = torch.cat([valid, valid.new_ones(len(alive), 1)], 1)
             hidden, past = network.decoder(x, numbers[:, None], places, valid[:, None, None], past)
             hidden, numbers = hidden[:, 0], numbers + 1
@@ -241,13 +249,12 @@ class Decoder:
                     if self.exemplars is None or not len(self.exemplars.codes):
                         z = mean + scale.exp() * torch.randn(mean.shape, generator=generator)
                     else:
-                        wanted = rows[0][given : given + 1] if given >= 0 else None
+                        wanted = rows[0][given : given + 1, :dims] if given >= 0 else None
                         z = draw(self.exemplars, gaps[j].code, mean, scale, generator, wanted, blend)
                     if given >= 0 and self.exemplars is None:
-                        z = blend * rows[0][given : given + 1] + math.sqrt(1 - blend**2) * z
+                        z = blend * rows[0][given : given + 1, :dims] + math.sqrt(1 - blend**2) * z
                     slots[i][at[i]] = sum(map(len, rows))
-                    rows.append(z)
-                    mapped.append(network.mapping(z.to(device)))
+                    rows.append(functional.pad(z, (0, spelled)))  # what is drawn has a meaning and no spelling
             piece[alive[begins]] = GO
             writing = np.setdiff1d(np.arange(len(alive)), begins)
             if not len(writing):
@@ -264,7 +271,7 @@ class Decoder:
                     at[i] += 1
                     piece[i] = FILL
                     if at[i] < len(layouts[i].gaps):
-                        states[i] = State(layouts[i].gaps[at[i]].spaced)
+                        states[i] = self._begun(layouts[i], at[i])
                     else:
                         active[i] = False
                 else:
@@ -290,19 +297,19 @@ class Decoder:
         owner = np.arange(len(layouts)) if owner is None else np.asarray(owner)
         prefix, near = self._prefix(layouts), self._near(layouts)
         offsets = np.cumsum([0] + [len(layout.gaps) for layout in layouts])
-        mapped = None if content is None else self.network.mapping(torch.as_tensor(content, device=self.device).float())
+        content = None if content is None else torch.as_tensor(content, device=self.device).float()
         out = np.zeros(len(fills))
         order = np.argsort([sum(map(len, fill)) for fill in fills], kind="stable")
         for first in range(0, len(order), _CHUNK):
             rows = order[first : first + _CHUNK]
-            out[rows] = self._score(layouts, prefix, near, offsets, mapped, owner[rows], [fills[i] for i in rows])
+            out[rows] = self._score(layouts, prefix, near, offsets, content, owner[rows], [fills[i] for i in rows])
         return out
 
-    def _score(self, layouts, prefix, near, offsets, mapped, owner, fills):
+    def _score(self, layouts, prefix, near, offsets, given, owner, fills):
         c, device = len(fills), self.device
         t = max(1, max(sum(len(f) + 2 for f in fill) for fill in fills))
         ids, codes, places = np.full((c, t), FILL), np.zeros((c, t), np.int64), np.zeros((c, t), np.int64)
-        gap, content = np.zeros((c, t), np.int64), np.full((c, t), -1)
+        gap, content, steps = np.zeros((c, t), np.int64), np.full((c, t), -1), np.zeros((c, t), np.int64)
         positions, targets, masks = [], [], []
         for i, (o, fill) in enumerate(zip(owner, fills, strict=True)):
             layout, at = layouts[o], 0
@@ -310,8 +317,8 @@ class Decoder:
                 stop = at + len(pieces) + 2
                 ids[i, at:stop] = (FILL, GO, *pieces)
                 codes[i, at:stop], places[i, at:stop], gap[i, at:stop] = one.code, mark, offsets[o] + j
-                content[i, at + 1 : stop] = one.slot
-                state = State(one.spaced)
+                content[i, at + 1 : stop], steps[i, at + 1 : stop] = one.slot, np.arange(len(pieces) + 1)
+                state = self._begun(layout, j)
                 for k, piece in enumerate((*pieces, END)):
                     positions.append(i * t + at + 1 + k)
                     targets.append(piece)
@@ -323,8 +330,9 @@ class Decoder:
             return np.zeros(c)
         ids, codes, places, gap = (torch.as_tensor(a, device=device) for a in (ids, codes, places, gap))
         x = self.network.pieces(ids) + self.network.codes(codes) + near[gap]
-        if mapped is not None:
-            x = x + torch.cat([mapped, mapped.new_zeros(1, mapped.shape[1])])[torch.as_tensor(content, device=device)]
+        if given is not None:
+            seen = np.nonzero(content >= 0)
+            x[seen] += self.network.mapping(given[content[seen]], torch.as_tensor(steps[seen], device=device))
         rows = torch.as_tensor(owner)
         numbers = prefix.lengths[rows][:, None] + torch.arange(t, device=device)
         causal = torch.ones(t, t, dtype=torch.bool, device=device).tril()
@@ -339,6 +347,11 @@ class Decoder:
             scores = chosen_log_probs(self.network.logits(hidden[part]).cpu(), allowed, self.options)
             found[part] = scores.gather(1, torch.tensor(targets[part])[:, None])[:, 0].double().numpy()
         return np.bincount(np.array(positions) // t, weights=found, minlength=c)
+
+    def _begun(self, layout, number):
+        """The state before anything is written in a gap: an article in front of it says how it may begin."""
+        gap, behind = layout.gaps[number], layout.neighbours[number][0]
+        return State(gap.spaced, behind if gap.spaced and behind in self.tokens.clashes else -1)
 
     def _prefix(self, layouts):
         """Keys and values of the visible parts."""

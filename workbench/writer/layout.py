@@ -91,10 +91,10 @@ class Batch(NamedTuple):
     """Layouts side by side; b prompts, t positions, g gaps in all. int64 but for `prefix`.
 
     Lengths and numbers of gaps are rounded up, see `rounded`. `ids`, `codes`, `places` (b, t). `gap` (b, t): row of the gap a
-    position fills, g where none. `content` (b, t): row of the
-    slot whose content a position sees, -1 for none. `targets` (b, t): the piece to be written next, -1 for none. `prefix`
-    (b,) int64, length of the visible part. `neighbours` (g, 4), `starts` (g,) position of each FILL in the flattened batch,
-    `truth` (g,), `slots` (g,); 0, -1 and -1 for gaps that only round the number up.
+    position fills, g where none. `content` (b, t): row of the slot whose content a position sees, -1 for none. `steps` (b, t):
+    pieces of the filling that are written when a position is read. `targets` (b, t): the piece to be written next, -1 for none.
+    `prefix` (b,) int64, length of the visible part. `neighbours` (g, 4), `starts` (g,) position of each FILL in the flattened
+    batch, `truth` (g,), `slots` (g,); 0, -1 and -1 for gaps that only round the number up.
     """
 
     ids: np.ndarray
@@ -102,6 +102,7 @@ class Batch(NamedTuple):
     places: np.ndarray
     gap: np.ndarray
     content: np.ndarray
+    steps: np.ndarray
     targets: np.ndarray
     prefix: np.ndarray
     neighbours: np.ndarray
@@ -126,6 +127,7 @@ def batch(layouts, end):
     g = rounded(sum(len(layout.gaps) for layout in layouts), 64)
     ids, codes, places = np.full((b, t), PAD), np.zeros((b, t), np.int64), np.zeros((b, t), np.int64)
     gap, content, targets = np.full((b, t), g), np.full((b, t), -1), np.full((b, t), -1)
+    steps = np.zeros((b, t), np.int64)
     neighbours, starts, truth, slots = np.zeros((g, NEIGHBOURS), np.int64), np.zeros(g, np.int64), np.full(g, -1), np.full(g, -1)
     row = 0
     for i, layout in enumerate(layouts):
@@ -136,9 +138,9 @@ def batch(layouts, end):
             stop = at + n + 2
             ids[i, at:stop] = (FILL, GO, *one.fill)
             codes[i, at:stop], places[i, at:stop], gap[i, at:stop] = one.code, mark, row
-            content[i, at + 1 : stop] = one.slot
+            content[i, at + 1 : stop], steps[i, at + 1 : stop] = one.slot, np.arange(n + 1)
             targets[i, at + 1 : stop] = (*one.fill, end)
             neighbours[row], starts[row], truth[row], slots[row] = near, i * t + at, one.truth, one.slot
             row, at = row + 1, stop
     prefix = np.array([len(layout.ids) for layout in layouts])
-    return Batch(ids, codes, places, gap, content, targets, prefix, neighbours, starts, truth, slots)
+    return Batch(ids, codes, places, gap, content, steps, targets, prefix, neighbours, starts, truth, slots)

@@ -15,13 +15,15 @@ from tqdm.auto import tqdm
 
 from workbench import artifacts
 from workbench.values import ArtifactError
+from workbench.writer.config import SPELLED
 from workbench.writer.examples import Masker
 from workbench.writer.layout import batch, rounded
-from workbench.writer.network import SPELLED, visible_mask
+from workbench.writer.network import visible_mask
 from workbench.writer.tokens import END, PAD
 
 _POOL = 24  # steps whose prompts are sorted by length together
 _WARM = 100  # steps until the full rate; of a short run a quarter
+_BOUND = 0.1  # weight of the KL term of spelling against that of meaning
 _EVERY = 250  # steps between checkpoints
 _CHECKPOINT = "writer-checkpoint"
 
@@ -133,11 +135,11 @@ class Trainer:
             if layout.length > self.config.window or not layout.gaps:  # many gaps in a long prompt, or no slot to open
                 layout, found = self.masker.free(int(row)), []
             shifted = [g._replace(slot=g.slot + len(slots)) if g.slot >= 0 else g for g in layout.gaps]
-            contents = [(self.ids[f], self.features[f]) for f in found]
+            contents = [(self.ids[f], self.features[f], rng.random() < self.config.told) for f in found]
             for i, gap in enumerate(shifted):
                 if gap.slot >= 0 and len(self.lexicon.ids) and rng.random() < self.config.spelling:
                     ids, feature = _phrase(self.lexicon, rng)
-                    contents[gap.slot - len(slots)] = (ids, feature)
+                    contents[gap.slot - len(slots)] = (ids, feature, True)  # no meaning could say them
                     shifted[i] = gap._replace(fill=ids)
             layouts.append(layout._replace(gaps=shifted))
             slots += contents
@@ -164,7 +166,7 @@ class Trainer:
         """
         config, network = self.config, self.network
         arrays = batch(layouts, END)
-        ids, codes, places, gap, where, targets, prefix, neighbours, starts, truth, rows = (
+        ids, codes, places, gap, where, steps, targets, prefix, neighbours, starts, truth, rows = (
             torch.as_tensor(a, device=self.device) for a in arrays
         )
         b, t = ids.shape
@@ -172,9 +174,12 @@ class Trainer:
             content = None
             if slots:
                 n_slots, spare = len(slots), rounded(len(slots), 64) - len(slots)
-                spelled = np.pad(spelled_rows([ids for ids, _ in slots]), ((0, spare), (0, 0)))
-                features = np.pad(np.stack([f for _, f in slots]), ((0, spare), (0, 0)))
+                spelled = np.pad(spelled_rows([ids for ids, _, _ in slots]), ((0, spare), (0, 0)))
+                features = np.pad(np.stack([f for _, f, _ in slots]), ((0, spare), (0, 0)))
                 spelled, features = torch.as_tensor(spelled, device=self.device), torch.as_tensor(features, device=self.device)
+                told = torch.tensor([t for _, _, t in slots] + [False] * spare, device=self.device)
+                read = torch.ones(len(told), config.content_dims + config.spelled_dims, device=self.device)
+                read[:, config.content_dims :] = told[:, None]
                 if config.content == "global":
                     owner = np.full(n_slots + spare, b, np.int64)
                     for i, layout in enumerate(layouts):
@@ -182,9 +187,12 @@ class Trainer:
                     mean, scale = pooled(network, spelled, features, torch.as_tensor(owner, device=self.device), b + 1)
                 else:
                     mean, scale = network.posterior(spelled, features)
-                z = mean + scale.exp() * torch.randn(mean.shape, generator=generator, device=self.device)
-                mapped = network.mapping(z)
-                content = torch.cat([mapped, mapped.new_zeros(1, mapped.shape[1])])[where]
+                z = read * (mean + scale.exp() * torch.randn(mean.shape, generator=generator, device=self.device))
+                seen = torch.nonzero(where.reshape(-1) >= 0)[:, 0]
+                seen = functional.pad(seen, (0, rounded(len(seen), 256) - len(seen)), value=b * t)
+                slot_of, written = (functional.pad(x.reshape(-1), (0, 1))[seen] for x in (where, steps))
+                mapped = network.mapping(z[slot_of], written)
+                content = mapped.new_zeros(b * t + 1, mapped.shape[1]).index_copy(0, seen, mapped)[:-1].view(b, t, -1)
             x = network.embed(ids, codes, gap, neighbours, content)
             numbers = torch.arange(t, device=self.device).expand(b, t)
             hidden, _ = network.decoder(x, numbers, places, visible_mask(prefix if network.two_way else prefix * 0, t))
@@ -206,19 +214,27 @@ class Trainer:
                 slot_gaps = torch.nonzero(rows >= 0)[:, 0]
                 order = slot_gaps[torch.argsort(rows[slot_gaps])]  # gap of each content row
                 prior_mean, prior_scale = network.prior_of(begun[functional.pad(order, (0, spare))])
-                prior_mean, prior_scale, mean, scale = (x[:n_slots] for x in (prior_mean, prior_scale, mean, scale))
+                # spelling has the standard normal distribution as its prior
+                prior_mean, prior_scale = (functional.pad(x, (0, config.spelled_dims)) for x in (prior_mean, prior_scale))
+                prior_mean, prior_scale, mean, scale, read = (x[:n_slots] for x in (prior_mean, prior_scale, mean, scale, read))
                 kl = prior_scale - scale + ((2 * scale).exp() + (mean - prior_mean) ** 2) / (2 * (2 * prior_scale).exp()) - 0.5
-                freed = torch.clamp(kl.mean(0), min=config.free_nats).sum() * n_slots
+                # It is never drawn from that: its prior only keeps it in bounds.
+                weights = torch.ones(kl.shape[1], device=self.device)
+                weights[config.content_dims :] = _BOUND
+                kl, counted = kl * read * weights, read.sum(0)
+                freed = (torch.clamp(kl.sum(0) / counted.clamp(min=1), min=config.free_nats) * counted).sum()
                 loss = loss + config.beta * freed / n
                 values["kl"] = float(kl.detach().sum(1).mean())
                 if config.contrast:
-                    near = info_nce(network.features(mapped), features, n_slots)
+                    begin = network.mapping(z, torch.zeros(len(z), dtype=torch.int64, device=z.device))
+                    near = info_nce(network.features(begin), features, n_slots)
                     loss = loss + config.contrast * near
                     values["contrast"] = float(near.detach())
                 if self.adversary is not None:
-                    told = codes.reshape(-1)[starts[order]].clamp(max=self.masker.mask)
+                    codes_told = codes.reshape(-1)[starts[order]].clamp(max=self.masker.mask)
                     drawn = prior_mean + prior_scale.exp() * torch.randn(mean.shape, generator=generator, device=self.device)
-                    loss = loss + config.adversary * self.adversary.fooled(z[:n_slots], drawn, told)
+                    ours, theirs = (x[:, : config.content_dims] for x in (z[:n_slots], drawn))
+                    loss = loss + config.adversary * self.adversary.fooled(ours, theirs, codes_told)
         return loss, values
 
     def _run(self):

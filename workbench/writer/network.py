@@ -7,10 +7,10 @@ import transformers
 from torch import nn
 from torch.nn import functional
 
+from workbench.writer.config import SPELLED
 from workbench.writer.layout import NEIGHBOURS
 from workbench.writer.tokens import N_MARKS
 
-SPELLED = 12  # pieces of a filler that its posterior reads one by one
 _PIECE_WIDTH = 48
 
 
@@ -76,6 +76,28 @@ class Transformer(nn.Module):
         return self.norm(x), seen
 
 
+class Mapping(nn.Module):
+    """Mapping network: content and how many pieces of the filler are written -> what the decoder adds to its input there.
+
+    Meaning goes to all positions of a filler alike; of the spelling, each gets the dimensions of the piece that is next.
+    """
+
+    def __init__(self, config, width):
+        super().__init__()
+        self.dims, self.letters = config.content_dims, config.letters if config.spelled_dims else 0
+        self.meaning = nn.Sequential(nn.Linear(self.dims, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+        self.spelling = nn.Linear(self.letters, width, bias=False) if self.letters else None
+
+    def forward(self, content, steps):
+        """Content float (n, c), steps int64 (n,) -> (n, d). Where the spelling is not told, it is 0."""
+        found = self.meaning(content[:, : self.dims])
+        if not self.letters:
+            return found
+        letters = content[:, self.dims :].view(-1, SPELLED, self.letters)
+        letters = functional.pad(letters, (0, 0, 0, 1))  # nothing is told of later pieces
+        return found + self.spelling(letters[torch.arange(len(steps), device=steps.device), steps.clamp(max=SPELLED)])
+
+
 class Network(nn.Module):
     """All that is learned of the writer.
 
@@ -102,8 +124,9 @@ class Network(nn.Module):
         self.reader = nn.Sequential(
             nn.Linear(n_features + SPELLED * _PIECE_WIDTH, 2 * width), nn.GELU(), nn.Linear(2 * width, 2 * content)
         )
-        self.mapping = nn.Sequential(nn.Linear(content, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
-        self.features = nn.Linear(width, n_features)  # mapped content -> features of the filler
+        self.mapping = Mapping(config, width)
+        self.letters = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2 * config.letters)) if config.spelled_dims else None
+        self.features = nn.Linear(width, n_features)  # mapped meaning content -> features of the filler
         for table in (self.pieces, self.codes, self.spelling):
             nn.init.normal_(table.weight, std=0.02 if table is not self.spelling else 0.3)
         if lm is not None:
@@ -128,7 +151,7 @@ class Network(nn.Module):
             self.pieces.weight[:N_MARKS] = table.mean(0) + 0.02 * torch.randn(N_MARKS, table.shape[1])
             nn.init.zeros_(self.near.weight)
             nn.init.zeros_(self.codes.weight)
-            nn.init.zeros_(self.mapping[-1].weight)
+            nn.init.zeros_(self.mapping.meaning[-1].weight)
 
     def embed(self, ids, codes, gap, neighbours, content):
         """Input of the decoder: (b, t, d).
@@ -146,13 +169,21 @@ class Network(nn.Module):
         return x if content is None else x + content
 
     def posterior(self, spelled, features):
-        """Mean and log of the standard deviation of content: spelled int64 (s, 12), features float (s, f) -> two (s, c)."""
+        """Mean and log of the standard deviation of content: spelled int64 (s, 12), features float (s, f) -> two (s, c).
+
+        The first `content_dims` are of the meaning, the others of the pieces, in their order.
+        """
         x = torch.cat([features, self.spelling(spelled).flatten(1)], -1)
-        mean, scale = self.reader(x).float().chunk(2, -1)
+        parts = [self.reader(x).float().chunk(2, -1)]
+        if self.letters is not None:
+            # Read from the pieces as they are written, so that a rare piece is told as well as a common one; they are not bent.
+            letters = self.letters(self.pieces(spelled).detach())
+            parts.append([part.flatten(1) for part in letters.float().chunk(2, -1)])
+        mean, scale = (torch.cat(some, -1) for some in zip(*parts, strict=True))
         return mean, scale.clamp(-5, 2)
 
     def prior_of(self, hidden):
-        """The same of the prior, from the hidden state at the FILL of a gap: (g, d) -> two (g, c)."""
+        """The same of the prior of meaning, from the hidden state at the FILL of a gap: (g, d) -> two (g, content_dims)."""
         mean, scale = self.prior(hidden).float().chunk(2, -1)
         return mean, scale.clamp(-5, 2)
 

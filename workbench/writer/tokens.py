@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 from collections import Counter
 from typing import NamedTuple
 
@@ -19,8 +20,12 @@ PAD, GAP, FILL, GO, END, LEFT, RIGHT = range(7)
 N_MARKS = 7
 _BYTES = 256  # tokens that spell any character there is no piece for
 _RARE, _MISSPELT = 50, 20  # a word seen less often than this is misspelt if another is so many times as common
+_MISSPELT_SHORT = 150  # the same for words of three letters
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _CASED = 20_000  # words whose usual casing is kept
+# Words that an English article does not stand before. "hour", "unicorn", "umbrella", "one" and "European" may follow either.
+_CLASH = {"a": re.compile("[ai]|e(?!u)|o(?!n)"), "an": re.compile("[bcdfgjklmnpqrstvwyz]|h(?!o|ei|$)")}
+_ENGLISH = 0.9  # share of articles that have to agree with what follows, for the writer to be held to it
 
 
 class Piece(NamedTuple):
@@ -38,8 +43,9 @@ class Tokens:
         Sennrich et al., arXiv:1508.07909 (byte-pair encoding); SentencePiece's mark for blanks, arXiv:1808.06226.
     """
 
-    def __init__(self, pieces, merges, known, cased):
+    def __init__(self, pieces, merges, known, cased, articles=False):
         self.pieces, self.merges, self.known, self.cased = list(pieces), [tuple(m) for m in merges], list(known), dict(cased)
+        self.articles = bool(articles)
         first = N_MARKS + _BYTES
         vocabulary = {f"<0x{byte:02X}>": N_MARKS + byte for byte in range(_BYTES)}
         vocabulary |= {piece: first + i for i, piece in enumerate(self.pieces)}
@@ -57,6 +63,12 @@ class Tokens:
         # Pieces behind a blank, and all that can be written: no marks, and no bytes that spell a blank.
         self.marked = np.array([False] * first + [p.startswith((SPACE, " ")) for p in self.pieces])
         self.written = np.arange(self.size) >= N_MARKS
+        self.clashes = {}  # by the piece of an article, which pieces may not follow it
+        for article, clash in _CLASH.items() if self.articles else ():
+            ids = self.spell(SPACE + article)
+            if len(ids) == 1:
+                clashing = [bool(clash.match(piece.lstrip(SPACE + " "))) for piece in self.pieces]
+                self.clashes[ids[0]] = np.array([False] * first + clashing)
 
     @classmethod
     def learn(cls, texts, size, min_count=2):
@@ -67,13 +79,13 @@ class Tokens:
             size: int, pieces at most, marks and bytes not counted.
             min_count: int, times a token must occur to be known; decoding can be held to known tokens.
         """
-        counts, forms = _counted(texts)
+        counts, forms, articles = _counted(texts)
         # Each token is a training text of its own, so no merge crosses a blank. Beyond some thousands a count says no more.
         trainer = BpeTrainer(vocab_size=size, limit_alphabet=min(400, size // 2), show_progress=False)
         learner = tokenizers.Tokenizer(BPE())
         learner.train_from_iterator((token for token, n in counts.items() for _ in range(min(n, 2000))), trainer)
         state = tokenizers_state(learner)
-        return cls(state["vocab"], state["merges"], _known(counts, min_count), _usual_case(forms))
+        return cls(state["vocab"], state["merges"], _known(counts, min_count), _usual_case(forms), articles)
 
     def split(self, text):
         """Cut a prompt into tokens: list of `Piece`; white space between them is not kept but as "some" or "none"."""
@@ -111,7 +123,7 @@ class Tokens:
 
     def knowing(self, texts):
         """Tokens that know the words of some texts too, cased as they are there unless the corpus has a casing for them."""
-        counts, forms = _counted(texts)
+        counts, forms, _ = _counted(texts)
         new = sorted(set(counts) - set(self.known))
         if not new:
             return self
@@ -132,7 +144,8 @@ class Tokens:
 
     def to_config(self):
         """JSON values from which `from_config` makes it again."""
-        return {"pieces": self.pieces, "merges": [list(m) for m in self.merges], "known": self.known, "cased": self.cased}
+        merges = [list(m) for m in self.merges]
+        return {"pieces": self.pieces, "merges": merges, "known": self.known, "cased": self.cased, "articles": self.articles}
 
     @classmethod
     def from_config(cls, state):
@@ -143,8 +156,8 @@ class Tokens:
         """
         try:
             if "backend" in state:
-                return HubTokens(state["backend"], state["known"], state["cased"])
-            return cls(state["pieces"], state["merges"], state["known"], state["cased"])
+                return HubTokens(state["backend"], state["known"], state["cased"], state["articles"])
+            return cls(state["pieces"], state["merges"], state["known"], state["cased"], state["articles"])
         except Exception as err:  # the Rust library raises bare Exception on bad merges
             raise ArtifactError(f"These are no saved tokens ({err}): expected what to_config gives.") from err
 
@@ -156,11 +169,11 @@ class HubTokens(Tokens):
         ModelError: the tokenizer does not keep blanks as they are, as byte-level ones (GPT-2, OPT, Pythia, Qwen, Llama 3) do.
     """
 
-    def __init__(self, backend, known, cased):
+    def __init__(self, backend, known, cased, articles=False):
         self._backend = tokenizers.Tokenizer.from_str(backend)
         self._backend.no_truncation()
         self._backend.no_padding()
-        self.known, self.cased, self._ids = list(known), dict(cased), {}
+        self.known, self.cased, self.articles, self._ids = list(known), dict(cased), bool(articles), {}
         probe = " a castle,by"
         if self._backend.decode(self._backend.encode(probe, add_special_tokens=False).ids, skip_special_tokens=False) != probe:
             raise ModelError("The writer needs a model with a byte-level tokenizer, such as GPT-2: this one drops blanks.")
@@ -175,8 +188,8 @@ class HubTokens(Tokens):
     @classmethod
     def learn(cls, texts, backend, min_count=2):
         """Known words and casing from texts; `backend` is the JSON of a tokenizers.Tokenizer."""
-        counts, forms = _counted(texts)
-        return cls(backend, _known(counts, min_count), _usual_case(forms))
+        counts, forms, articles = _counted(texts)
+        return cls(backend, _known(counts, min_count), _usual_case(forms), articles)
 
     def spell(self, token):
         """Ids of the pieces of one token, given with its mark for a blank."""
@@ -195,20 +208,29 @@ class HubTokens(Tokens):
 
     def to_config(self):
         """JSON values from which `Tokens.from_config` makes it again."""
-        return {"backend": self._backend.to_str(), "known": self.known, "cased": self.cased}
+        return {"backend": self._backend.to_str(), "known": self.known, "cased": self.cased, "articles": self.articles}
 
 
 def _counted(texts):
-    """How often each token stands in texts, with its mark for a blank, and each word as typed: two Counters."""
-    counts, forms = Counter(), Counter()
+    """How often each token stands in texts, with its mark for a blank, and each word as typed: two Counters.
+
+    And whether "a" and "an" are English articles there, a bool.
+    """
+    counts, forms, articles = Counter(), Counter(), Counter()
     for text in texts:
+        last = None
         for start, end, kind in words.split(text):
             if text[start:end].isspace():
                 continue
-            counts[_marked(text, start, end)] += 1
+            token = _marked(text, start, end)
+            counts[token] += 1
             if kind == words.WORD:
                 forms[text[start:end]] += 1
-    return counts, forms
+            if last in _CLASH and token.startswith(SPACE):
+                articles[last, _CLASH[last].match(token.removeprefix(SPACE)) is None] += 1
+            last = token.removeprefix(SPACE)
+    agree = [articles[article, True] / max(1, articles[article, True] + articles[article, False]) for article in _CLASH]
+    return counts, forms, min(agree) >= _ENGLISH
 
 
 def _known(counts, least):
@@ -217,14 +239,20 @@ def _known(counts, least):
 
 
 def _misspelt(token, n, counts):
-    """Whether a rare word is a common one with two letters swapped, or one letter inside it doubled or added."""
-    if n >= _RARE or len(token) < 5 or not token.removeprefix(SPACE).isalpha():
+    """Whether a rare word is a common one with two letters swapped, one inside it doubled, added, or left out.
+
+    Words of three letters have many neighbours: of them only one of a far more common word with a letter left out is.
+    """
+    bare = token.removeprefix(SPACE)
+    if n >= _RARE or len(bare) < 3 or not bare.isalpha():
         return False
     begin = 2 if token.startswith(SPACE) else 1  # typists seldom miss the first letter, and a last one may be a plural's
-    swapped = (token[:i] + token[i + 1] + token[i] + token[i + 2 :] for i in range(begin, len(token) - 1))
-    less = (token[:i] + token[i + 1 :] for i in range(begin, len(token) - 1))
-    more = (token[:i] + c + token[i:] for i in range(begin, len(token)) for c in _LETTERS)
-    return any(counts.get(other, 0) >= _MISSPELT * n for other in (*swapped, *less, *more))
+    more = [token[:i] + c + token[i:] for i in range(begin, len(token)) for c in _LETTERS]
+    if len(bare) == 3:
+        return any(counts.get(other, 0) >= _MISSPELT_SHORT * n for other in more)
+    swapped = [token[:i] + token[i + 1] + token[i] + token[i + 2 :] for i in range(begin, len(token) - 1)]
+    less = [token[:i] + token[i + 1 :] for i in range(begin, len(token) - 1)]
+    return any(counts.get(other, 0) >= _MISSPELT * n for other in swapped + less + more)
 
 
 def tokenizers_state(learner):
