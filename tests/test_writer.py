@@ -301,7 +301,7 @@ def test_what_is_written_has_the_log_probability_that_scoring_finds(toy_writer, 
 
 @pytest.mark.parametrize("blend", [0.0, 0.6, 1.0])
 def test_blended_content_is_told(toy_writer, blend):
-    vector = toy_writer.content(["gold"], embed(["gold"]))[0]
+    vector = toy_writer.content(["gold"], embed(["gold"]), spelled=False)[0]
     layouts, rows = layouts_of(toy_writer, TOY_GAPS[:1] * 4, [[vector]] * 4)
     found = Decoder(toy_writer.network_, toy_writer.tokens_, PLAIN).fill(layouts, rows, blend, seed=1)
     used = [found.content[slots[0]] for slots in found.slots]
@@ -498,13 +498,17 @@ def test_a_filler_that_was_never_seen_is_spelled_from_its_content():
 
 
 def test_drawn_content_has_no_spelling(toy_writer):
-    vector = toy_writer.content(["gold"], embed(["gold"]))[0]
+    vector = toy_writer.content(["gold"], embed(["gold"]), spelled=False)[0]
     decoder = Decoder(toy_writer.network_, toy_writer.tokens_, PLAIN, toy_writer.exemplars_)
     for content, blend in (("noise", 1.0), ([[vector]] * 4, 0.6)):
         layouts, rows = layouts_of(toy_writer, TOY_GAPS[:1] * 4, content)
         found = decoder.fill(layouts, rows, blend, seed=1)
         drawn = np.stack([found.content[slots[0]] for slots in found.slots])
         assert drawn[:, :8].all() and not drawn[:, 8:].any()
+    told = toy_writer.content(["gold"], embed(["gold"]))
+    layouts, rows = layouts_of(toy_writer, TOY_GAPS[:1] * 4, [[told[0]]] * 4)
+    found = decoder.fill(layouts, rows, 0.6, seed=1)
+    assert all((found.content[slots[0]] == told[0]).all() for slots in found.slots)  # one that tells its spelling stays
 
 
 def test_content_is_that_of_the_filler_and_nothing_else(toy_writer):

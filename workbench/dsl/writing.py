@@ -87,7 +87,8 @@ class Writing:
             n: int.
             proximity: float 0..1. 0 keeps the template only, 1 changes one slot to something near.
             by: "slots" keeps a share `proximity` of the slots as text and re-rolls the others near their meaning; "noise"
-                re-rolls all slots with content between that of the prompt and noise.
+                re-rolls all slots with content between that of the prompt and noise: such a share, by lot, has the content of
+                the prompt, the others a meaning near it.
             lock: slots that keep their text whatever the proximity, as in `sample`.
             decoding: `Decoding`.
             seed: int.
@@ -115,18 +116,22 @@ class Writing:
         free = np.array([i for i, slot in enumerate(self._opened(template, lock).slots) if slot.text is None], np.int64)
         if not len(free):
             raise TemplateError(f"There is nothing to vary in {template.prompt!r}: all its slots are locked.")
-        # Content with its spelling would write the very fillers again; of noise that is what nearest means.
-        vectors = self._content_of([slot.text for slot in slots], spelled=by == "noise" and proximity == 1)
+        told, meant = (self._content_of([slot.text for slot in slots], spelled) for spelled in (True, False))
         rng, found, seen = np.random.default_rng(seed), [], {template.prompt.lower(): None}
         slips = len(_SLIPS.findall(template.prompt))
-        wanted = math.ceil(n * (1 + 2 * proximity))  # the nearer, the more there are to choose from
+        wanted = math.ceil(n * (1 + 3 * proximity))  # the nearer, the more there are to choose from
         for turn in range(_VARYING):
             templates, contents = [], []
             for _ in range(wanted):
                 kept = int(round(proximity * (len(free) - 1))) if by == "slots" else 0
                 open_ = np.sort(free[rng.permutation(len(free))[kept:]])
                 templates.append(_masked(template, set(open_.tolist())))
-                contents.append([vectors[i] if proximity else None for i in open_])
+                again = np.zeros(len(open_), bool)
+                if by == "noise":
+                    again = rng.random(len(open_)) < proximity
+                    again[rng.integers(len(open_))] = False  # one at least is to be another
+                given = np.where(again[:, None], told[open_], meant[open_])
+                contents.append(list(given) if proximity else [None] * len(open_))
             # Content near that of a filler mostly says the filler again: what is still missing is looked for further away.
             blend, words = float(proximity) * 0.7 ** max(0, turn - 1), [slot.text for slot in slots]
             filled = self._fill(templates, contents, decoding, seed + 7919 * turn, blend, words)

@@ -40,8 +40,8 @@ class Writer:
     The latent has two parts: the codes of the slots (the template), which the reconstruction's gradient does not reach since
     they come from the codebook as they are, and a Gaussian content vector per slot. The posterior of content reads a filler's own
     words only. Content is the filler's meaning, and, where it comes from a filler, the spelling of its first pieces as well. The
-    prior of meaning is learned and reads what the decoder knows when it comes to the slot, and noise is turned into the meaning of
-    an exemplar that fits it; noise has no spelling. A mapping network turns content into what the decoder adds to its input.
+    prior of meaning is learned and reads what the decoder knows when it comes to the slot, and noise is turned into the meaning
+    of an exemplar that fits it; noise has no spelling. A mapping network turns content into what the decoder adds to its input.
 
     After `fit`: `tokens_` (`Tokens`), `network_` (torch module), `exemplars_` (what noise becomes), `history_` (list of dicts by
     step), `report_` (dict of counts: templates given, read, too long for the window, empty; those beyond `config.sample` are not
@@ -154,7 +154,8 @@ class Writer:
             content: None for absent content, "noise" to draw it, or a list of b lists with an entry per masked slot: None,
                 "noise", or float32 (c,).
             decoding: `Decoding`.
-            blend: float 0..1, share of given content; the rest is drawn. 1 takes it as it is.
+            blend: float 0..1, share of given content; the rest is drawn. 1 takes it as it is, and so is content that tells a
+                spelling: that is one filler and no other.
             seed: int.
             words: texts whose words may be written though the corpus has them too seldom to be known.
 

@@ -190,8 +190,9 @@ class Decoder:
         Args:
             layouts: list of b `Layout`; fillings they have are ignored.
             content: float32 (rows, c) that `Gap.slot` refers to, or None.
-            blend: float 0..1, how near drawn content is to the given one; 1 takes it as it is. With exemplars it weighs
-                nearness when one is chosen; without, content is blend * given + sqrt(1 - blend^2) * drawn.
+            blend: float 0..1, how near drawn content is to the given one; 1 takes it as it is, and so is content that tells a
+                spelling. With exemplars it weighs nearness when one is chosen; without, content is
+                blend * given + sqrt(1 - blend^2) * drawn.
             seed: int.
 
         Returns:
@@ -202,7 +203,7 @@ class Decoder:
         prefix = self._prefix(layouts)
         b, dims, spelled = len(layouts), network.config.content_dims, network.config.spelled_dims
         rows = [torch.zeros(0, dims + spelled) if content is None else torch.as_tensor(content, dtype=torch.float32)]
-        n_rows = len(rows[0])
+        n_rows, told = len(rows[0]), rows[0][:, dims:].any(1).tolist()
         slots = [[gap.slot for gap in layout.gaps] for layout in layouts]
         shared = network.config.content == "global"
         near = self._near(layouts)
@@ -239,7 +240,7 @@ class Decoder:
             for j in begins:  # the content of this gap, before its words
                 i = alive[j]
                 given = slots[i][at[i]]
-                if given == NOISE or (given >= 0 and blend < 1):
+                if given == NOISE or (given >= 0 and blend < 1 and not told[given]):
                     drawn = [s for s in slots[i][: at[i]] if s >= n_rows]
                     if shared and drawn:
                         slots[i][at[i]] = drawn[0]
