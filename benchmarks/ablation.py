@@ -25,7 +25,7 @@ BASE = WriterConfig(width=96, layers=2, heads=3, batch=2048, pieces=2500)
 VARIANTS = {
     "all parts": {},
     "one content for the prompt (`global`)": {"content": "global"},
-    "no content in training": {"p_content": 0.0},
+    "content for few gaps (`p_content` = 0 leaves some)": {"p_content": 0.0},
     "no KL (beta = 0)": {"beta": 0.0},
     "no free bits": {"free_nats": 0.0},
     "KL with weight 1": {"beta": 1.0},
