@@ -126,7 +126,7 @@ class Network(nn.Module):
         )
         self.mapping = Mapping(config, width)
         self.letters = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2 * config.letters)) if config.spelled_dims else None
-        self.features = nn.Linear(width, n_features)  # mapped meaning content -> features of the filler
+        self.features = nn.Linear(width, n_features)  # mapped content -> features of the filler
         for table in (self.pieces, self.codes, self.spelling):
             nn.init.normal_(table.weight, std=0.02 if table is not self.spelling else 0.3)
         if lm is not None:
