@@ -2,7 +2,7 @@
 
     python tools/world_dsl.py [--steps 2000] [--n 40000] [--out workbench/world/dsl]
 
-Learned from the built-in grammar's training split only. About an hour on one core of a laptop; stopped at any time, the same
+Learned from the built-in grammar's training split only. Half an hour to an hour on one core of a laptop; stopped at any time, the same
 command goes on where it was.
 """
 
