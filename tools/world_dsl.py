@@ -2,8 +2,8 @@
 
     python tools/world_dsl.py [--steps 2000] [--n 40000] [--out workbench/world/dsl]
 
-Learned from the built-in grammar's training split only. Half an hour to an hour on one core of a laptop; stopped at any time, the same
-command goes on where it was.
+Learned from the built-in grammar's training split only. Half an hour to an hour on one core of a laptop; stopped at any time, the
+same command goes on where it was.
 """
 
 import argparse
