@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 
 from workbench import corpus, ngram
-from workbench.dsl import Decoding, DeepDSL, DSLConfig, WriterConfig
+from workbench.language.dsl import Decoding, DeepDSL, DSLConfig, WriterConfig
+from workbench.language.writer import Writer
 from workbench.template import Slot, Template
 from workbench.words import WORD, split
-from workbench.writer import Writer
 
 BASE = WriterConfig(width=96, layers=2, heads=3, batch=2048, pieces=2500)
 VARIANTS = {

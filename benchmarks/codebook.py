@@ -19,8 +19,8 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import v_measure_score
 
 from workbench import corpus, encode, models
-from workbench.codebook import Codebook, CodebookConfig
-from workbench.units import Units
+from workbench.language.codebook import Codebook, CodebookConfig
+from workbench.language.units import Units
 from workbench.words import WORD, split
 from workbench.world.grammar import OPEN_SLOTS
 

@@ -1,4 +1,4 @@
-"""Encoding: words per second of `workbench.encode` and of SentenceTransformer's token embeddings, and whether they are equal.
+"""Encoding: words per second of `encode` and of SentenceTransformer's token embeddings, and whether they are equal.
 
 Run: `python benchmarks/encoding.py [--prompts 2000] [--rounds 3] [--threads 2]`
 
@@ -76,7 +76,7 @@ def main():
             encode.encode(texts, encoder, folder, progress=False)
 
     ways = {
-        "workbench.encode": ours,
+        "encode": ours,
         "SentenceTransformer, as offered": lambda: peer.encode(texts, output_value="token_embeddings"),
         f"SentenceTransformer, cut to layer {options.layer}": lambda: cut.encode(texts, output_value="token_embeddings"),
     }
@@ -97,7 +97,7 @@ def main():
     print(f"{options.prompts:,} prompts, {n_words:,} words, {options.threads} threads, median of {options.rounds} rounds\n")
     print(f"{'':40} {'words/s':>9} {'ours is':>8} {'words per CPU s':>16} {'ours is':>8}")
     rates = {name: [n_words / statistics.median(column) for column in zip(*runs, strict=True)] for name, runs in seconds.items()}
-    clock, cpu = rates["workbench.encode"]
+    clock, cpu = rates["encode"]
     for name, (a, b) in rates.items():
         print(f"{name:40} {a:9,.0f} {clock / a:7.2f}x {b:16,.0f} {cpu / b:7.2f}x")
     ratio = clock / rates["SentenceTransformer, as offered"][0]

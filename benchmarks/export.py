@@ -1,4 +1,4 @@
-"""Export: texts per second of `workbench.wildcards` against dynamicprompts, on the templates and lists of one export.
+"""Export: texts per second of `wildcards` against dynamicprompts, on the templates and lists of one export.
 
     python benchmarks/export.py [--dsl world] [--templates 6] [--n 2000] [--rounds 3]
     python benchmarks/export.py --codes [--prompts 4000]
@@ -54,19 +54,20 @@ def speed(args):
     from dynamicprompts.wildcards import WildcardManager
 
     from workbench import wildcards
-    from workbench.dsl import DeepDSL
+    from workbench.language.dsl import DeepDSL
+    from workbench.show import export
 
     dsl, lines = DeepDSL.load(args.dsl), []
     with tempfile.TemporaryDirectory() as top:
         for weights in (False, True):
             folder = Path(top) / f"weights-{weights}"
-            export = dsl.export_wildcards(folder, weights=weights)
+            done = export.write_wildcards(dsl, folder, weights=weights)
             known, manager = wildcards.read(folder), WildcardManager(folder)
             every = [
                 text for name in ("templates.txt", "segments.txt") for text in (folder / name).read_text("utf-8").splitlines()
             ]
             parsed = sum(parse(text) is not None and wildcards.parse(text) is not None for text in every)
-            print(f"{export}\n{parsed} of {len(every)} templates parsed by both", flush=True)
+            print(f"{done}\n{parsed} of {len(every)} templates parsed by both", flush=True)
             combine, draw = CombinatorialPromptGenerator(manager), RandomPromptGenerator(manager, seed=0)
             small = [] if weights else [text for text in every if wildcards.count(text, known) <= args.n]
             equal = sum(set(wildcards.combinations(t, known)) == set(combine.generate(t, args.n + 1)) for t in small)
@@ -117,8 +118,8 @@ def shares(dsl, corpus, fillers, named):
 def codes(args):
     """Learn without, with all and with half of the fillers given, and print the table."""
     from workbench import corpus
-    from workbench.codebook import memory
-    from workbench.dsl import DeepDSL, DSLConfig
+    from workbench.language.codebook import memory
+    from workbench.language.dsl import DeepDSL, DSLConfig
     from workbench.world.lexicon import SLOTS as LEXICON
 
     prompts, held = (corpus.load("world", n=n, seed=seed, progress=False) for n, seed in ((args.prompts, 0), (1000, 7)))

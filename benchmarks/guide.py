@@ -21,12 +21,12 @@ import numpy as np
 from scipy import optimize, stats
 
 from workbench import corpus, guide, ngram
-from workbench.dsl import DeepDSL
-from workbench.guide.divergences import DIVERGENCES
-from workbench.guide.dual import solve
+from workbench.control.guide.divergences import DIVERGENCES
+from workbench.control.guide.dual import solve
+from workbench.control.proposals import FromDistribution, FromDSL, LMProposal
+from workbench.control.scorers import contains, has_slot, n_words, of_picture, shows, slot_like
+from workbench.language.dsl import DeepDSL
 from workbench.models import load_lm, load_pipeline
-from workbench.proposals import FromDistribution, FromDSL, LMProposal
-from workbench.score import contains, has_slot, n_words, of_picture, shows, slot_like
 from workbench.values import Text
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))

@@ -19,7 +19,7 @@ LINEAR = ("phrases", "encode", "tag all")
 def measure(n):
     """Fit on n prompts of the grammar in this process; print stats and peak memory as JSON."""
     from workbench import corpus
-    from workbench.dsl import DeepDSL, DSLConfig
+    from workbench.language.dsl import DeepDSL, DSLConfig
 
     prompts, config = corpus.load("world", n=n, progress=False), DSLConfig(writer=None)
     with tempfile.TemporaryDirectory() as folder:

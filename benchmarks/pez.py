@@ -30,8 +30,8 @@ from tokenizers import Tokenizer, models, processors
 from transformers import CLIPConfig, CLIPModel, PreTrainedTokenizerFast
 
 from workbench import pez
+from workbench.control.scorers import log_prob
 from workbench.models import CLIP, load_clip, load_lm, load_pipeline
-from workbench.score import log_prob
 
 VOCABULARY, LENGTH = 49_408, 16
 ATTRIBUTES = ("color", "object", "background", "style")
@@ -228,8 +228,8 @@ def speed(args):
 
 def world(args):
     """Print the table of methods on pictures of the built-in world."""
+    from workbench.models.checker import load_checker
     from workbench.world import scenes
-    from workbench.world.checker import load_checker
     from workbench.world.render import render
 
     clip, lm = load_clip(args.clip), load_lm("world")

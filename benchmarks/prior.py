@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 
 from workbench import DeepDSL, corpus
-from workbench.dsl import DSLConfig
-from workbench.prior import TemplatePrior
+from workbench.language.dsl import DSLConfig
+from workbench.language.prior import TemplatePrior
 from workbench.template import Template
 
 CHUNK = 500  # prompts read at a time

@@ -25,10 +25,12 @@ import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import CLIPConfig, CLIPModel, PreTrainedTokenizerFast
 
-from workbench.codebook import CodebookConfig
-from workbench.dsl import DeepDSL, DSLConfig
+from workbench.control.scorers import log_prob
+from workbench.language.codebook import CodebookConfig
+from workbench.language.dsl import DeepDSL, DSLConfig
 from workbench.models import CLIP, load_clip, load_lm
-from workbench.score import log_prob, phrase_features, rank_phrases
+from workbench.search.describe import describe
+from workbench.search.rank import phrase_features, rank_phrases
 from workbench.template import parse
 from workbench.values import ModelError
 from workbench.world import grammar, scenes
@@ -151,8 +153,8 @@ def prompts(args):
     ways = {
         "random fillers": lambda target: filled_at_random(dsl, rng),
         "flat greedy": lambda target: flat(clip, target, fillers),
-        "DeepDSL.describe": lambda target: dsl.describe(target, clip).text,
-        "DeepDSL.describe, beam 1": lambda target: dsl.describe(target, clip, beam=1).text,
+        "DeepDSL.describe": lambda target: describe(dsl, target, clip).text,
+        "DeepDSL.describe, beam 1": lambda target: describe(dsl, target, clip, beam=1).text,
         "all captions": lambda target: sentences[int((table @ target[0]).argmax())],
         "what is shown": None,
     }

@@ -15,7 +15,7 @@ import time
 import torch
 
 from workbench import corpus, widgets
-from workbench.dsl import DeepDSL
+from workbench.language.dsl import DeepDSL
 from workbench.template import MASK, escape
 
 TARGET = 1.0  # seconds, median of a re-roll

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from workbench import artifacts, corpus
-from workbench.dsl import DeepDSL, DSLConfig
+from workbench.language.dsl import DeepDSL, DSLConfig
 
 
 def main():

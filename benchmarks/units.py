@@ -19,7 +19,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from workbench.units import Span, Units, UnitsConfig
+from workbench.language.units import Span, Units, UnitsConfig
 from workbench.words import JOINT, WORD, split
 from workbench.world import grammar
 

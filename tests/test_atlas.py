@@ -8,7 +8,7 @@ import pytest
 from matplotlib.text import Annotation
 
 from workbench import lesson
-from workbench.atlas import (
+from workbench.show.atlas import (
     Picture,
     figures,
     fit,

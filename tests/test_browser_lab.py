@@ -7,7 +7,7 @@ import pytest
 from browser_server import browsing, free_port, homeless, left, needed, serving, tail
 from browser_studio import Studio
 
-from workbench.widgets import app
+from workbench.show.widgets import app
 
 OPTIONS = (
     "--no-browser",

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from sklearn.metrics import v_measure_score
 
-from workbench.codebook import Codebook, CodebookConfig, distinctive, suggest_names
-from workbench.codebook.context import learn_context
-from workbench.codebook.memory import identities, recall, remember
-from workbench.codebook.naming import is_function
-from workbench.codebook.sequence import forward_backward
+from workbench.language.codebook import Codebook, CodebookConfig, distinctive, suggest_names
+from workbench.language.codebook.context import learn_context
+from workbench.language.codebook.memory import identities, recall, remember
+from workbench.language.codebook.sequence import forward_backward
 from workbench.values import ArtifactError, NotFittedError
+from workbench.words import is_function
 from workbench.world.lexicon import SLOTS
 
 # ---- the sequence: forward-backward -------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workbench import words
-from workbench.corpus import Corpus, cleaning, duplicates, load, store
+from workbench.data.corpus import Corpus, cleaning, duplicates, load, store
 from workbench.values import ArtifactError, CorpusError
 from workbench.world import grammar
 

@@ -6,15 +6,16 @@ import torch
 from tiny_clip_score import tiny_clip
 from tiny_encoder import write_bert
 
-from workbench.codebook import CodebookConfig
-from workbench.codebook.naming import is_function
-from workbench.dsl import DeepDSL, DSLConfig
+from workbench.language.codebook import CodebookConfig
+from workbench.language.dsl import DeepDSL, DSLConfig
+from workbench.language.units import Units
 from workbench.models import load_clip, load_encoder
 from workbench.models.loading import FOLDER
-from workbench.score import Built
+from workbench.search.describe import describe
+from workbench.search.rank import Built
 from workbench.template import parse
-from workbench.units import Units
 from workbench.values import NotFittedError, PictureError, TemplateError
+from workbench.words import is_function
 from workbench.world import scenes
 
 CONFIG = DSLConfig(sample=300, codebook=CodebookConfig(n_codes=8, n_dims=8, n_context=6, epochs=6), writer=None)
@@ -43,7 +44,7 @@ def picture():
 
 @pytest.fixture(scope="module")
 def built(dsl, clip, picture):
-    return dsl.describe(picture, clip, beam=2)
+    return describe(dsl, picture, clip, beam=2)
 
 
 def fillers_of(dsl, name):
@@ -72,21 +73,21 @@ def test_it_fits_better_than_random_fillers(dsl, clip, picture, built):
 
 
 def test_features_do_as_well_as_the_picture_and_twice_gives_the_same(dsl, clip, picture, built):
-    assert dsl.describe(clip.image_features(picture), clip, beam=2) == built
+    assert describe(dsl, clip.image_features(picture), clip, beam=2) == built
 
 
 def test_slots_of_a_given_template_are_all_filled_and_its_literals_stay(dsl, clip, picture):
     name = next(code.name for code in dsl.codes if not code.literal)
-    built = dsl.describe(picture, clip, template=f"on paper <{name}:?> and <{name}:?>, indeed.")
+    built = describe(dsl, picture, clip, template=f"on paper <{name}:?> and <{name}:?>, indeed.")
     first, second = (slot.text for slot in built.template.slots)
     assert built.text == f"on paper {first} and {second}, indeed." and first != second
     assert {first, second} <= fillers_of(dsl, name)
-    read = dsl.describe(picture, clip, template="one red circle in the snow")
+    read = describe(dsl, picture, clip, template="one red circle in the snow")
     assert read.template.open() == dsl.read("one red circle in the snow").open()
 
 
 def test_a_heavy_prior_takes_what_is_common(dsl, clip, picture, built):
-    common = dsl.describe(picture, clip, beam=2, prior=1e6)
+    common = describe(dsl, picture, clip, beam=2, prior=1e6)
     assert common.similarity <= built.similarity
     for slot in common.template.slots:
         code = next(code.id for code in dsl.codes if code.name == slot.name)
@@ -96,7 +97,7 @@ def test_a_heavy_prior_takes_what_is_common(dsl, clip, picture, built):
 
 
 def test_no_more_slots_than_asked_for(dsl, clip, picture):
-    assert len(dsl.describe(picture, clip, max_slots=1, prior=0).template.slots) == 1
+    assert len(describe(dsl, picture, clip, max_slots=1, prior=0).template.slots) == 1
 
 
 @pytest.mark.parametrize(
@@ -114,21 +115,21 @@ def test_no_more_slots_than_asked_for(dsl, clip, picture):
 )
 def test_what_cannot_be_described_is_refused(dsl, clip, picture, options, error, message):
     with pytest.raises(error, match=message):
-        dsl.describe(**{"image": picture, "clip": clip, **options})
+        describe(dsl, **{"image": picture, "clip": clip, **options})
 
 
 def test_a_language_that_has_learned_nothing_says_so(picture):
     with pytest.raises(NotFittedError, match="learned nothing yet"):
-        DeepDSL(CONFIG, None, Units(), None).describe(picture)
+        describe(DeepDSL(CONFIG, None, Units(), None), picture)
 
 
-@pytest.mark.skipif(not (FOLDER / "clip").is_dir(), reason="needs the built-in CLIP: python -m workbench.world train")
+@pytest.mark.skipif(not (FOLDER / "clip").is_dir(), reason="needs the built-in CLIP: python -m tools.world train")
 def test_pictures_of_the_world_are_put_into_right_words(minilm, tmp_path):
     from workbench.world.render import render
 
     config = DSLConfig(writer=None, codebook=CodebookConfig(n_codes=8))
     dsl, clip = DeepDSL.fit(captions(1500), config, minilm, folder=tmp_path, progress=False), load_clip("world", device="cpu")
     shown = scenes.scenes(8, seed=0, split="held_out")
-    said = [scenes.read(dsl.describe(render(scene, seed=i), clip, beam=1).text) for i, scene in enumerate(shown)]
+    said = [scenes.read(describe(dsl, render(scene, seed=i), clip, beam=1).text) for i, scene in enumerate(shown)]
     right = [[one[name] == getattr(scene, name) for name in scenes.ATTRIBUTES] for one, scene in zip(said, shown, strict=True)]
     assert np.mean(right) >= 0.9

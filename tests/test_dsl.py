@@ -11,15 +11,14 @@ from tiny_encoder import write_bert
 
 from workbench import corpus as corpora
 from workbench import encode as encode_module
-from workbench.codebook import Codebook, CodebookConfig
-from workbench.codebook.naming import is_function
-from workbench.dsl import DeepDSL, DSLConfig
-from workbench.dsl.learning import means
+from workbench.language.codebook import Codebook, CodebookConfig
+from workbench.language.dsl import DeepDSL, DSLConfig
+from workbench.language.dsl.learning import means
+from workbench.language.units import Span, Units, UnitsConfig
 from workbench.models import load_encoder
 from workbench.template import Slot, Template, parse
-from workbench.units import Span, Units, UnitsConfig
 from workbench.values import ArtifactError, CorpusError, NotFittedError, TemplateError, Unit
-from workbench.words import JOINT, WORD, split
+from workbench.words import JOINT, WORD, is_function, split
 from workbench.world.grammar import LABELS
 
 CONFIG = DSLConfig(sample=300, codebook=CodebookConfig(n_codes=8, n_dims=8, n_context=6, epochs=6), writer=None)
@@ -185,7 +184,7 @@ def test_the_codes_account_for_all_units(dsl, prompts):
 
 
 def test_forgetting_rare_fillers_changes_no_count_of_a_code(dsl, encoder, prompts, folder, monkeypatch):
-    monkeypatch.setattr("workbench.dsl._COUNTED", 60)
+    monkeypatch.setattr("workbench.language.dsl._COUNTED", 60)
     bounded = DeepDSL.fit(prompts, CONFIG, encoder, folder=folder, progress=False)
     assert [code.count for code in bounded.codes] == [code.count for code in dsl.codes]
     assert bounded.stats["units"] == dsl.stats["units"] and bounded.stats["dead_codes"] == dsl.stats["dead_codes"]

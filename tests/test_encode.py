@@ -14,8 +14,8 @@ import transformers
 from tiny_encoder import WINDOW, write_bert, write_gpt2
 
 from workbench import encode as encode_module
-from workbench.encode import default_folder, encode, words
-from workbench.encode.shards import Features, open_shard, write_shard
+from workbench.language.encode import default_folder, encode, words
+from workbench.language.encode.shards import Features, open_shard, write_shard
 from workbench.models import load_encoder
 from workbench.values import ArtifactError, ModelError
 from workbench.words import WORD, Word, split

@@ -8,9 +8,10 @@ from tiny_encoder import write_bert
 
 from workbench import corpus as corpora
 from workbench import wildcards
-from workbench.codebook import Codebook, CodebookConfig
-from workbench.dsl import Code, DeepDSL, DSLConfig, Fillers, TemplateCount
+from workbench.language.codebook import Codebook, CodebookConfig
+from workbench.language.dsl import Code, DeepDSL, DSLConfig, Fillers, TemplateCount
 from workbench.models import load_encoder
+from workbench.show import export
 from workbench.template import Slot, Template, parse
 from workbench.values import ArtifactError, NotFittedError
 from workbench.world.lexicon import SLOTS
@@ -58,7 +59,7 @@ def small(fillers=FILLERS, templates=TEMPLATES):
 
 @pytest.fixture
 def exported(tmp_path):
-    return small().export_wildcards(tmp_path / "out")
+    return export.write_wildcards(small(), tmp_path / "out")
 
 
 def texts_of(folder, name):
@@ -121,7 +122,7 @@ def test_dynamicprompts_parses_all_templates_and_generates_only_literals_and_fil
 
 
 def test_weights_are_the_usage_and_dynamicprompts_draws_by_them(tmp_path):
-    done = small().export_wildcards(tmp_path, weights=True)
+    done = export.write_wildcards(small(), tmp_path, weights=True)
     known = wildcards.read(done.folder)
     assert known["artist"] == {"rembrandt": 9.0, "h. r. giger": 5.0, "3{:}:x": 2.0} and "artist.json" in done.files
     drawn = generators(done.folder)[1].generate("__artist__", 400)
@@ -129,14 +130,14 @@ def test_weights_are_the_usage_and_dynamicprompts_draws_by_them(tmp_path):
 
 
 def test_n_keeps_the_most_used_fillers(tmp_path):
-    assert texts_of(small().export_wildcards(tmp_path, n=1).folder, "artist.txt") == ["rembrandt"]
+    assert texts_of(export.write_wildcards(small(), tmp_path, n=1).folder, "artist.txt") == ["rembrandt"]
     for n in (0, True, 1.5):
         with pytest.raises(ValueError, match="n is how many fillers"):
-            small().export_wildcards(tmp_path / "x", n=n)
+            export.write_wildcards(small(), tmp_path / "x", n=n)
 
 
 def test_an_earlier_export_is_replaced_as_a_whole(exported):
-    again = small({"b": {"x": 1}}, []).export_wildcards(exported.folder)
+    again = export.write_wildcards(small({"b": {"x": 1}}, []), exported.folder)
     assert again.files == ("b.txt",) and sorted(os.listdir(exported.folder)) == [".workbench-export", "b.txt"]
     assert os.listdir(exported.folder.parent) == ["out"]
 
@@ -144,45 +145,45 @@ def test_an_earlier_export_is_replaced_as_a_whole(exported):
 def test_other_files_in_the_folder_are_never_lost(exported):
     (exported.folder / "mine.txt").write_text("precious")
     with pytest.raises(ArtifactError, match="it holds mine.txt, which no export wrote. Nothing was changed"):
-        small().export_wildcards(exported.folder)
-    small({"b": {"x": 1}}, []).export_wildcards(exported.folder, overwrite=True)
+        export.write_wildcards(small(), exported.folder)
+    export.write_wildcards(small({"b": {"x": 1}}, []), exported.folder, overwrite=True)
     assert (exported.folder / "mine.txt").read_text() == "precious" and texts_of(exported.folder, "b.txt") == ["x"]
 
 
 def test_an_empty_folder_and_one_that_a_link_points_to_are_written(tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "empty")
-    small().export_wildcards(tmp_path / "link")
+    export.write_wildcards(small(), tmp_path / "link")
     assert (tmp_path / "link").is_symlink() and (tmp_path / "empty" / "artist.txt").exists()
 
 
 def test_a_place_that_cannot_be_written_is_said_before_anything_is_there(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("x")
     with pytest.raises(ArtifactError, match="it is a file"):
-        small().export_wildcards(tmp_path / "file")
+        export.write_wildcards(small(), tmp_path / "file")
     with pytest.raises(ArtifactError, match="Cannot write to .*Not a directory"):
-        small().export_wildcards(tmp_path / "file" / "below")
+        export.write_wildcards(small(), tmp_path / "file" / "below")
 
     def refuse(*_):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(os, "replace", refuse)
     with pytest.raises(ArtifactError, match="Permission denied"):
-        small().export_wildcards(tmp_path / "new")
+        export.write_wildcards(small(), tmp_path / "new")
     assert os.listdir(tmp_path) == ["file"]
 
 
 def test_a_dsl_that_has_learned_nothing_exports_nothing(tmp_path):
     empty = DeepDSL(DSLConfig(writer=None), None, None, None)
-    for export in (empty.export_wildcards, empty.export_json, empty.export_csv):
+    for write in (export.write_wildcards, export.write_json, export.write_csv):
         with pytest.raises(NotFittedError, match="learned nothing yet"):
-            export(tmp_path / "x")
+            write(empty, tmp_path / "x")
     assert not os.listdir(tmp_path)
 
 
 def test_the_built_in_dsl_survives_the_round_trip(tmp_path, minilm):
     dsl = DeepDSL.load("world", encoder=minilm)
-    done = dsl.export_wildcards(tmp_path / "out")
+    done = export.write_wildcards(dsl, tmp_path / "out")
     assert not done.left_out and done.templates == len(dsl.templates) + len(dsl.segments)
     known, (combine, draw) = wildcards.fillers(done.folder), generators(done.folder)
     texts = zip(dsl.fillers.texts, dsl.fillers.codes.tolist(), strict=True)
@@ -200,7 +201,7 @@ def test_the_built_in_dsl_survives_the_round_trip(tmp_path, minilm):
 
 
 def test_json_holds_the_whole_grammar(tmp_path):
-    small().export_json(tmp_path / "grammar.json")
+    export.write_json(small(), tmp_path / "grammar.json")
     data = json.loads((tmp_path / "grammar.json").read_text("utf-8"))
     artist = data["codes"][0]
     assert artist["fillers"][0] == {"text": "rembrandt", "count": 9} and len(artist["fillers"]) == 4
@@ -209,20 +210,20 @@ def test_json_holds_the_whole_grammar(tmp_path):
 
 
 def test_csv_is_one_table(tmp_path):
-    small().export_csv(tmp_path / "grammar.csv")
+    export.write_csv(small(), tmp_path / "grammar.csv")
     with open(tmp_path / "grammar.csv", encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert rows[0] == {"kind": "code", "code": "artist", "text": "", "count": "20"}
     assert {"kind": "filler", "code": "oil/on canvas", "text": "ac//dc | live", "count": "8"} in rows
     assert [row["text"] for row in rows if row["kind"] == "template"] == [one.skeleton for one in small().templates]
     with pytest.raises(ArtifactError, match="it is a folder"):
-        small().export_csv(tmp_path)
+        export.write_csv(small(), tmp_path)
 
 
 def test_csv_cells_are_no_formulas(tmp_path):
     dsl = small({"artist": {"=1+1": 3, "--ar 16:9": 2, "rembrandt": 1}, "+x": {"y": 1}}, [(("artist",), 1)])
     dsl.transitions = np.zeros((3, 3), np.float32)
-    dsl.export_csv(tmp_path / "g.csv")
+    export.write_csv(dsl, tmp_path / "g.csv")
     with open(tmp_path / "g.csv", encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["text"] for row in rows if row["kind"] == "filler"] == ["'=1+1", "'--ar 16:9", "rembrandt", "y"]
@@ -250,7 +251,7 @@ def test_given_types_keep_their_code_where_seeds_alone_are_lost(monkeypatch):
     types, codes, _ = halves(given)
     assert np.mean(codes[types < 3] == 0) > 0.95 and np.mean(codes[(types >= 3) & (types < 6)] == 1) > 0.95
     assert not np.isin(codes[types >= 6], [0, 1]).any()
-    monkeypatch.setattr("workbench.codebook.memory._ANCHOR", 0)  # what is left are the seeds
+    monkeypatch.setattr("workbench.language.codebook.memory._ANCHOR", 0)  # what is left are the seeds
     types, codes, _ = halves(given)
     assert min(np.mean(codes[types < 3] == 0), np.mean(codes[(types >= 3) & (types < 6)] == 1)) < 0.8
     with pytest.raises(ValueError, match="given holds a code 0..3"):

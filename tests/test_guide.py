@@ -10,11 +10,11 @@ from scipy import optimize, stats
 from tiny_lm import every_text, tiny_lm
 
 from workbench import guide
-from workbench.guide import TuneConfig
-from workbench.guide.divergences import DIVERGENCES, divergence
-from workbench.guide.dual import solve
-from workbench.guide.sampling import _counts
-from workbench.proposals import FromDistribution, LMProposal
+from workbench.control.guide import TuneConfig
+from workbench.control.guide.divergences import DIVERGENCES, divergence
+from workbench.control.guide.dual import solve
+from workbench.control.guide.sampling import _counts
+from workbench.control.proposals import FromDistribution, LMProposal
 from workbench.values import ArtifactError, GuideError
 
 COUNTS = np.arange(120)

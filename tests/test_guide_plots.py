@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from workbench import guide
-from workbench.guide import Estimates, Means, Tuned
+from workbench.control.guide import Estimates, Means, Tuned
 from workbench.lesson import figure_html
 from workbench.values import GuideError
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from workbench import corpus, guide, ngram
-from workbench.dsl import DeepDSL
+from workbench.control.proposals import FromDistribution, FromDSL
+from workbench.control.scorers import contains, has_slot, n_words, of_picture, shows, slot_like
+from workbench.language.dsl import DeepDSL
 from workbench.models import load_pipeline
-from workbench.proposals import FromDistribution, FromDSL
-from workbench.score import contains, has_slot, n_words, of_picture, shows, slot_like
 from workbench.values import GuideError, TemplateError
 
 ASKED = {"n_words() <= 25": 1.0, "has_slot('artist')": 0.5, "slot_like('lighting', 'soft lighting') >= 0.2": 0.4}

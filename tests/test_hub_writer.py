@@ -6,10 +6,10 @@ import tokenizers
 import torch
 import transformers
 
+from workbench.language.writer import Decoding, Writer, WriterConfig
 from workbench.models import load_lm
 from workbench.template import Slot, Template
 from workbench.values import ModelError
-from workbench.writer import Decoding, Writer, WriterConfig
 
 COLOURS, THINGS = ("red", "blue", "green", "dark violet"), ("castle", "old ship", "robot", "fox")
 

@@ -1,4 +1,4 @@
-"""The layers of the package: what a module may import of it. A failure names the file, the line and the rule."""
+"""The rooms of the package: what a file may import of it. A failure names the file, the line and the rule."""
 
 import ast
 from pathlib import Path
@@ -7,40 +7,44 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "workbench"
 # Ground modules import only those above them in this order.
-GROUND = ("values", "words", "template", "artifacts", "pictures", "models", "proposals", "world", "lesson")
-STAGES = ("corpus", "encode", "ngram", "units", "codebook", "prior", "writer", "atlas", "pez", "score", "guide", "wildcards")
-ASSEMBLY = ("dsl",)
-TOP = ("site", "widgets", "report", "__main__")
+GROUND = ("values", "words", "template", "checks", "artifacts", "training", "pictures", "lesson")
+ROOMS = {
+    "models": {"ground"},
+    "world": {"ground"},
+    "data": {"ground", "world.grammar"},
+    "language": {"ground", "models", "data"},
+    "control": {"ground", "models"},
+    "search": {"ground", "models", "control"},
+    "show": {"ground", "models", "world", "data", "language", "control", "search"},
+}
 NO_TORCH = (
     "values",
     "words",
     "template",
+    "checks",
     "artifacts",
     "pictures",
+    "lesson",
+    "__init__",
+    *(f"{room}/__init__" for room in ROOMS if room != "models"),
     "world/grammar",
     "world/scenes",
     "world/render",
-    "lesson",
-    "__init__",
-    "world/__init__",
-    "ngram/__init__",
-    "ngram/tables",
-    "ngram/two_sided",
+    "language/lexicon",
+    "language/ngram/__init__",
+    "language/ngram/tables",
 )
 HEAVY = {"torch", "transformers", "sklearn", "scipy", "matplotlib", "umap", "pandas", "pyarrow", "kmedoids"}
 
 
-def allowed(module):
-    """The modules of the package that `module` may import; its own sub-modules are always allowed."""
-    if module in GROUND:
-        return set(GROUND[: GROUND.index(module)])
-    if module in STAGES:
-        return set(GROUND)
-    if module in ASSEMBLY:
-        return set(GROUND) | set(STAGES)
-    if module in TOP:
-        return set(GROUND) | set(STAGES) | set(ASSEMBLY) | set(TOP)
-    raise AssertionError(f"workbench/{module} has no layer yet: put it into one of the lists of tests/test_layers.py.")
+def allowed(owner):
+    """What a room or a ground module may import, besides itself: names such as "values", "models" and "world.grammar"."""
+    if owner in GROUND:
+        return set(GROUND[: GROUND.index(owner)])
+    if owner == "__main__":
+        return {*GROUND, *ROOMS}
+    rooms = ROOMS[owner]
+    return (rooms - {"ground"}) | set(GROUND)
 
 
 def imports(path, root=PACKAGE):
@@ -59,24 +63,28 @@ def breaches(path, root=PACKAGE):
     """What a file imports of the package against the rules, in words."""
     owner = path.relative_to(root).with_suffix("").parts[0]
     for line, name in imports(path, root):
-        if name.split(".")[0] != "workbench":
+        parts = name.split(".")
+        if parts[0] != "workbench" or parts[1:2] in (["__version__"], [owner]):
             continue
-        target = name.split(".")[1] if "." in name else ""
-        if target == "__version__":
-            continue
-        if not (root / f"{target}.py").exists() and not (root / target).is_dir() or not target:
+        if len(parts) == 1 or parts[1] not in {*GROUND, *ROOMS}:
             yield f"{path}:{line} imports {name}: take it from its own module, not from the front of the package."
-        elif target != owner and target not in allowed(owner):
+        elif not {parts[1], ".".join(parts[1:3])} & allowed(owner):
             rule = ", ".join(sorted(allowed(owner))) or "nothing of the package"
-            yield f"{path}:{line} imports {target}: {owner} may import {rule}."
+            yield f"{path}:{line} imports {'.'.join(parts[1:3])}: {owner} may import {rule}."
 
 
 def files():
     return sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 
 
+def test_the_front_door_has_seven_rooms_and_the_flat_ground():
+    flat = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__", "__main__"}
+    rooms = {path.name for path in PACKAGE.iterdir() if path.is_dir() and (path / "__init__.py").exists()}
+    assert (flat, rooms) == (set(GROUND), set(ROOMS))
+
+
 @pytest.mark.parametrize("path", files(), ids=lambda path: path.relative_to(PACKAGE).as_posix())
-def test_a_module_imports_only_what_its_layer_allows(path):
+def test_a_file_imports_only_what_its_room_allows(path):
     assert not list(breaches(path))
 
 
@@ -94,30 +102,26 @@ def test_the_light_modules_import_nothing_heavy_at_the_top(module):
 
 
 @pytest.mark.parametrize(
-    ("owner", "line", "message"),
+    ("file", "line", "message"),
     [
-        ("words", "from workbench.template import Slot", "words.py:1 imports template: words may import values."),
-        ("encode", "from workbench import units", "encode.py:1 imports units"),
-        ("encode", "import workbench.units as u", "encode.py:1 imports units"),
-        ("encode", "from .units import x", "encode.py:1 imports units"),
-        ("encode", "def f():\n    from workbench.units import x", "encode.py:2 imports units"),
-        ("world/grammar", "from ..encode import x", "grammar.py:1 imports encode"),
-        ("lesson", "from workbench.dsl import DeepDSL", "lesson.py:1 imports dsl"),
-        ("dsl", "from workbench import DeepDSL", "dsl.py:1 imports workbench.DeepDSL: take it from its own module"),
-        ("dsl", "import workbench", "dsl.py:1 imports workbench: take it from its own module"),
-        ("dsl", "from workbench.report import write", "dsl.py:1 imports report"),
-        ("encode", "from workbench import __version__\nfrom workbench.models import x\nimport torch", None),
-        ("dsl", "from workbench import units, encode", None),
-        ("report", "from workbench.dsl import DeepDSL", None),
-        ("world/grammar", "from workbench.world.lists import x\nfrom workbench.words import split", None),
+        ("words.py", "from workbench.template import Slot", "words.py:1 imports template.Slot: words may import values."),
+        ("data/x.py", "from workbench.language import units", "x.py:1 imports language.units"),
+        ("data/x.py", "import workbench.language.units as u", "x.py:1 imports language.units"),
+        ("data/x.py", "from ..language import units", "x.py:1 imports language.units"),
+        ("data/x.py", "def f():\n    from workbench.language import units", "x.py:2 imports language.units"),
+        ("data/x.py", "from workbench.world import scenes", "x.py:1 imports world.scenes"),
+        ("search/x.py", "from workbench.language.dsl import DeepDSL", "x.py:1 imports language.dsl"),
+        ("show/x.py", "from workbench import DeepDSL", "x.py:1 imports workbench.DeepDSL: take it from its own module"),
+        ("show/x.py", "import workbench", "x.py:1 imports workbench: take it from its own module"),
+        ("data/x.py", "from workbench import __version__\nfrom workbench.world.grammar import prompt\nimport torch", None),
+        ("data/x.py", "from workbench.world import grammar\nfrom workbench.data import y", None),
+        ("language/x.py", "from workbench import artifacts\nfrom workbench.language import units, encode", None),
+        ("__main__.py", "from workbench.show.pages import report", None),
     ],
 )
-def test_breaches_are_found_in_every_way_to_write_an_import(tmp_path, owner, line, message):
-    for name in (*GROUND, *STAGES, *ASSEMBLY, *TOP):
-        (tmp_path / f"{name}.py").touch()
-    (tmp_path / "world").mkdir()
-    (tmp_path / "world" / "__init__.py").touch()
-    path = tmp_path / f"{owner}.py"
+def test_breaches_are_found_in_every_way_to_write_an_import(tmp_path, file, line, message):
+    path = tmp_path / file
+    path.parent.mkdir(exist_ok=True)
     path.write_text(line)
     found = list(breaches(path, tmp_path))
     assert (not found) if message is None else message in found[0]

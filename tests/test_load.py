@@ -98,7 +98,7 @@ def test_there_is_a_second_one_of_clips_only(load):
 
 def test_a_built_in_model_that_is_missing_says_how_to_make_it(monkeypatch, tmp_path):
     monkeypatch.setattr(loading, "FOLDER", tmp_path)
-    with pytest.raises(ModelError, match="python -m workbench.world train"):
+    with pytest.raises(ModelError, match="python -m tools.world train"):
         load_clip("world")
 
 

@@ -10,7 +10,7 @@ from tiny_encoder import write_bert
 
 from workbench import __main__ as command
 from workbench import site
-from workbench.dsl import DeepDSL
+from workbench.language.dsl import DeepDSL
 from workbench.values import ModelError
 
 THINGS = ("castle", "red boat", "old tower", "tin robot", "sleepy cat", "glass bird", "wooden horse", "snow hill")

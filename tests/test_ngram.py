@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 import numpy as np
 import pytest
 
-from workbench.ngram import KneserNey, NgramConfig, TwoSided, tokens
+from workbench.language.ngram import KneserNey, NgramConfig, TwoSided, tokens
 from workbench.values import ArtifactError, NotFittedError
 
 TOY = [["a", "b"], ["a", "b"], ["a", "c"]]
@@ -130,7 +130,7 @@ def test_perplexity_is_that_of_all_words_and_ends(trigram, texts):
 
 def test_probabilities_do_not_depend_on_the_size_of_a_batch(trigram, texts, monkeypatch):
     whole = trigram.log_prob(texts[:40])
-    monkeypatch.setattr("workbench.ngram._ROWS", 7)
+    monkeypatch.setattr("workbench.language.ngram._ROWS", 7)
     for a, b in zip(whole, trigram.log_prob(texts[:40]), strict=True):
         np.testing.assert_array_equal(a, b)
     assert trigram.log_prob([]) == []

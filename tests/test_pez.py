@@ -10,12 +10,12 @@ from tiny_lm import tiny_lm
 
 from workbench import models, pez
 from workbench.models import LM
-from workbench.pez import exact, linear, moves, swaps
-from workbench.pez.fluency import Fluency
-from workbench.pez.nearest import Nearest
-from workbench.pez.run import Run
-from workbench.pez.tower import TextTower
-from workbench.pez.vocabulary import Vocabulary
+from workbench.search.pez import exact, linear, moves, swaps
+from workbench.search.pez.fluency import Fluency
+from workbench.search.pez.nearest import Nearest
+from workbench.search.pez.run import Run
+from workbench.search.pez.tower import TextTower
+from workbench.search.pez.vocabulary import Vocabulary
 from workbench.values import ArtifactError, PictureError
 
 QUICK = pez.PEZConfig(length=3, steps=12, restarts=2, candidates=16, width=16)
@@ -506,7 +506,7 @@ def test_prompts_for_a_language_model_are_better_than_chance_and_repeatable(lm, 
 
 
 def test_the_gradient_for_a_language_model_is_that_of_its_score(lm):
-    from workbench.pez.classify import TextObjective
+    from workbench.search.classify import TextObjective
 
     config = QUICK.replace(fluency=0.1)
     objective = TextObjective(lm, TEXTS, LABELS, VERBALIZERS, config, Vocabulary(lm.tokenizer, 17, config, False), "")

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from workbench import artifacts
-from workbench.prior import PriorConfig, TemplatePrior
-from workbench.prior.steps import Alphabet
+from workbench.language.prior import PriorConfig, TemplatePrior
+from workbench.language.prior.steps import Alphabet
 from workbench.template import Slot, Template
 from workbench.values import ArtifactError, NotFittedError
 

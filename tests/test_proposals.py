@@ -12,9 +12,9 @@ from tiny_lm import every_text, tiny_lm
 from transformers import DynamicCache
 
 from workbench import proposals
-from workbench.dsl import Decoding, DeepDSL
-from workbench.proposals import FromDistribution, FromDSL, FromScipy, LMProposal
-from workbench.proposals.cut import CLOSE, Cut
+from workbench.control.proposals import FromDistribution, FromDSL, FromScipy, LMProposal
+from workbench.control.proposals.cut import CLOSE, Cut
+from workbench.language.dsl import Decoding, DeepDSL
 from workbench.template import Template
 from workbench.values import GuideError, Proposal, Text
 

@@ -1,15 +1,14 @@
 """How fillers are ranked: weights found again from choices made by known ones, and the gaps they are learned on."""
 
-
 import numpy as np
 import pytest
 
 from workbench import ngram
-from workbench.dsl import Ranking
-from workbench.dsl.gaps import Inventory, gap, stretches
-from workbench.dsl.learning import parted
-from workbench.dsl.ranking import features, learn
-from workbench.ngram import KneserNey
+from workbench.language.dsl import Ranking
+from workbench.language.dsl.gaps import Inventory, gap, stretches
+from workbench.language.dsl.learning import parted
+from workbench.language.dsl.ranking import features, learn
+from workbench.language.ngram import KneserNey
 from workbench.template import Slot, Template
 from workbench.values import ArtifactError
 

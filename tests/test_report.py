@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from workbench import report
-from workbench.dsl import Code, Fillers, TemplateCount
+from workbench.language.dsl import Code, Fillers, TemplateCount
 from workbench.template import Slot, Template
 from workbench.values import ArtifactError
 

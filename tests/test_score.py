@@ -11,28 +11,22 @@ import torch
 from tiny_clip_score import tiny_clip
 from tiny_lm import tiny_lm
 
-from workbench.dsl import Code
-from workbench.score import (
-    Built,
-    Choice,
-    PhraseTable,
-    Ranked,
+from workbench.control.scorers import (
     aesthetic,
     at_least,
     at_most,
-    build_prompt,
     contains,
     has_slot,
     log_prob,
     matches,
     n_words,
     of_picture,
-    phrase_features,
-    rank_phrases,
     shows,
     similarity,
     slot_like,
 )
+from workbench.language.dsl import Code
+from workbench.search.rank import Built, Choice, PhraseTable, Ranked, build_prompt, phrase_features, rank_phrases
 from workbench.template import Slot, Template, parse
 from workbench.values import ArtifactError, PictureError, Sample, TemplateError, Text
 from workbench.world.render import render
@@ -213,7 +207,7 @@ def test_a_built_prompt_tells_its_slots_and_steps(wide):
 
 
 def test_fillers_chosen_first_are_changed_when_that_helps(wide, monkeypatch):
-    from workbench.score import building
+    from workbench.control.scorers import building
 
     target = [wide.text_features(f"a {c} {t}, {p}") for c in COLORS for t in THINGS for p in PLACES]
     with_exchange = [build_prompt(wide, one, SLOTS[:3], beam=1).similarity for one in target]
@@ -429,7 +423,7 @@ def test_slots_are_found_by_reading_and_every_text_is_read_once_for_all_scorers(
 
 
 def test_what_was_read_is_forgotten_with_its_language():
-    from workbench.score.slots import _READ
+    from workbench.control.scorers.slots import _READ
 
     language = Language()
     has_slot(language, "artist")(PROMPTS)
@@ -509,7 +503,7 @@ def test_a_text_is_scored_by_its_picture_which_is_drawn_once():
 
 
 def test_pictures_are_kept_up_to_a_limit(monkeypatch):
-    from workbench.score import shown
+    from workbench.control.scorers import shown
 
     monkeypatch.setattr(shown._DRAWN, "_room", 10 * 8 * 8 * 3)
     painter = Painter()

@@ -15,11 +15,11 @@ from tiny_encoder import write_bert
 
 from workbench import corpus as corpora
 from workbench import site
-from workbench.codebook import CodebookConfig
-from workbench.dsl import Code, DeepDSL, DSLConfig, Fillers, TemplateCount
+from workbench.language.codebook import CodebookConfig
+from workbench.language.dsl import Code, DeepDSL, DSLConfig, Fillers, TemplateCount
 from workbench.models import load_encoder
-from workbench.site import drawing, placing, reading
-from workbench.site.naming import file_names, percent
+from workbench.show.pages import drawing, placing, reading
+from workbench.show.pages.naming import file_names, percent
 from workbench.template import Slot, Template
 from workbench.values import ArtifactError, Unit
 
@@ -526,7 +526,7 @@ def test_an_exchange_that_fails_puts_the_earlier_site_back(flat, tmp_path, monke
             raise OSError(5, "Input/output error")
         rename(a, b)
 
-    monkeypatch.setattr("workbench.site.placing.os.rename", broken)
+    monkeypatch.setattr("workbench.show.pages.placing.os.rename", broken)
     with pytest.raises(OSError, match="Input/output"):
         site.write(Toy(), folder, [])
     assert "red castle" in (folder / "codes" / "a.html").read_text("utf-8")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from workbench import units as units_module
 from workbench import words
-from workbench.units import Span, Units, UnitsConfig, npmi
+from workbench.language.units import Span, Units, UnitsConfig, npmi
 from workbench.values import ArtifactError, NotFittedError
 
 THINGS = ("castle", "boat", "tower", "robot", "cat", "bird", "horse", "hill", "lamp", "tree")

@@ -15,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workbench import widgets
-from workbench.dsl import Code, DeepDSL, Fillers
+from workbench.language.dsl import Code, DeepDSL, Fillers
+from workbench.show.widgets import Favourites, Session, look, typed
+from workbench.show.widgets.favourites import file_name
 from workbench.template import CHIPS, INK, OPEN_CHIP, Slot, Template, parse
 from workbench.values import ArtifactError, Sample, TemplateError
-from workbench.widgets import Favourites, Session, look, typed
-from workbench.widgets.favourites import file_name
 
 WORDS = {
     "subject": ("cat", "dog", "old wizard", "red cloak", "castle", "lighthouse", "sailor", "owl", "ship"),
@@ -520,7 +520,7 @@ class Static(HTMLParser):
 @pytest.fixture
 def studio():
     pytest.importorskip("ipywidgets")
-    from workbench.widgets.studio_view import Studio
+    from workbench.show.widgets.studio_view import Studio
 
     now = SimpleNamespace(time=0.0)
 
@@ -714,7 +714,7 @@ def test_static_twins_need_nothing_but_inline_style(studio):
 
 
 def test_the_gallery_shows_removes_and_saves(studio, tmp_path):
-    from workbench.widgets import gallery
+    from workbench.show.widgets import gallery
 
     view = gallery(studio, tmp_path)
     assert view.csv.disabled and "Nothing is kept" in view.to_html()
@@ -742,7 +742,7 @@ def test_the_gallery_shows_removes_and_saves(studio, tmp_path):
 
 def test_the_gallery_of_a_session_works_alone(session):
     pytest.importorskip("ipywidgets")
-    from workbench.widgets import gallery
+    from workbench.show.widgets import gallery
 
     session.keep()
     view = gallery(session)
@@ -752,7 +752,7 @@ def test_the_gallery_of_a_session_works_alone(session):
 
 def test_a_filler_of_the_map_goes_into_the_prompt(studio, monkeypatch):
     from workbench import atlas
-    from workbench.widgets import atlas_view
+    from workbench.show.widgets import atlas_view
 
     view = atlas_view(studio.session.dsl, studio, draw=False)
     view.put()
@@ -782,7 +782,7 @@ def test_a_filler_of_the_map_goes_into_the_prompt(studio, monkeypatch):
 
 def test_the_app_says_in_words_that_a_folder_is_no_language(tmp_path, monkeypatch):
     pytest.importorskip("ipywidgets")
-    from workbench.widgets import app
+    from workbench.show.widgets import app
 
     monkeypatch.setenv("WORKBENCH_DSL", str(tmp_path / "<none>"))
     box = app.page()
@@ -791,7 +791,7 @@ def test_the_app_says_in_words_that_a_folder_is_no_language(tmp_path, monkeypatc
 
 def test_the_app_shows_studio_gallery_and_atlas(monkeypatch, tmp_path):
     pytest.importorskip("ipywidgets")
-    from workbench.widgets import app
+    from workbench.show.widgets import app
 
     asked = []
     monkeypatch.delenv("WORKBENCH_DSL", raising=False)

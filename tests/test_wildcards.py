@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workbench import wildcards
+from workbench.data.wildcards import Reference, Variant, combinations, count, sample
+from workbench.data.wildcards.syntax import weighed
 from workbench.values import ArtifactError, TemplateError
-from workbench.wildcards import Reference, Variant, combinations, count, sample
-from workbench.wildcards.syntax import weighed
 
 # dynamicprompts 0.31 calls pyparsing by names that pyparsing 3.3 would rather not hear
 pytestmark = pytest.mark.filterwarnings("ignore:.*deprecated - use:DeprecationWarning")

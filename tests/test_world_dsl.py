@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from workbench import corpus, ngram, report
-from workbench.dsl import BUILT_IN, Decoding, DeepDSL
+from workbench.language.dsl import BUILT_IN, Decoding, DeepDSL
 from workbench.template import Slot, Template
 from workbench.words import WORD, split
 

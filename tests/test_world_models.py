@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
+from tools import world as training
+from tools.world import cards, clip, vocabulary
 from workbench.models import load_clip
 from workbench.models.loading import FOLDER
-from workbench.world import training
 from workbench.world.render import render_all
 from workbench.world.scenes import OBJECTS, STYLES, Scene, scenes
-from workbench.world.training import cards, clip, vocabulary
 
 SHIPPED = [name for name in training.PARTS if (FOLDER / name).is_dir()]
 

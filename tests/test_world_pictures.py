@@ -10,14 +10,14 @@ import PIL.Image
 import pytest
 import torch
 
-from workbench.models import load_clip, load_lm, load_pipeline
+from tools.world import aesthetic as aesthetic_training
+from tools.world import autoencoder, cards, checker, lm, pipeline
+from workbench.models import aesthetic, load_clip, load_lm, load_pipeline
+from workbench.models.checker import VALUES, load_checker
 from workbench.models.loading import FOLDER
 from workbench.values import ArtifactError, ModelError, PictureError
-from workbench.world import aesthetic, scenes
-from workbench.world.checker import VALUES, load_checker
+from workbench.world import scenes
 from workbench.world.render import render, render_all
-from workbench.world.training import aesthetic as aesthetic_training
-from workbench.world.training import autoencoder, cards, checker, lm, pipeline
 
 FRESH = 9_000_000  # seeds that no training has used
 
@@ -193,7 +193,7 @@ def test_the_pipeline_is_a_stock_one_on_the_text_tower_of_the_clip(world):
 def test_latents_hold_nearly_all_of_a_picture(world, judge):
     truth = scenes.scenes(60, FRESH, "any")
     pictures = render_all(truth, FRESH)
-    from workbench.world.checker import as_tensor
+    from workbench.models.checker import as_tensor
 
     with torch.inference_mode():
         again = world.pipe.vae.decode(world.pipe.vae.encode(as_tensor(pictures)).latents).sample.clamp(-1, 1)

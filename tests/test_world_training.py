@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 import torch
-
-from workbench.models import load_clip
-from workbench.world import training
 from workbench.world.__main__ import main
+
+from tools import world as training
+from tools.world import cards, checkpoints, clip, clip_small, lessons, vocabulary
+from workbench.models import load_clip
 from workbench.world.render import RGB
 from workbench.world.scenes import COLORS, HELD_OUT, OBJECTS, VALUES, read
-from workbench.world.training import cards, checkpoints, clip, clip_small, lessons, vocabulary
 
 NAMES = lessons.NAMES
 

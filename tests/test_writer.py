@@ -11,16 +11,16 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from workbench import words
+from workbench.language.writer import Decoding, Writer, WriterConfig, learning
+from workbench.language.writer.decoding import Decoder, State, chosen_log_probs
+from workbench.language.writer.examples import Masker, marked
+from workbench.language.writer.layout import Gap, Visible, batch, lay
+from workbench.language.writer.learning import Trainer, Words, info_nce, pooled, spelled_rows
+from workbench.language.writer.network import Network, visible_mask
+from workbench.language.writer.tokens import END, FILL, GAP, GO, LEFT, PAD, RIGHT, Tokens
+from workbench.language.writer.trie import SPACE
 from workbench.template import Slot, Template, parse
 from workbench.values import ArtifactError, NotFittedError, TemplateError
-from workbench.writer import Decoding, Writer, WriterConfig, learning
-from workbench.writer.decoding import Decoder, State, chosen_log_probs
-from workbench.writer.examples import Masker, marked
-from workbench.writer.layout import Gap, Visible, batch, lay
-from workbench.writer.learning import Trainer, Words, info_nce, pooled, spelled_rows
-from workbench.writer.network import Network, visible_mask
-from workbench.writer.tokens import END, FILL, GAP, GO, LEFT, PAD, RIGHT, Tokens
-from workbench.writer.trie import SPACE
 
 # A toy language. Colours are drawn by known odds; what is painted follows from who paints, to the right of it.
 COLOURS = {"red": 0.5, "blue": 0.3, "green": 0.15, "gold": 0.05}
@@ -325,7 +325,7 @@ def test_scores_do_not_depend_on_what_else_is_scored(toy_writer):
 
 @pytest.mark.parametrize("chunk", [3, 256])
 def test_many_candidates_are_scored_in_any_number_of_chunks(toy_writer, chunk, monkeypatch):
-    monkeypatch.setattr("workbench.writer.decoding._CHUNK", chunk)
+    monkeypatch.setattr("workbench.language.writer.decoding._CHUNK", chunk)
     template = parse("red <thing:?> by <artist:?>", dict(thing=1, artist=2))
     fillers = list(itertools.product(("cat", "dog", "boat"), ("Ann", "Bob", "cy dee")))
     scores = toy_writer.score([template], fillers, owner=np.zeros(9, int))

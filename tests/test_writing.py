@@ -13,18 +13,18 @@ from tiny_encoder import write_bert
 
 from workbench import corpus as corpora
 from workbench import ngram
-from workbench.codebook import Codebook, CodebookConfig
-from workbench.dsl import Decoding, DeepDSL, DSLConfig, PriorConfig, Ranking, WriterConfig, infilling
-from workbench.dsl.infilling import Infilling
-from workbench.dsl.writing import Writing
+from workbench.language.codebook import Codebook, CodebookConfig
+from workbench.language.dsl import Decoding, DeepDSL, DSLConfig, PriorConfig, Ranking, WriterConfig, infilling
+from workbench.language.dsl.infilling import Infilling
+from workbench.language.dsl.writing import Writing
+from workbench.language.ngram import KneserNey
+from workbench.language.prior import TemplatePrior
+from workbench.language.units import Units
+from workbench.language.writer import Writer, learning
+from workbench.language.writer.learning import Trainer
 from workbench.models import load_encoder
-from workbench.ngram import KneserNey
-from workbench.prior import TemplatePrior
 from workbench.template import Slot, Template, escape, parse
-from workbench.units import Units
 from workbench.values import ArtifactError, NotFittedError, Sample, TemplateError
-from workbench.writer import Writer, learning
-from workbench.writer.learning import Trainer
 
 TINY = WriterConfig(width=32, layers=1, heads=2, pieces=300, content_dims=8, min_count=2, steps=60, batch=700, rate=1e-2)
 CONFIG = DSLConfig(
@@ -509,8 +509,8 @@ def test_a_language_saved_before_rankings_were_learned_takes_the_mean(dsl, saved
 
 
 def test_prompts_that_the_ranking_is_learned_on_are_not_learned(dsl, prompts, encoder, folder, monkeypatch):
-    monkeypatch.setattr("workbench.dsl._ENOUGH", 100)
-    monkeypatch.setattr("workbench.dsl._SHARE", 10)
+    monkeypatch.setattr("workbench.language.dsl._ENOUGH", 100)
+    monkeypatch.setattr("workbench.language.dsl._SHARE", 10)
     config, read = replace(dsl.config, writer=replace(TINY, width=16, steps=2)), []
     fit = Writer.fit
     monkeypatch.setattr(Writer, "fit", lambda self, templates, *rest: read.extend(templates) or fit(self, templates, *rest))

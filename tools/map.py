@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 
 from workbench import artifacts, atlas, corpus, report
-from workbench.dsl import DeepDSL, DSLConfig
+from workbench.language.dsl import DeepDSL, DSLConfig
 
 HERE = Path(__file__).resolve().parents[1]
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from workbench import corpus
-from workbench.dsl import DeepDSL, DSLConfig, NgramConfig
+from workbench.language.dsl import DeepDSL, DSLConfig, NgramConfig
 
 HERE = Path(__file__).resolve().parents[1]
 

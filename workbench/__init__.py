@@ -2,47 +2,52 @@
 
 import importlib
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
-# Name -> module that holds it. Loaded at first use (PEP 562), so that `import workbench` costs no torch.
-_LAZY = {"DeepDSL": "dsl"}
-_MODULES = (
-    "artifacts",
-    "atlas",
-    "codebook",
-    "corpus",
-    "dsl",
-    "encode",
-    "guide",
-    "lesson",
-    "models",
-    "ngram",
-    "pez",
-    "pictures",
-    "prior",
-    "proposals",
-    "report",
-    "score",
-    "site",
-    "template",
-    "units",
-    "values",
-    "widgets",
-    "wildcards",
-    "words",
-    "world",
-    "writer",
-)
+# Public name -> where it lives: a module, or "module:name" of one thing in it. Loaded at first use (PEP 562), so that
+# `import workbench` costs no torch, and nobody has to know in which room a module is.
+_LAZY = {
+    "DeepDSL": "language.dsl:DeepDSL",
+    "DSLConfig": "language.dsl:DSLConfig",
+    "artifacts": "artifacts",
+    "atlas": "show.atlas",
+    "codebook": "language.codebook",
+    "corpus": "data.corpus",
+    "describe": "search.describe:describe",
+    "dsl": "language.dsl",
+    "encode": "language.encode",
+    "export": "show.export",
+    "guide": "control.guide",
+    "lesson": "lesson",
+    "models": "models",
+    "ngram": "language.ngram",
+    "pez": "search.pez",
+    "pictures": "pictures",
+    "prior": "language.prior",
+    "proposals": "control.proposals",
+    "rank": "search.rank",
+    "report": "show.pages.report",
+    "score": "control.scorers",
+    "site": "show.pages",
+    "template": "template",
+    "units": "language.units",
+    "values": "values",
+    "widgets": "show.widgets",
+    "wildcards": "data.wildcards",
+    "words": "words",
+    "world": "world",
+    "writer": "language.writer",
+}
 
-__all__ = ["__version__", *_LAZY, *_MODULES]
+__all__ = ["__version__", *_LAZY]
 
 
 def __getattr__(name):
-    if name in _LAZY:
-        return getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)
-    if name in _MODULES:
-        return importlib.import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}. It has: {', '.join(sorted(__all__))}.")
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}. It has: {', '.join(sorted(__all__))}.")
+    module, _, inside = _LAZY[name].partition(":")
+    found = importlib.import_module(f"{__name__}.{module}")
+    return getattr(found, inside) if inside else found
 
 
 def __dir__():

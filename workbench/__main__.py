@@ -98,8 +98,9 @@ def _site_parser():
 
 def _write_site(options):
     # Not at the top: these take seconds, and --help should not.
-    from workbench import corpus, site
-    from workbench.dsl import DeepDSL
+    from workbench.data import corpus
+    from workbench.language.dsl import DeepDSL
+    from workbench.show import pages as site
 
     site.check(options.out, options.n, options.address)
     prompts = options.prompts
@@ -120,17 +121,17 @@ def _run(options):
     print(f"This takes {cost}. Ctrl-C loses nothing: the same command goes on from there.\n", flush=True)
 
     # Not at the top: these take seconds, and --help should not. What tells bad input apart comes first.
-    from workbench import corpus
-    from workbench.codebook import CodebookConfig
+    from workbench.data import corpus
+    from workbench.language.codebook import CodebookConfig
 
     codes, before = CodebookConfig(n_codes=options.codes, seed=options.seed), time.perf_counter()
     prompts = corpus.load(options.prompts, column=options.column, n=options.n, seed=options.seed, progress=options.progress)
     read = round(time.perf_counter() - before, 2)
     print(f"{len(prompts):,} prompts kept of {prompts.report.read:,} rows read.", flush=True)
 
-    from workbench import report
-    from workbench.dsl import DeepDSL, DSLConfig
+    from workbench.language.dsl import DeepDSL, DSLConfig
     from workbench.models import DEFAULT
+    from workbench.show.pages import report
 
     base = DSLConfig.full() if options.writing == "full" else DSLConfig()
     writer = None if options.writing == "none" else replace(base.writer, seed=options.seed)

@@ -80,3 +80,9 @@ def split(text):
         tokens.append(Word(position, stop, kind))
         position = stop
     return tokens
+
+
+def is_function(phrase):
+    """True if a phrase begins and ends with function words: "of a", "in the style of"."""
+    tokens = phrase.split()
+    return bool(tokens) and tokens[0] in FUNCTION_WORDS and tokens[-1] in FUNCTION_WORDS

@@ -6,10 +6,10 @@ from dataclasses import replace
 import numpy as np
 
 from workbench import ngram
-from workbench.dsl.ranking import features
+from workbench.language.dsl.ranking import features
+from workbench.language.writer import Decoding
 from workbench.template import Slot, Template
 from workbench.world.grammar import OPEN_SLOTS
-from workbench.writer import Decoding
 from writing_parts.measures import Kinds, Tally, Trigram, fits, gold_slots, pick, plain, shown
 from writing_parts.worlds import of_gold
 

@@ -5,8 +5,8 @@ import time
 import numpy as np
 
 from workbench import encode, ngram
+from workbench.language.writer import Decoding
 from workbench.world.grammar import OPEN_SLOTS
-from workbench.writer import Decoding
 from writing_parts.measures import (
     Kinds,
     alike,

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from workbench import corpus
-from workbench.dsl.learning import parted
+from workbench.language.dsl.learning import parted
 from workbench.words import WORD
 from workbench.words import split as split_words
 from workbench.world import grammar

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import transformers
 
@@ -95,6 +96,25 @@ class CLIP:
 def _pooled(out):
     """Transformers 4 returns the features, 5 an object around them."""
     return out if isinstance(out, torch.Tensor) else out.pooler_output
+
+
+def target_of(clip, image):
+    """What texts are compared with: mean of unit features, float32 tensor (d,), so that a dot product is a mean cosine."""
+    given = image
+    if isinstance(image, np.ndarray) and image.ndim == 1:
+        image = torch.from_numpy(image)
+    if isinstance(image, torch.Tensor) and image.ndim < 3:
+        if image.ndim == 0 or image.shape[-1] != clip.width or not image.numel() or not image.is_floating_point():
+            raise ValueError(
+                f"Features for {clip.name} are float and {clip.width} wide, got shape {tuple(image.shape)} of {image.dtype}. "
+                "Take those of clip.image_features or clip.text_features, or give the picture."
+            )
+        if not torch.isfinite(image).all():
+            raise ValueError("The features hold NaN or infinity.")
+        features = torch.nn.functional.normalize(image.to(clip.device, torch.float32).reshape(-1, clip.width), dim=-1)
+    else:
+        features = clip.image_features(given)
+    return features.mean(0)
 
 
 def load_clip(name="world", device=None):

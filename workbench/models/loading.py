@@ -61,7 +61,7 @@ def source(name, kind):
     if not (FOLDER / kind).is_dir():
         raise ModelError(
             f"The built-in {kind} is missing from this installation ({FOLDER / kind}). Install the package again, or train it: "
-            "python -m workbench.world train"
+            "python -m tools.world train"
         )
     return str(FOLDER / kind)
 

@@ -1,0 +1,41 @@
+"""Training: how the tiny models of the built-in world are made, one module a model.
+
+Each module has `train(folder, seed, progress=...)`, which writes the folder of its model, whole or not at all;
+`check(folder, seed)`, which measures one -> dict of str to float; `GATES`, what the figures must reach, name -> (">=" or "<=",
+value); and `MINUTES` on one core. What a model builds on is found beside its folder: the pipeline needs "clip".
+"""
+
+from importlib import import_module
+
+PARTS = ("clip", "lm", "checker", "aesthetic", "pipeline", "clip_small")  # each after those it builds on
+
+
+def part(name):
+    """The module that trains the model `name`, one of `PARTS`.
+
+    Raises:
+        ValueError: there is no such model.
+    """
+    if name not in PARTS:
+        raise ValueError(f"There is no model {name!r} in the world. Choose of: {', '.join(PARTS)}.")
+    return import_module(f"tools.world.{name}")
+
+
+def failures(figures, gates):
+    """What falls short.
+
+    Args:
+        figures: dict of str to float, as `check` returns it.
+        gates: dict of str to (">=" or "<=", float).
+
+    Returns:
+        list of str, one sentence a gate that is not met, or not measured.
+    """
+    short = []
+    for name, (sign, bound) in gates.items():
+        value = figures.get(name)
+        if value is None:
+            short.append(f"{name}: not measured, must be {sign} {bound:g}")
+        elif not (value >= bound if sign == ">=" else value <= bound):
+            short.append(f"{name}: {value:.3f}, must be {sign} {bound:g}")
+    return short

@@ -1,0 +1,1 @@
+"""Control: scorers, proposals, and the laws that steer samples."""

@@ -1,0 +1,149 @@
+"""Scorers: factories of functions, n texts -> float64 (n,). What has a `text`, such as a `Sample`, counts as text too.
+
+A plain function of one's own of that shape is as good as these; what these have beside is a name, and that they can be compared:
+`n_words() <= 20`.
+"""
+
+import re
+
+import numpy as np
+import torch
+
+from workbench import checks, words
+from workbench.control.scorers.measure import Measure, text_measure, texts_of
+from workbench.models import printable
+from workbench.models.clip import target_of
+from workbench.models.text_tower import phrase_features
+
+_BATCH = 64  # texts in one forward of the language model
+
+
+def contains(phrase):
+    """Whether a text has a word or phrase in it, as whole words, in any case.
+
+    Args:
+        phrase: str, or a list of them of which one is enough.
+
+    Returns:
+        function, list of n str -> float64 (n,), 1 or 0.
+
+    Raises:
+        ValueError: nothing to look for.
+        TypeError: not a str or a list of str.
+    """
+    phrases = checks.texts([phrase] if isinstance(phrase, str) else phrase, "phrases")
+    if not all(one.strip() for one in phrases):
+        raise ValueError("contains needs a word or phrase, got one that is empty.")
+    spaced = [r"\s+".join(map(re.escape, one.split())) for one in phrases]
+    pattern = re.compile("|".join(rf"(?<!\w){one}(?!\w)" for one in spaced), re.IGNORECASE)
+    return text_measure(f"contains({phrase!r})", lambda texts: [pattern.search(text) is not None for text in texts])
+
+
+def matches(pattern):
+    """Whether a regular expression is found anywhere in a text; `(?i)` at its start ignores case.
+
+    Args:
+        pattern: str or compiled pattern.
+
+    Returns:
+        function, list of n str -> float64 (n,), 1 or 0.
+
+    Raises:
+        ValueError: not a regular expression.
+        TypeError: neither str nor a pattern.
+    """
+    if not isinstance(pattern, (str, re.Pattern)):
+        raise TypeError(f"matches needs a regular expression, got {type(pattern).__name__}.")
+    try:
+        compiled = re.compile(pattern)
+    except re.error as err:
+        raise ValueError(f"{pattern!r} is not a regular expression: {err}.") from err
+    return text_measure(f"matches({compiled.pattern!r})", lambda texts: [compiled.search(text) is not None for text in texts])
+
+
+def n_words():
+    """Number of words of a text, as `words.split` counts them: separators and punctuation are none.
+
+    Returns:
+        function, list of n str -> float64 (n,), words.
+    """
+    return text_measure("n_words()", lambda texts: [sum(w.kind == words.WORD for w in words.split(text)) for text in texts])
+
+
+def similarity(clip, target):
+    """Mean cosine of a text, or of a picture, to pictures, texts or features.
+
+    Args:
+        clip: `models.CLIP`.
+        target: str, list of str, or what `rank_phrases` takes for a picture. A path of a picture is a `Path` here, not a str.
+
+    Returns:
+        function, list of n str, or of n pictures (PIL images or arrays) -> float64 (n,), -1..1.
+
+    Raises:
+        ValueError: features of another width.
+        PictureError: not a picture.
+    """
+    texts = [target] if isinstance(target, str) else target
+    if isinstance(texts, (list, tuple)) and texts and all(isinstance(text, str) for text in texts):
+        vector, shown = target_of(clip, clip.text_features(list(texts))), repr(target)
+    else:
+        vector, shown = target_of(clip, target), type(target).__name__
+
+    def cosine(samples):
+        if any(isinstance(getattr(sample, "text", sample), str) for sample in samples):
+            features = phrase_features(clip, texts_of(samples))
+        else:
+            features = clip.image_features(list(samples))
+        return (features @ vector).cpu().numpy()
+
+    return Measure(f"similarity({clip.name}, {shown})", cosine)
+
+
+def log_prob(lm, *, mean=False):
+    """Log-probability of a text under a causal language model: of all its tokens, the first one behind the begin token.
+
+    Args:
+        lm: `models.LM`.
+        mean: bool, per token instead of their sum.
+
+    Returns:
+        function, list of n str -> float64 (n,), nats; 0 for a text without tokens. The end of the text is not counted. It
+        raises ValueError for a text longer than the model's window.
+
+    Raises:
+        ValueError: the tokenizer has neither begin nor end token to start a text with.
+    """
+    tokenizer, model = lm.tokenizer, lm.model
+    begin = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
+    if begin is None:
+        raise ValueError(f"{lm.name} has neither a begin nor an end token, so that the first word of a text has no probability.")
+    window = getattr(model.config, "max_position_embeddings", None)
+
+    def score(texts):
+        ids = tokenizer([printable(text) for text in texts], add_special_tokens=False)["input_ids"]
+        for row, one in enumerate(ids):
+            if window is not None and len(one) + 1 > window:
+                raise ValueError(f"Text {row} has {len(one)} tokens; {lm.name} reads {window - 1} at most. Shorten it.")
+        out, order = np.zeros(len(ids)), sorted(range(len(ids)), key=lambda row: len(ids[row]))
+        for start in range(0, len(order), _BATCH):
+            rows = order[start : start + _BATCH]
+            out[rows] = _sums(model, [ids[row] for row in rows], begin)
+        return out / np.maximum(1, [len(one) for one in ids]) if mean else out
+
+    return text_measure(f"log_prob({lm.name}{', mean=True' if mean else ''})", score)
+
+
+def _sums(model, ids, begin):
+    """Sums of the log-probabilities of lists of tokens behind `begin`, float64 (b,)."""
+    longest = max(map(len, ids))
+    if not longest:
+        return np.zeros(len(ids))
+    # padded at the end, which a causal model does not look at
+    batch = torch.tensor([[begin, *one, *[begin] * (longest - len(one))] for one in ids], device=model.device)
+    real = torch.tensor([[1] * len(one) + [0] * (longest - len(one)) for one in ids], device=model.device)
+    mask = torch.nn.functional.pad(real, (1, 0), value=1)
+    with torch.inference_mode():
+        logits = model(input_ids=batch, attention_mask=mask).logits[:, :-1]
+        found = logits.float().log_softmax(-1).gather(-1, batch[:, 1:, None])[..., 0]  # (b, t)
+    return (found.double() * real).sum(1).cpu().numpy()

@@ -1,0 +1,1 @@
+"""Data: prompts that come in, lists that go out."""

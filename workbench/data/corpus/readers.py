@@ -1,0 +1,113 @@
+"""Readers: from a file, a data set, the built-in grammar or a list to numbered rows, one at a time."""
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from workbench.data.corpus.columns import from_columns, from_items
+from workbench.data.corpus.files import is_file, read_file, suffix_of
+from workbench.values import CorpusError
+from workbench.world import grammar
+
+WORLD = "world"
+WORLD_SIZE = 20_000
+
+_HUB_ROWS = 4  # rows read from the hub per prompt asked for: most data sets of prompts repeat themselves
+
+
+class Rows(NamedTuple):
+    """A source opened: its name, its rows (number from 0, value), how many there are if known, and the world's (seed, split)."""
+
+    name: str
+    rows: Iterable[tuple[int, Any]]
+    total: int | None = None
+    world: tuple[int, str] | None = None
+
+
+def open_source(source, column, n, seed, split):
+    """Find out what a source is, check it, and open it.
+
+    Args:
+        source: as in `workbench.data.corpus.load`, like all arguments.
+        column: str or None.
+        n: int or None, prompts wanted.
+        seed: int, of the built-in grammar.
+        split: str, of the built-in grammar or a hub data set.
+
+    Returns:
+        `Rows`; reading them may raise CorpusError where the source is damaged.
+
+    Raises:
+        CorpusError: the source is of no known kind, missing, empty, binary, or its column is not known.
+        ImportError: a hub data set without the package `datasets`.
+    """
+    if isinstance(source, str) and source == WORLD:
+        if column is not None:
+            raise CorpusError(f'The built-in corpus "world" has no columns, but column={column!r} was given. Leave it out.')
+        n = WORLD_SIZE if n is None else n
+        prompts = grammar.generate(n, seed=seed, split=split)
+        return Rows(WORLD, enumerate(prompt.text for prompt in prompts), n, (seed, split))
+    if isinstance(source, str) and not is_file(source) and _is_hub_id(source):
+        return Rows(source, _from_hub(source, column, n, split))
+    if split != "train":
+        raise CorpusError(f'split={split!r} is for "world" and hub data sets; {_say(source)} has no splits. Leave it out.')
+    if isinstance(source, (str, os.PathLike)):
+        return Rows(str(source), read_file(source, column))
+    return _from_values(source, column)
+
+
+def _say(source):
+    return f"{str(source)[:80]!r}" if isinstance(source, (str, os.PathLike)) else f"a {type(source).__name__}"
+
+
+def _from_values(source, column):
+    if isinstance(source, (bytes, bytearray)) or not isinstance(source, Iterable) or hasattr(source, "columns"):
+        raise CorpusError(
+            f'Cannot load prompts from a {type(source).__name__}. Expected "world", the path of a file, the id of a hub data '
+            'set, or a list of strings (of a data frame: list(frame["prompt"])).'
+        )
+    name = type(source).__name__
+    if isinstance(source, Mapping):
+        return Rows(name, enumerate(from_columns(source, f"this {name}", column)))
+    total = len(source) if hasattr(source, "__len__") else None
+    return Rows(name, enumerate(from_items(source, f"this {name}", column)), total)
+
+
+def _is_hub_id(source):
+    """Whether a string that is no file can be the id of a hub data set, `owner/name`."""
+    return bool(re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", source)) and suffix_of(Path(source)) is None
+
+
+def _from_hub(source, column, n, split):
+    try:
+        import datasets
+    except ImportError as err:
+        raise ImportError(
+            f"{source!r} is no file here, so it is taken for a hub data set; for these: pip install datasets"
+        ) from err
+    try:
+        rows = iter(datasets.load_dataset(source, split=split, streaming=True))
+        first = list(islice(rows, 1))
+    except Exception as err:  # a dozen kinds, of five packages
+        raise _hub_error(source, err) from err
+    rows = chain(first, _guarded(rows, source))
+    rows = rows if n is None else islice(rows, _HUB_ROWS * n)
+    return enumerate(from_items(rows, f"The hub data set {source!r}", column))
+
+
+def _guarded(rows, source):
+    try:
+        yield from rows
+    except Exception as err:
+        raise _hub_error(source, err) from err
+
+
+def _hub_error(source, err):
+    said = str(err).split("\n")[0][:200] or "no message"
+    return CorpusError(
+        f"The hub data set {source!r} cannot be read ({type(err).__name__}: {said}). Is this machine offline, or the id "
+        "misspelt? For a file on this machine, check its path."
+    )

@@ -1,0 +1,1 @@
+"""Language: the template language of prompts, from units to `DeepDSL`."""

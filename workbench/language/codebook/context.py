@@ -1,0 +1,78 @@
+"""Context: what tends to stand next to a word, foretold from the word alone (eigenwords)."""
+
+import numpy as np
+from sklearn.cluster import KMeans
+
+_COMMON = 300  # unit types that count as a neighbour of their own; the rest count as one of _GROUPS
+_GROUPS = 64
+_OFFSETS = (-2, -1, 1, 2)
+_RIDGE = 0.01  # share of the mean variance added to every direction
+
+
+def learn_context(static, types, before, n_dims, seed):
+    """Directions of static vectors that foretell the neighbours of a unit, by canonical correlation analysis.
+
+    A neighbour is seen as its type if that is common, else as the k-means group of its static vector, so that rare neighbours
+    say something too. Each direction is stretched by its correlation: what foretells nothing vanishes.
+
+    Args:
+        static: float32 (t, d), static vector of each unit type, centred, L2 norm 1.
+        types: int64 (n,), type of each unit, prompts one after the other.
+        before: int8 (n,), 2 where a prompt begins (see `workbench.language.units.Span`).
+        n_dims: int, directions to keep.
+        seed: int.
+
+    Returns:
+        float32 (d, n_dims); `static @ it` are the eigenwords.
+
+    Source:
+        Dhillon, Foster and Ungar 2011, "Multi-view learning of word embeddings via CCA" (one-step variant, section 3).
+    """
+    n, width = len(types), static.shape[1]
+    counts = np.bincount(types, minlength=len(static)).astype(np.float64)
+    covariance = (static * counts[:, None]).T @ static / n
+    values, axes = np.linalg.eigh(covariance)
+    whitening = axes @ np.diag((np.maximum(values, 0) + _RIDGE * values.mean()) ** -0.5) @ axes.T
+    whitened = (static @ whitening).astype(np.float32)
+    views = _neighbours(_groups(static, counts, seed), types, before)
+    product = np.zeros((width, width))
+    for view in views:
+        # sum of whitened vectors per kind of neighbour = joint counts (kind x type) @ whitened
+        kinds, frequency = int(view.max()) + 1, np.bincount(view)
+        pair, times = np.unique(view * len(static) + types, return_counts=True)
+        sums = np.zeros((kinds, width), np.float32)
+        for piece in np.array_split(np.arange(len(pair)), max(1, len(pair) // 50_000)):
+            np.add.at(
+                sums, pair[piece] // len(static), whitened[pair[piece] % len(static)] * times[piece, None].astype(np.float32)
+            )
+        sums /= np.sqrt(np.maximum(frequency, 10))[:, None]
+        product += sums.T @ sums / n
+    strength, axes = np.linalg.eigh(product)
+    best = np.argsort(-strength)[:n_dims]
+    return (whitening @ axes[:, best] * np.sqrt(np.maximum(strength[best], 0))).astype(np.float32)
+
+
+def _groups(static, counts, seed):
+    """int64 (t,): how a type is seen as a neighbour, 0.._COMMON-1 if common, else _COMMON plus its group."""
+    order = np.argsort(-counts, kind="stable")
+    kinds = np.empty(len(static), np.int64)
+    sample = order[:20_000]
+    groups = min(_GROUPS, len(np.unique(static[sample], axis=0)))  # "sci-fi" and "sci - fi" have one vector
+    means = KMeans(groups, n_init=1, max_iter=30, random_state=seed).fit(static[sample], sample_weight=counts[sample])
+    kinds[:] = _COMMON + means.predict(static)
+    common = order[:_COMMON]
+    kinds[common] = np.arange(len(common))
+    return kinds
+
+
+def _neighbours(kinds, types, before):
+    """For each offset an int64 (n,): kind of the neighbour there; beyond the prompt a kind of its own."""
+    prompt = np.cumsum(before == 2)
+    seen, outside = kinds[types], int(kinds.max()) + 1
+    for offset in _OFFSETS:
+        there = np.arange(len(types)) + offset
+        inside = (there >= 0) & (there < len(types))
+        inside[inside] = prompt[there[inside]] == prompt[inside]
+        view = np.full(len(types), outside)
+        view[inside] = seen[there[inside]]
+        yield view

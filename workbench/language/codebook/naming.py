@@ -1,0 +1,96 @@
+"""Naming: what fills a code, and a short name for it. Nothing here takes part in learning the codes."""
+
+import math
+from collections import Counter
+
+import numpy as np
+
+from workbench.language import lexicon
+from workbench.words import is_function
+
+_SURE = 0.5  # share of a code's fillers that have to lie nearest to examples of one kind
+_VOTERS = 40
+
+
+def distinctive(counts, n=12):
+    """The most typical and distinctive fillers of each code, by class-based TF-IDF.
+
+    Args:
+        counts: list of k `Counter`s, filler -> how often it has this code.
+        n: int, fillers per code at most.
+
+    Returns:
+        list of k tuples of (filler, count), best first.
+
+    Source:
+        c-TF-IDF: Grootendorst, arXiv:2203.05794, section 3.3 (a code takes the place of a topic).
+    """
+    totals = Counter()
+    for counter in counts:
+        totals.update(counter)
+    mean = sum(totals.values()) / max(1, len(counts))
+    best = []
+    for counter in counts:
+        score = {filler: count * math.log(1 + mean / totals[filler]) for filler, count in counter.items()}
+        # a filler that mostly means something else is typical of that, not of this
+        score = {filler: s * counter[filler] / totals[filler] for filler, s in score.items()}
+        best.append(tuple((f, counter[f]) for f in sorted(score, key=lambda f: (-score[f], f))[:n]))
+    return best
+
+
+def suggest_names(counts, embed, given=()):
+    """A short name per code: the kind most of its fillers look like, else its most distinctive filler.
+
+    The kinds are those of the built-in lexicon (subject, medium, artist...), a few dozen examples each; a filler counts for the
+    kind of the example with the nearest static vector. It is a guess for people to read: learning saw no label.
+
+    Args:
+        counts: list of k `Counter`s, filler -> how often it has this code.
+        embed: function, list of n str -> float32 (n, d) static vectors.
+        given: sequence of different str, names that the first codes have already.
+
+    Returns:
+        list of k different str. Two codes of one kind are told apart by a filler: `quality`, `quality-8k`.
+    """
+    examples = [(phrase, kind) for kind, listed in lexicon.phrases().items() for phrase in listed]
+    vectors = embed([phrase for phrase, _ in examples])
+    centre = vectors.mean(0)
+    vectors = _unit(vectors - centre)
+    labels = np.array([kind for _, kind in examples])
+    chosen, taken = dict(enumerate(given)), set(given)
+    typical = distinctive(counts, _VOTERS)
+    order = sorted(range(len(counts)), key=lambda i: -sum(counts[i].values()))  # the plain name goes to the largest
+    for i in (i for i in order if i not in chosen):
+        fillers = [(f, n) for f, n in typical[i] if not is_function(f)]
+        shown = [f for f, _ in typical[i]] or [str(i)]  # a code that nothing has keeps its number
+        function = sum(n for f, n in counts[i].items() if is_function(f))
+        if not fillers or function > 0.5 * sum(counts[i].values()):
+            chosen[i] = _free([_short(f) for f in shown], "", taken)
+            continue
+        nearest = (_unit(embed([f for f, _ in fillers]) - centre) @ vectors.T).argmax(1)
+        votes = Counter()
+        for row, (_, n) in zip(nearest, fillers, strict=True):
+            votes[str(labels[row])] += math.sqrt(n)
+        kind, weight = votes.most_common(1)[0]
+        prefix = kind if weight >= _SURE * sum(votes.values()) else ""
+        chosen[i] = _free([_short(f) for f, _ in fillers], prefix, taken)
+    return [chosen[i] for i in range(len(counts))]
+
+
+def _free(candidates, prefix, taken):
+    """The first name that no other code has."""
+    options = [prefix] if prefix else []
+    options += [f"{prefix}-{c}" if prefix else c for c in candidates]
+    options += [f"{options[0]} {n}" for n in range(2, len(taken) + 3)]
+    name = next(option for option in options if option not in taken)
+    taken.add(name)
+    return name
+
+
+def _short(filler):
+    """A filler as part of a name: at most three words, letters and blanks as they are."""
+    return " ".join(filler.split()[:3])
+
+
+def _unit(x):
+    return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-9)

@@ -1,0 +1,276 @@
+"""Encode: frozen language model -> one vector per word, sharded on disk, resumable, cached by content."""
+
+import contextlib
+import hashlib
+import os
+import shutil
+import sys
+import time
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+from workbench.language.encode.shards import Features, open_shard, write_shard
+from workbench.models import printable
+from workbench.values import ArtifactError
+from workbench.words import WORD, split
+
+__all__ = ["Features", "default_folder", "encode", "words"]
+
+_FORMAT = 1
+_BATCH = {"cpu": 1024, "cuda": 32768}  # pieces per batch with padding; on the CPU more would fall out of a core's cache
+_LONG = 60  # seconds of work from which its cost is announced
+_STALE = 3600  # seconds after which a temporary file must be that of a killed run
+
+
+class _Plan(NamedTuple):
+    """A shard to be. Places are characters counted through all its prompts."""
+
+    texts: list
+    bases: list  # (n,) where each prompt starts
+    counts: np.ndarray  # (n,) words per prompt
+    starts: np.ndarray  # (w,) where each word starts
+    ends: np.ndarray  # (w,)
+    key: str  # sha256 of all that and the encoder
+
+
+class _Pieces(NamedTuple):
+    """What the tokenizer made of a plan. A window is what the model reads at once, nearly always a whole prompt."""
+
+    ids: list  # per window a list of ids, special pieces included
+    firsts: list  # per window the column of its first piece of text
+    rows: list  # per window (start, stop), its places among all pieces of text
+    starts: np.ndarray  # (t,) where each piece of text starts, as in `_Plan`
+    ends: np.ndarray  # (t,)
+
+
+def words(texts, encoder):
+    """Word features of a few prompts, in memory.
+
+    A word's vector is the mean over its wordpieces of the hidden states at `encoder.layer`, neither centred nor normalised.
+    A word of which the tokenizer keeps nothing (a zero-width character, say) gets zeros. A prompt longer than the model's
+    window is read in several windows, one after the other.
+
+    Args:
+        texts: list of n str.
+        encoder: `workbench.models.Encoder`.
+
+    Returns:
+        list of n float32 (w_i, d); w_i is the number of tokens of kind `word` in `workbench.words.split(texts[i])`.
+
+    Raises:
+        TypeError: not a list of str.
+    """
+    _check_texts(texts)
+    if not len(texts):
+        return []
+    plan = _plan(texts, encoder)
+    with _workers(encoder) as pool:
+        vectors = _vectors(plan, _tokenise(plan, encoder), encoder, pool)
+    return np.split(vectors, np.cumsum(plan.counts)[:-1])
+
+
+def encode(texts, encoder, folder=None, shard_size=1024, progress=True):
+    """Word features (see `words`) of many prompts, on disk: 2 * d bytes a word, and the memory of one shard.
+
+    A shard's file is named after its texts, the places of its words and the encoder's fingerprint: what is there is not made
+    again, even for another corpus, and another encoder never meets it. A run killed at any moment goes on at the first
+    missing shard. On the CPU each batch is computed by one thread, so the bytes do not depend on the number of cores.
+    Nothing is ever deleted from the folder but temporary files of killed runs: delete it yourself to free the space.
+
+    Args:
+        texts: sequence of n str, such as a list or a `Corpus`.
+        encoder: `workbench.models.Encoder`.
+        folder: str or Path, the cache; None is `default_folder()`.
+        shard_size: int, prompts per file.
+        progress: bool, show a progress bar with words per second and disk space, and announce long work.
+
+    Returns:
+        `Features`.
+
+    Raises:
+        TypeError: a text is not a str (it says which).
+        ValueError: no texts, or shard_size < 1.
+        ArtifactError: the folder cannot be used, or the disk is full or will be; finished shards stay.
+        ModelError: hidden states too large for float16.
+    """
+    _check_texts(texts)
+    if not len(texts) or shard_size < 1:
+        raise ValueError(
+            f"encode needs one text or more and shard_size >= 1, got {len(texts)} texts and shard_size={shard_size}."
+        )
+    folder = _open_folder(Path(folder).expanduser() if folder else default_folder(), encoder)
+    shards, damaged, made = [], [], 0
+
+    def find(plan):
+        path = folder / f"{plan.key[:32]}.safetensors"
+        return path, *open_shard(path, plan.key, len(plan.texts), len(plan.starts), encoder.width)
+
+    def prepare(start):
+        plan = _plan(texts[start : start + shard_size], encoder)
+        path, shard, fault = find(plan)
+        return plan, path, shard, fault, None if shard else _tokenise(plan, encoder)
+
+    with _workers(encoder) as pool, tqdm(total=len(texts), desc="encode", unit="prompt", disable=not progress) as bar:
+        upcoming = pool.submit(prepare, 0)
+        for start in range(0, len(texts), shard_size):
+            plan, path, shard, fault, pieces = upcoming.result()
+            if start + shard_size < len(texts):  # Python prepares the next shard while torch works on this one
+                upcoming = pool.submit(prepare, start + shard_size)
+            if fault:
+                damaged.append(path)
+                warnings.warn(f"{path} {fault}. It is made again.", stacklevel=2)
+            if shard is None:
+                began = time.monotonic()
+                write_shard(path, plan.key, plan.counts, _vectors(plan, pieces, encoder, pool))
+                _, shard, _ = find(plan)
+                if not made:
+                    _announce(shard, len(texts) - start, time.monotonic() - began, bar)
+                made += shard.n_prompts
+            shards.append(shard)
+            bar.update(shard.n_prompts)
+    return Features(folder, shards, made, len(texts) - made, damaged)
+
+
+def default_folder():
+    """Path of the cache: `features` in `$WORKBENCH_CACHE`, or in `~/.cache/deep-dsl-workbench`."""
+    chosen = os.environ.get("WORKBENCH_CACHE")
+    return (Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "deep-dsl-workbench") / "features"
+
+
+def _check_texts(texts):
+    if isinstance(texts, (str, bytes)):
+        raise TypeError(f"Expected a list of prompts, got one {type(texts).__name__}. Put it into a list: [text].")
+    for i, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise TypeError(f"Prompt {i} is not a str but {type(text).__name__}: {text!r:.80}.")
+
+
+def _open_folder(root, encoder):
+    """The encoder's own folder, without what killed runs left there."""
+    folder = root / f"layer{encoder.layer}-{encoder.fingerprint[:16]}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as err:
+        raise ArtifactError(f"Cannot keep features in {root} ({err.strerror}: {err.filename}). Give another folder.") from err
+    for path in folder.glob(".*.part.safetensors"):
+        with contextlib.suppress(OSError):  # another run may sweep too
+            if time.time() - path.stat().st_mtime > _STALE:
+                path.unlink()
+    return folder
+
+
+@contextlib.contextmanager
+def _workers(encoder):
+    """Threads that run batches. On the CPU each takes whole batches, which beats sharing every product among the cores."""
+    threads = torch.get_num_threads()
+    # transformers collects the hidden states of a model that is not truncated in a way that is not safe in threads
+    if encoder.device.type == "cpu" and encoder.truncated:
+        pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
+    else:
+        pool = ThreadPoolExecutor(1)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(threads)  # threads started later would inherit the 1
+
+
+def _plan(texts, encoder):
+    spans, counts, bases, base = [], [], [], 0
+    readable = [printable(text) for text in texts]  # character by character, so places stay what they are
+    digest = hashlib.sha256(f"{_FORMAT} {encoder.fingerprint} {len(texts)}".encode())
+    for text in texts:
+        found = [(base + word.start, base + word.end) for word in split(text) if word.kind == WORD]
+        spans += found
+        counts.append(len(found))
+        bases.append(base)
+        base += len(text)
+    for text in readable:
+        digest.update(f" {len(text)} {text}".encode())
+    spans = np.array(spans, np.int64).reshape(-1, 2)
+    digest.update(spans.tobytes())  # words cut by another rule must not meet this shard either
+    return _Plan(readable, bases, np.array(counts), spans[:, 0], spans[:, 1], digest.hexdigest())
+
+
+def _tokenise(plan, encoder):
+    ids, firsts, rows, offsets, total = [], [], [], [np.empty((0, 2), np.int64)], 0
+    for base, encoding in zip(plan.bases, encoder.rust.encode_batch(plan.texts), strict=True):
+        for window in (encoding, *encoding.overflowing):
+            special = window.special_tokens_mask
+            size = len(special) - sum(special)
+            first = special.index(0) if size else 0
+            ids.append(window.ids)
+            firsts.append(first)
+            rows.append((total, total + size))
+            offsets.append(np.array(window.offsets[first : first + size], np.int64).reshape(-1, 2) + base)
+            total += size
+    # `_vectors` searches in them: no piece may lie before the one it follows, whatever a tokenizer says of added pieces.
+    starts, ends = np.maximum.accumulate(np.concatenate(offsets)).T
+    return _Pieces(ids, firsts, rows, starts, ends)
+
+
+def _vectors(plan, pieces, encoder, pool):
+    """float32 (w, d): the mean over the pieces that overlap a word; zeros where none does."""
+    hidden = np.zeros((len(pieces.starts) + 1, encoder.width), np.float32)  # a row more, since reduceat may point past the end
+    for _ in pool.map(lambda batch: _run(batch, pieces, encoder, hidden), _batches(pieces, encoder)):
+        pass
+    first = np.searchsorted(pieces.ends, plan.starts, side="right")
+    last = np.searchsorted(pieces.starts, plan.ends, side="left")
+    known = first < last
+    out = np.zeros((len(first), encoder.width), np.float32)
+    if known.any():
+        edges = np.stack([first[known], last[known]], axis=1)
+        sums = np.add.reduceat(hidden, edges.ravel())[::2]  # every other sum is that of the pieces between two words
+        out[known] = sums / (edges[:, 1:] - edges[:, :1])
+    return out
+
+
+def _batches(pieces, encoder):
+    """Windows of nearly equal length together, the longest first, so that little is padded."""
+    lengths = [len(ids) for ids in pieces.ids]
+    budget = _BATCH.get(encoder.device.type, _BATCH["cpu"])
+    batches = []
+    for i in np.argsort(lengths, kind="stable")[::-1]:
+        if not batches or (len(batches[-1]) + 1) * lengths[batches[-1][0]] > budget:
+            batches.append([])
+        batches[-1].append(i)
+    return batches
+
+
+def _run(batch, pieces, encoder, hidden):
+    """Run the model on the windows `batch` and put the pieces of text into their rows of `hidden`."""
+    longest = len(pieces.ids[batch[0]])
+    ids = np.full((len(batch), longest), encoder.tokenizer.pad_token_id or 0, np.int64)
+    mask = np.zeros((len(batch), longest), np.int64)
+    for row, i in enumerate(batch):
+        ids[row, : len(pieces.ids[i])] = pieces.ids[i]
+        mask[row, : len(pieces.ids[i])] = 1
+    states = encoder.hidden(torch.from_numpy(ids), None if mask.all() else torch.from_numpy(mask)).numpy(force=True)
+    for row, i in enumerate(batch):
+        (start, stop), first = pieces.rows[i], pieces.firsts[i]
+        hidden[start:stop] = states[row, first : first + stop - start]
+
+
+def _announce(shard, n_prompts, seconds, bar):
+    """After the first shard made: say what the whole will cost; stop here if the disk is too small for it."""
+    scale = n_prompts / shard.n_prompts
+    size, free = shard.path.stat().st_size, shutil.disk_usage(shard.path.parent).free
+    cost = f"{size * scale / 1e6:,.0f} MB in {shard.path.parent}"
+    if size * (scale - 1) > free:
+        raise ArtifactError(
+            f"The disk is too small: the features of {n_prompts:,} prompts take about {cost}, {free / 1e6:,.0f} MB are free. "
+            "Free some space, choose a folder on another disk, or take fewer prompts."
+        )
+    bar.set_postfix_str(f"{shard.n_words / seconds:,.0f} words/s, {size * scale / 1e6:,.0f} MB on disk in the end")
+    if seconds * scale > _LONG and not bar.disable:
+        bar.write(
+            f"Encoding {n_prompts:,} prompts will take about {seconds * scale / 60:.0f} minutes and {cost}. "
+            "You can stop it at any time: the next run goes on from there.",
+            file=sys.stderr,
+        )

@@ -1,0 +1,281 @@
+"""Tokens: what the writer reads and writes. Words as learned pieces, a trie of the words it may write, and how to case them."""
+
+import copy
+import json
+import re
+from collections import Counter
+from typing import NamedTuple
+
+import numpy as np
+import tokenizers
+from tokenizers.models import BPE
+from tokenizers.trainers import BpeTrainer
+
+from workbench import words
+from workbench.language.writer.trie import SPACE, brackets, grow
+from workbench.values import ArtifactError, ModelError
+
+# The marks: padding, a gap in the visible text, where a filling begins, where its words begin, its end, the prompt's edges.
+PAD, GAP, FILL, GO, END, LEFT, RIGHT = range(7)
+N_MARKS = 7
+_BYTES = 256  # tokens that spell any character there is no piece for
+_RARE, _MISSPELT = 50, 20  # a word seen less often than this is misspelt if another is so many times as common
+_MISSPELT_SHORT = 150  # the same for words of three letters
+_LETTERS = "abcdefghijklmnopqrstuvwxyz"
+_CASED = 20_000  # words whose usual casing is kept
+# Words that an English article does not stand before. "hour", "unicorn", "umbrella", "one" and "European" may follow either.
+_CLASH = {"a": re.compile("[ai]|e(?!u)|o(?!n)"), "an": re.compile("[bcdfgjklmnpqrstvwyz]|h(?!o|ei|$)")}
+_ENGLISH = 0.9  # share of articles that have to agree with what follows, for the writer to be held to it
+
+
+class Piece(NamedTuple):
+    """A token of a prompt: characters `start` to `end` (exclusive, the blank before left out) and the ids of its pieces."""
+
+    start: int
+    end: int
+    ids: tuple
+
+
+class Tokens:
+    """The pieces of a corpus, learned by byte-pair encoding of its tokens (`workbench.words`), lower-cased.
+
+    Source:
+        Sennrich et al., arXiv:1508.07909 (byte-pair encoding); SentencePiece's mark for blanks, arXiv:1808.06226.
+    """
+
+    def __init__(self, pieces, merges, known, cased, articles=False):
+        self.pieces, self.merges, self.known, self.cased = list(pieces), [tuple(m) for m in merges], list(known), dict(cased)
+        self.articles = bool(articles)
+        first = N_MARKS + _BYTES
+        vocabulary = {f"<0x{byte:02X}>": N_MARKS + byte for byte in range(_BYTES)}
+        vocabulary |= {piece: first + i for i, piece in enumerate(self.pieces)}
+        self._bpe = tokenizers.Tokenizer(BPE(vocab=vocabulary, merges=self.merges, byte_fallback=True))
+        self._ids = {}
+        self._index(first, {N_MARKS + ord(c): c for c in "()[]{}<>"})
+        self.written[[N_MARKS + ord(c) for c in " \t\n\r\v\f"]] = False
+
+    def _index(self, first, found):
+        """What decoding asks of pieces, of which that of number `first` is the first that is not a mark or byte."""
+        self.size = first + len(self.pieces)
+        self.trie = grow(self.known, self.spell, self.size)
+        found = found | {first + i: brackets(p) for i, p in enumerate(self.pieces)}
+        self.brackets = {i: those for i, those in found.items() if those}  # of the pieces that hold any
+        # Pieces behind a blank, and all that can be written: no marks, and no bytes that spell a blank.
+        self.marked = np.array([False] * first + [p.startswith((SPACE, " ")) for p in self.pieces])
+        self.written = np.arange(self.size) >= N_MARKS
+        self.clashes = {}  # by the piece of an article, which pieces may not follow it
+        for article, clash in _CLASH.items() if self.articles else ():
+            ids = self.spell(SPACE + article)
+            if len(ids) == 1:
+                clashing = [bool(clash.match(piece.lstrip(SPACE + " "))) for piece in self.pieces]
+                self.clashes[ids[0]] = np.array([False] * first + clashing)
+
+    @classmethod
+    def learn(cls, texts, size, min_count=2):
+        """Learn pieces from texts.
+
+        Args:
+            texts: iterable of str.
+            size: int, pieces at most, marks and bytes not counted.
+            min_count: int, times a token must occur to be known; decoding can be held to known tokens.
+        """
+        counts, forms, articles = _counted(texts)
+        # Each token is a training text of its own, so no merge crosses a blank. Beyond some thousands a count says no more.
+        trainer = BpeTrainer(vocab_size=size, limit_alphabet=min(400, size // 2), show_progress=False)
+        learner = tokenizers.Tokenizer(BPE())
+        learner.train_from_iterator((token for token, n in counts.items() for _ in range(min(n, 2000))), trainer)
+        state = tokenizers_state(learner)
+        return cls(state["vocab"], state["merges"], _known(counts, min_count), _usual_case(forms), articles)
+
+    def split(self, text):
+        """Cut a prompt into tokens: list of `Piece`; white space between them is not kept but as "some" or "none"."""
+        tokens = [(start, end) for start, end, _ in words.split(text) if not text[start:end].isspace()]  # without line ends
+        return [Piece(start, end, self.spell(_marked(text, start, end))) for start, end in tokens]
+
+    def spell(self, token):
+        """Ids of the pieces of one token, given with its mark for a blank."""
+        ids = self._ids.get(token)
+        if ids is None:
+            if len(self._ids) > 100_000:
+                self._ids = {}
+            text = token.encode("utf-8", "replace").decode()
+            ids = self._ids[token] = tuple(self._bpe.encode(text, add_special_tokens=False).ids)
+        return ids
+
+    def glued(self, token):
+        """Ids of the pieces of one token as it is typed, with no blank before it."""
+        return self.spell(_bare(token))
+
+    def text(self, ids):
+        """The text of pieces, lower-cased as they are; a blank in front stays, as the mark of the first piece."""
+        out, pending = [], bytearray()
+        for i in ids:
+            if N_MARKS <= i < N_MARKS + _BYTES:
+                pending.append(i - N_MARKS)
+                continue
+            if pending:
+                out.append(pending.decode("utf-8", "replace"))
+                pending = bytearray()
+            if i >= N_MARKS:
+                out.append(self.pieces[i - N_MARKS - _BYTES])
+        out.append(pending.decode("utf-8", "replace"))
+        return "".join(out).replace(SPACE, " ")
+
+    def knowing(self, texts):
+        """Tokens that know the words of some texts too, cased as they are there unless the corpus has a casing for them."""
+        counts, forms, _ = _counted(texts)
+        new = sorted(set(counts) - set(self.known))
+        if not new:
+            return self
+        other = copy.copy(self)
+        other.known = [*self.known, *new]
+        other.cased = {form.lower(): form for form in forms if form != form.lower()} | self.cased
+        other.trie = grow(other.known, other.spell, other.size)
+        return other
+
+    def dress(self, text):
+        """The text with each word in the casing it usually has in the corpus: "rembrandt" -> "Rembrandt"."""
+        out, at = [], 0
+        for start, end, kind in words.split(text):
+            if kind == words.WORD:
+                out += [text[at:start], self.cased.get(text[start:end], text[start:end])]
+                at = end
+        return "".join(out) + text[at:]
+
+    def to_config(self):
+        """JSON values from which `from_config` makes it again."""
+        merges = [list(m) for m in self.merges]
+        return {"pieces": self.pieces, "merges": merges, "known": self.known, "cased": self.cased, "articles": self.articles}
+
+    @classmethod
+    def from_config(cls, state):
+        """The tokens whose `to_config` gave `state`.
+
+        Raises:
+            ArtifactError: `state` has another shape.
+        """
+        try:
+            if "backend" in state:
+                return HubTokens(state["backend"], state["known"], state["cased"], state["articles"])
+            return cls(state["pieces"], state["merges"], state["known"], state["cased"], state["articles"])
+        except Exception as err:  # the Rust library raises bare Exception on bad merges
+            raise ArtifactError(f"These are no saved tokens ({err}): expected what to_config gives.") from err
+
+
+class HubTokens(Tokens):
+    """The pieces of a language model from the hub, behind our marks; known words and casing come from the corpus.
+
+    Raises:
+        ModelError: the tokenizer does not keep blanks as they are, as byte-level ones (GPT-2, OPT, Pythia, Qwen, Llama 3) do.
+    """
+
+    def __init__(self, backend, known, cased, articles=False):
+        self._backend = tokenizers.Tokenizer.from_str(backend)
+        self._backend.no_truncation()
+        self._backend.no_padding()
+        self.known, self.cased, self.articles, self._ids = list(known), dict(cased), bool(articles), {}
+        probe = " a castle,by"
+        if self._backend.decode(self._backend.encode(probe, add_special_tokens=False).ids, skip_special_tokens=False) != probe:
+            raise ModelError("The writer needs a model with a byte-level tokenizer, such as GPT-2: this one drops blanks.")
+        n = self._backend.get_vocab_size(with_added_tokens=True)
+        self.pieces = [self._backend.decode([i], skip_special_tokens=False).replace(" ", SPACE) for i in range(n)]
+        self._index(N_MARKS, {})
+        special = {token.content for token in self._backend.get_added_tokens_decoder().values() if token.special}
+        for i, piece in enumerate(self.pieces):
+            if not piece.strip(SPACE + "\t\n\r\v\f") or piece in special:  # blanks alone, and marks of the model itself
+                self.written[N_MARKS + i] = False
+
+    @classmethod
+    def learn(cls, texts, backend, min_count=2):
+        """Known words and casing from texts; `backend` is the JSON of a tokenizers.Tokenizer."""
+        counts, forms, articles = _counted(texts)
+        return cls(backend, _known(counts, min_count), _usual_case(forms), articles)
+
+    def spell(self, token):
+        """Ids of the pieces of one token, given with its mark for a blank."""
+        ids = self._ids.get(token)
+        if ids is None:
+            if len(self._ids) > 100_000:
+                self._ids = {}
+            text = token.encode("utf-8", "replace").decode().replace(SPACE, " ")
+            found = self._backend.encode(text, add_special_tokens=False).ids
+            ids = self._ids[token] = tuple(N_MARKS + i for i in found)
+        return ids
+
+    def text(self, ids):
+        """The text of pieces; a blank in front stays."""
+        return self._backend.decode([i - N_MARKS for i in ids if i >= N_MARKS], skip_special_tokens=False)
+
+    def to_config(self):
+        """JSON values from which `Tokens.from_config` makes it again."""
+        return {"backend": self._backend.to_str(), "known": self.known, "cased": self.cased, "articles": self.articles}
+
+
+def _counted(texts):
+    """How often each token stands in texts, with its mark for a blank, and each word as typed: two Counters.
+
+    And whether "a" and "an" are English articles there, a bool.
+    """
+    counts, forms, articles = Counter(), Counter(), Counter()
+    for text in texts:
+        last = None
+        for start, end, kind in words.split(text):
+            if text[start:end].isspace():
+                continue
+            token = _marked(text, start, end)
+            counts[token] += 1
+            if kind == words.WORD:
+                forms[text[start:end]] += 1
+            if last in _CLASH and token.startswith(SPACE):
+                articles[last, _CLASH[last].match(token.removeprefix(SPACE)) is None] += 1
+            last = token.removeprefix(SPACE)
+    agree = [articles[article, True] / max(1, articles[article, True] + articles[article, False]) for article in _CLASH]
+    return counts, forms, min(agree) >= _ENGLISH
+
+
+def _known(counts, least):
+    """Tokens that occur often enough and are not misspelt."""
+    return sorted(token for token, n in counts.items() if n >= least and not _misspelt(token, n, counts))
+
+
+def _misspelt(token, n, counts):
+    """Whether a rare word is a common one with two letters swapped, one inside it doubled, added, or left out.
+
+    Words of three letters have many neighbours: of them only one of a far more common word with a letter left out is.
+    """
+    bare = token.removeprefix(SPACE)
+    if n >= _RARE or len(bare) < 3 or not bare.isalpha():
+        return False
+    begin = 2 if token.startswith(SPACE) else 1  # typists seldom miss the first letter, and a last one may be a plural's
+    more = [token[:i] + c + token[i:] for i in range(begin, len(token)) for c in _LETTERS]
+    if len(bare) == 3:
+        return any(counts.get(other, 0) >= _MISSPELT_SHORT * n for other in more)
+    swapped = [token[:i] + token[i + 1] + token[i] + token[i + 2 :] for i in range(begin, len(token) - 1)]
+    less = [token[:i] + token[i + 1 :] for i in range(begin, len(token) - 1)]
+    return any(counts.get(other, 0) >= _MISSPELT * n for other in swapped + less + more)
+
+
+def tokenizers_state(learner):
+    """Vocabulary in order of id, and merges, of a trained byte-pair encoder."""
+    state = json.loads(learner.to_str())["model"]
+    merges = [m.split(" ") if isinstance(m, str) else m for m in state["merges"]]
+    return {"vocab": [p for p, _ in sorted(state["vocab"].items(), key=lambda item: item[1])], "merges": merges}
+
+
+def _marked(text, start, end):
+    """A token as the writer sees it: lower-case, with a mark if a blank or the beginning stands before it."""
+    mark = SPACE if start == 0 or text[start - 1].isspace() else ""
+    return mark + _bare(text[start:end])
+
+
+def _bare(token):
+    return " ".join(token.lower().split()).replace(SPACE, "_")
+
+
+def _usual_case(forms):
+    """Lower-case word -> its most common casing, where that is not lower-case."""
+    best = {}
+    for form, n in forms.most_common():
+        best.setdefault(form.lower(), (form, n))
+    usual = sorted(((n, low, form) for low, (form, n) in best.items() if form != low and n > 1), reverse=True)
+    return {low: form for _, low, form in usual[:_CASED]}

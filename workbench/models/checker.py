@@ -1,0 +1,149 @@
+"""Checker: the judge of drawn pictures. Reads object, colour, background and style from a picture, without any CLIP."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from workbench import artifacts
+from workbench.pictures import as_pictures
+from workbench.values import ArtifactError
+
+FOLDER = Path(__file__).parents[1] / "world" / "models" / "checker"
+KIND = "picture checker"
+SIZE = 32  # pixels a side; other pictures are resized to it
+_CHUNK = 256
+
+
+class Reading(NamedTuple):
+    """What the checker sees in a picture: one of its `values` for each attribute."""
+
+    object: str
+    color: str
+    background: str
+    style: str
+
+
+def network(values, width=32):
+    """The untrained network: float32 (n, 3, 32, 32) in -1..1 -> (n, v) logits of all values, attribute by attribute.
+
+    Args:
+        values: dict of attribute to its values, a sequence of str.
+        width: int, channels of the first layer.
+    """
+    nn = torch.nn
+
+    def step(before, after, stride):
+        return [nn.Conv2d(before, after, 3, stride, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
+
+    outputs = sum(map(len, values.values()))
+    return nn.Sequential(
+        *step(3, width, 1),
+        *step(width, width * 3 // 2, 2),
+        *step(width * 3 // 2, width * 2, 2),
+        *step(width * 2, width * 2, 2),
+        nn.Flatten(),  # not pooled: a shape is where its edges are
+        nn.Linear(width * 2 * (SIZE // 8) ** 2, width * 4, bias=False),
+        nn.BatchNorm1d(width * 4),
+        nn.ReLU(),
+        nn.Linear(width * 4, outputs),
+    )
+
+
+def pixels(images):
+    """float32 tensor (n, 3, 32, 32) in -1..1 of pictures of any size, see `pictures.as_pictures`."""
+    pictures = [picture if picture.size == (SIZE, SIZE) else picture.resize((SIZE, SIZE)) for picture in as_pictures(images)]
+    return as_tensor(np.stack([np.asarray(picture) for picture in pictures]))
+
+
+def as_tensor(array):
+    """uint8 array (n, 32, 32, 3) -> float32 tensor (n, 3, 32, 32) in -1..1."""
+    return torch.from_numpy(array).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+class Checker:
+    """A trained network that reads pictures of the built-in world. It always names a known value, also where there is none.
+
+    Args:
+        model: the trained `network`.
+        values: dict of attribute to its values, as given to `network`; the attributes are those of `Reading`.
+    """
+
+    def __init__(self, model, values):
+        self.model = model.eval().requires_grad_(False)
+        self.values = {name: tuple(known) for name, known in values.items()}
+
+    def probabilities(self, images):
+        """How sure it is.
+
+        Args:
+            images: n pictures, see `pictures.as_pictures`.
+
+        Returns:
+            dict of attribute -> float32 array (n, values), rows sum to 1, columns as in `values[attribute]`.
+
+        Raises:
+            PictureError: one of them is not a picture.
+        """
+        batch = pixels(images)
+        with torch.inference_mode():
+            logits = torch.cat([self.model(chunk) for chunk in batch.split(_CHUNK)])
+        parts = logits.split([len(known) for known in self.values.values()], dim=1)
+        return {name: part.softmax(1).numpy() for name, part in zip(self.values, parts, strict=True)}
+
+    def read(self, images):
+        """What is in the pictures: list of n `Reading`. Arguments and errors as in `probabilities`."""
+        best = {name: array.argmax(1) for name, array in self.probabilities(images).items()}
+        rows = zip(*(best[name] for name in Reading._fields), strict=True)
+        return [Reading(*(self.values[name][i] for name, i in zip(Reading._fields, row, strict=True))) for row in rows]
+
+    def accuracy(self, images, truth):
+        """Share of pictures whose attribute is read right.
+
+        Args:
+            images: n pictures.
+            truth: n scenes or readings, what should be in them.
+
+        Returns:
+            dict of attribute -> float 0..1, and "all": all four right.
+
+        Raises:
+            PictureError: one of them is not a picture.
+            ValueError: not as many pictures as scenes.
+        """
+        readings = self.read(images)
+        if len(readings) != len(truth):
+            raise ValueError(f"accuracy needs a scene for each picture, got {len(readings)} pictures and {len(truth)} scenes.")
+        right = np.array(
+            [[getattr(a, name) == getattr(b, name) for name in self.values] for a, b in zip(readings, truth, strict=True)]
+        )
+        return dict(zip(self.values, right.mean(0).tolist(), strict=True)) | {"all": float(right.all(1).mean())}
+
+    def save(self, folder):
+        """Save to a folder: `config.json` and safetensors, float16."""
+        tensors = {key: value.detach().numpy() for key, value in self.model.state_dict().items() if value.is_floating_point()}
+        width = self.model[0].out_channels
+        config = {"width": width, "values": {name: list(known) for name, known in self.values.items()}}
+        artifacts.save(folder, KIND, config, {key: value.astype(np.float16) for key, value in tensors.items()})
+
+
+def load_checker(folder=FOLDER):
+    """Load a checker that `Checker.save` wrote.
+
+    Args:
+        folder: str or Path; the one that comes with the package if not given.
+
+    Returns:
+        `Checker`, on the CPU.
+
+    Raises:
+        ArtifactError: the folder is missing, damaged, or not a checker.
+    """
+    config, tensors = artifacts.load(folder, KIND)
+    values = config.get("values")
+    if not isinstance(values, dict) or tuple(values) != Reading._fields:
+        raise ArtifactError(f"{folder} is damaged: it does not say which values it reads. Save again or restore it.")
+    model = network(values, config["width"])
+    model.load_state_dict({key: torch.from_numpy(value.astype(np.float32)) for key, value in tensors.items()}, strict=False)
+    return Checker(model, values)

@@ -1,0 +1,1 @@
+"""Search: everything that finds a prompt for a goal."""

@@ -1,0 +1,1 @@
+"""Show: maps, pages, widgets and exports of a language."""

@@ -1,0 +1,303 @@
+"""Figures: the map with the names of the codes on it, usage, which code follows which. Each comes with its alt text."""
+
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import PowerNorm
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, get_font
+from matplotlib.patheffects import withStroke
+from matplotlib.ticker import PercentFormatter
+
+from workbench.show.atlas import labels
+from workbench.show.atlas.projection import gathered
+
+# Okabe & Ito 2008, told apart with any kind of colour vision; without yellow, which vanishes on white
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+# with a mark for each seven codes, 70 codes look different
+MARKS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
+_INK, _FAINT, _WARN = "#1a1a1a", "#5f5f5f", "#a84900"
+_BLANK = {"facecolor": "white", "linewidth": 0, "pad": 0.6}
+_HALO = [withStroke(linewidth=2.6, foreground="white")]
+_NAME_LENGTH = 26
+
+
+class Picture(NamedTuple):
+    """A figure with its words; `lesson.show(*picture)` shows it.
+
+    `alt` says what to see and is the same whatever the data, so that a notebook can compare it; `numbers` says what these
+    data show.
+    """
+
+    figure: Figure
+    alt: str
+    caption: str
+    numbers: str
+
+
+def styles(xy, codes, k):
+    """Give each code a colour and a mark, so that codes near each other on the map differ in colour.
+
+    Args:
+        xy: float (n, 2), places on the map.
+        codes: int (n,), 0..k-1.
+        k: int.
+
+    Returns:
+        list of k (colour, mark): indices into `COLOURS` and `MARKS`; all pairs differ up to 70 codes.
+    """
+    centres = labels.centres(xy, codes, k)
+    sizes = np.bincount(codes, minlength=k)
+    given, used = [None] * k, [[] for _ in COLOURS]
+    for code in np.argsort(-sizes, kind="stable"):
+        # a code without fillers has no place: it takes the colour that is used least
+        place = centres[code] if sizes[code] else np.zeros(2)
+        room = [min((np.linalg.norm(centres[o] - place) for o in others if sizes[o]), default=np.inf) for others in used]
+        full = [len(others) // len(MARKS) for others in used]
+        colour = min(range(len(COLOURS)), key=lambda c: (full[c], -room[c], len(used[c]), c))
+        given[code] = (colour, len(used[colour]) % len(MARKS))
+        used[colour].append(code)
+    return given
+
+
+def plot_map(xy, codes, names, texts=None, title="Map of the learned language"):
+    """Draw fillers where the map puts them, coloured by code, with the name of each code on its fillers.
+
+    Args:
+        xy: float (n, 2), from `fit`; wide empty bands are cut short (`projection.gathered`).
+        codes: int (n,), the code of each filler, 0..k-1.
+        names: k str, the names of the codes.
+        texts: n str or None; some fillers are then written on the map where there is room.
+        title: str.
+
+    Returns:
+        `Picture`.
+
+    Raises:
+        ValueError: arrays that do not fit each other.
+    """
+    xy, codes = check_map(xy, codes, names, texts)
+    xy = gathered(xy)
+    k = len(names)
+    figure, ax = _page(9.6, 7.4, title)
+    sizes = np.bincount(codes, minlength=k)
+    area = float(np.clip(40_000 / len(xy), 9, 45))
+    for code, (colour, mark) in enumerate(styles(xy, codes, k)):
+        at = xy[codes == code]
+        if len(at):
+            ax.scatter(*at.T, s=area, c=COLOURS[colour], marker=MARKS[mark], alpha=0.55, linewidths=0, rasterized=True)
+    ax.set(xticks=[], yticks=[])
+    ax.set_xlabel("UMAP axis 1 (no unit: only nearness has a meaning)", color=_FAINT, fontsize=9)
+    ax.set_ylabel("UMAP axis 2", color=_FAINT, fontsize=9)
+    ax.margins(0.04)
+    name_texts = [
+        ax.text(
+            *centre,
+            written(names[code]),
+            fontsize=10 if k <= 40 else 8.5,
+            weight="bold",
+            color=_INK,
+            ha="center",
+            va="center",
+            zorder=5,
+        )
+        for code, centre in enumerate(labels.centres(xy, codes, k))
+        if sizes[code]
+    ]
+    for text in name_texts:
+        text.set(parse_math=False, path_effects=_HALO)  # a $ in a prompt is no formula
+    taken = labels.spread(ax, name_texts, [xy[codes == code] for code in np.flatnonzero(sizes)])
+    if texts is not None:
+        for row, text in labels.free_rows(ax, xy, [written(text) for text in texts], codes, taken):
+            note = ax.annotate(
+                text, xy[row], (0, 3), textcoords="offset points", fontsize=8, color="#333333", ha="center", va="bottom", zorder=4
+            )
+            note.set(parse_math=False, path_effects=_HALO)
+    largest = ", ".join(f"{names[code]} {sizes[code] / len(xy):.1%}" for code in np.argsort(-sizes, kind="stable")[:5])
+    return Picture(
+        figure,
+        "Scatter map of fillers: each dot is a filler, near dots mean alike. Fillers of one code share a colour and a mark, "
+        "and the name of the code is written on them.",
+        "Each dot is a filler; colour and mark say its code. Only nearness has a meaning: not the axes, not the gaps, of which "
+        "wide ones are cut short.",
+        f"{len(xy):,} fillers in {(sizes > 0).sum()} of {k} codes; largest: {largest}.",
+    )
+
+
+def plot_usage(counts, names, title="How often each code is used"):
+    """Draw how much of the corpus each code takes, most used first.
+
+    Args:
+        counts: int (k,), units of each code in the corpus.
+        names: k str.
+        title: str.
+
+    Returns:
+        `Picture`; a code that is never used is marked "unused".
+
+    Raises:
+        ValueError: shapes that do not fit, negative counts, or nothing counted.
+    """
+    counts = np.asarray(counts)
+    if counts.shape != (len(names),) or len(names) < 1:
+        raise ValueError(f"plot_usage got counts of shape {counts.shape} for {len(names)} names.")
+    if counts.min() < 0 or counts.sum() == 0:
+        raise ValueError("plot_usage got negative counts, or no count above 0.")
+    shares = 100 * counts / counts.sum()
+    order, k = np.argsort(-shares, kind="stable"), len(names)
+    columns = 1 if k <= 40 else 2
+    rows = -(-k // columns)
+    figure, axes = _pages(9.6, 1.3 + 0.215 * max(rows, 4), title, columns)
+    top = shares.max() * 1.14
+    for ax, part in zip(axes, np.array_split(order, columns), strict=True):
+        places = np.arange(len(part))
+        ax.barh(places, shares[part], color=COLOURS[0], height=0.72)
+        ax.axvline(100 / k, color=COLOURS[1], linestyle=(0, (4, 3)), linewidth=1.4, zorder=0)
+        for place, code in zip(places, part, strict=True):
+            unused = counts[code] == 0
+            label = "unused" if unused else f"{shares[code]:.1f} %"
+            ink = _WARN if unused else _INK
+            ax.text(shares[code] + top * 0.008, place, label, va="center", fontsize=8, color=ink, bbox=_BLANK)
+        _tick_names(ax.yaxis, places, [names[code] for code in part])
+        ax.set(ylim=(len(part) - 0.4, -0.6), xlim=(0, top))
+        ax.set_xlabel("share of the units of the corpus, %", fontsize=9)
+        ax.spines[["top", "right", "left"]].set_visible(False)
+    axes[0].set_ylabel("code, most used first", fontsize=9)
+    axes[-1].text(100 / k, len(part) - 0.55, " equal share", fontsize=8, color=_WARN, va="bottom", path_effects=_HALO)
+    listed = "; ".join(f"{names[code]} {shares[code]:.1f} %" for code in order)
+    return Picture(
+        figure,
+        "Bar chart of the share of the corpus that each code takes, most used code on top; a dashed line marks an equal share.",
+        "Dashed: the share that each code would have if all were used alike.",
+        f"{int(counts.sum()):,} units, {int((counts > 0).sum())} of {k} codes in use: {listed}.",
+    )
+
+
+def plot_transitions(matrix, names, title="Which code follows which"):
+    """Draw how often one code follows another as a heat map, codes ordered by where in the prompt they stand on average.
+
+    Args:
+        matrix: float (k + 1, k + 1) from `transitions`: shares of each row; last row start, last column end of the prompt.
+        names: k str.
+        title: str.
+
+    Returns:
+        `Picture`. Read along a row: what comes after this code.
+
+    Raises:
+        ValueError: a wrong shape, or rows that sum neither to 1 nor to 0.
+    """
+    matrix, k = np.asarray(matrix, dtype=np.float64), len(names)
+    if matrix.shape != (k + 1, k + 1):
+        raise ValueError(
+            f"plot_transitions needs a matrix ({k + 1}, {k + 1}) for {k} names (transitions(...)), got {matrix.shape}."
+        )
+    sums = matrix.sum(axis=1)
+    if not np.all((np.abs(sums - 1) < 1e-6) | (sums == 0)) or matrix.min() < 0:
+        raise ValueError("plot_transitions needs shares: rows of numbers >= 0 that sum to 1 (or 0 for a code never seen).")
+    order = _by_position(matrix)
+    shown = matrix[np.ix_([k, *order], [*order, k])]
+    side = 2.9 + max((0.185 if k <= 40 else 0.15) * (k + 1), 2.6)
+    figure, ax = _page(side + 0.9, side, title)
+    # steps that never happen stay blank; the few brightest (often the end of the prompt) share the top colour
+    top = max(np.quantile(shown[shown > 0], 0.98), 1e-6)
+    image = ax.imshow(np.ma.masked_equal(shown, 0), cmap="viridis_r", norm=PowerNorm(0.5, vmin=0, vmax=top), aspect="equal")
+    ax.set_facecolor("#f4f4f4")
+    _tick_names(ax.yaxis, range(k + 1), ["start of prompt", *(names[code] for code in order)])
+    _tick_names(ax.xaxis, range(k + 1), [*(names[code] for code in order), "end of prompt"])
+    ax.tick_params(axis="x", rotation=90)
+    ax.set_xlabel("next code", fontsize=9)
+    ax.set_ylabel("code, in the order of the average prompt", fontsize=9)
+    ax.axhline(0.5, color=_INK, linewidth=1.2)
+    ax.axvline(k - 0.5, color=_INK, linewidth=1.2)
+    if k <= 12:
+        _write_shares(ax, shown, top)
+    bar = figure.colorbar(
+        image,
+        ax=ax,
+        shrink=0.6,
+        pad=0.02,
+        extend="max" if shown.max() > top else "neither",
+        format=PercentFormatter(1, decimals=0),
+    )
+    bar.set_label("share of what follows, each row sums to 100 %", fontsize=9)
+    bar.ax.tick_params(labelsize=8)
+    heads, tails = ["start of prompt", *(names[code] for code in order)], [*(names[code] for code in order), "end of prompt"]
+    strongest = np.dstack(np.unravel_index(np.argsort(-shown, axis=None, kind="stable")[:10], shown.shape))[0]
+    listed = "; ".join(f"{heads[i]} → {tails[j]} {shown[i, j]:.0%}" for i, j in strongest if shown[i, j] > 0)
+    return Picture(
+        figure,
+        "Heat map of which code follows which: rows are codes in the order of the average prompt, columns the code that comes "
+        "next; dark cells are frequent steps, blank ones never happen.",
+        "Read along a row: what comes after this code. The first row starts a prompt, the last column ends it.",
+        f"Strongest steps: {listed}.",
+    )
+
+
+def check_map(xy, codes, names, texts):
+    """Return xy as float64 (n, 2) and codes as int64 (n,), or raise ValueError when the four do not fit each other."""
+    xy, codes = np.asarray(xy, dtype=np.float64), np.asarray(codes)
+    if xy.ndim != 2 or xy.shape[1] != 2 or len(xy) == 0 or not np.isfinite(xy).all():
+        raise ValueError(f"xy must be finite and of shape (n, 2) with n > 0, got {xy.shape}.")
+    if codes.shape != (len(xy),) or not np.issubdtype(codes.dtype, np.integer):
+        raise ValueError(f"codes must be {len(xy)} integers, one for each point, got {codes.dtype} {codes.shape}.")
+    if codes.min() < 0 or codes.max() >= len(names):
+        raise ValueError(f"codes {codes.min()}..{codes.max()} do not fit {len(names)} names (0..{len(names) - 1}).")
+    if texts is not None and len(texts) != len(xy):
+        raise ValueError(f"{len(texts)} texts came for {len(xy)} points.")
+    return xy, codes.astype(np.int64)
+
+
+def written(text, length=_NAME_LENGTH):
+    """Return the text as it can be drawn: one line, no longer than `length`, signs that the font lacks as a small square."""
+    drawn = "".join(sign if ord(sign) in _signs() else "▫" for sign in " ".join(str(text).split()))
+    return drawn if len(drawn) <= length else drawn[: length - 1].rstrip() + "…"
+
+
+@cache
+def _signs():
+    # drawing a sign that the font lacks warns, and warnings fail tests
+    return frozenset(get_font(findfont(FontProperties())).get_charmap())
+
+
+def _page(width, height, title):
+    figure, axes = _pages(width, height, title, 1)
+    return figure, axes[0]
+
+
+def _pages(width, height, title, columns):
+    # no pyplot: nothing global to close, no window, no backend to choose
+    figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
+    FigureCanvasAgg(figure)
+    figure.suptitle(written(title, 90), x=0.01, ha="left", fontsize=13, weight="bold", color=_INK, parse_math=False)
+    return figure, list(figure.subplots(1, columns, squeeze=False)[0])
+
+
+def _tick_names(axis, places, names):
+    axis.set_ticks(list(places), [written(name) for name in names])
+    for label in axis.get_ticklabels():
+        label.set(fontsize=8, parse_math=False)
+    axis.set_tick_params(length=0)
+
+
+def _write_shares(ax, shown, top):
+    for (i, j), share in np.ndenumerate(shown):
+        if share >= 0.01:
+            ink = "white" if share > 0.3 * top else "black"
+            ax.text(j, i, f"{100 * share:.0f}", ha="center", va="center", fontsize=8, color=ink)
+
+
+def _by_position(matrix):
+    """Order codes by their mean position: of a walk through the shares, expected sum of (time * visits) / expected visits.
+
+    With Q the steps between codes and s the first step, visits are s (I - Q)^-1 and the sum is s (I - Q)^-1 Q (I - Q)^-1.
+    """
+    k = len(matrix) - 1
+    # damped, so that a chain that never ends has an answer too
+    leave = np.eye(k) - (1 - 1e-6) * matrix[:k, :k]
+    visits = np.linalg.solve(leave.T, matrix[k, :k])
+    moments = np.linalg.solve(leave.T, matrix[:k, :k].T @ visits)
+    position = np.divide(moments, visits, out=np.full(k, np.inf), where=visits > 1e-12)
+    return np.argsort(position, kind="stable")

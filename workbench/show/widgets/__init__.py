@@ -1,0 +1,81 @@
+"""Widgets: a learned language to touch. `studio`, `atlas_view` and `gallery` for notebooks, each with a static HTML twin.
+
+Only core controls of ipywidgets, by the API that 7.7 and 8 share, so that Colab shows them. What happens on a click is in
+`Session`, which knows no widgets and is tested without a browser.
+"""
+
+from workbench.show.widgets.favourites import Favourites
+from workbench.show.widgets.session import Result, Session
+
+__all__ = ["Favourites", "Result", "Session", "atlas_view", "gallery", "studio"]
+
+
+def studio(dsl, text="", *, n=6, seed=0):
+    """Show a prompt as coloured chips that can be locked, re-rolled and masked, with results to copy, keep and go on from.
+
+    Args:
+        dsl: `DeepDSL`, fitted or loaded. One without a writer is read only, and the studio says so.
+        text: str, the prompt to start with.
+        n: int, results of one click, 1..20.
+        seed: int, 0..2,147,483,647, of the first results; each click takes the next one.
+
+    Returns:
+        `Studio`, an ipywidgets box with the attributes `session` (a `Session`) and `to_html()`, its static twin.
+
+    Raises:
+        ImportError: ipywidgets is missing.
+        ValueError: `n` or `seed` out of range.
+    """
+    _check_ipywidgets("studio")
+    from workbench.show.widgets.studio_view import Studio
+
+    return Studio(Session(dsl, text, n=n, seed=seed))
+
+
+def atlas_view(dsl, studio=None, *, draw=True, seed=0):
+    """Show the map of fillers, with a search and a list from which a filler goes into the prompt of a studio.
+
+    Args:
+        dsl: `DeepDSL`, fitted or loaded.
+        studio: `Studio` whose prompt takes fillers; None shows the chosen filler only.
+        draw: bool. False draws the map when its button is pressed: it takes up to 15 seconds at first, the list none.
+        seed: int, of the map.
+
+    Returns:
+        `AtlasView`, an ipywidgets box with `to_html()`, its static twin.
+
+    Raises:
+        ImportError: ipywidgets is missing.
+    """
+    _check_ipywidgets("atlas_view")
+    from workbench.show.widgets.map_view import AtlasView
+
+    return AtlasView(dsl, studio, draw=draw, seed=seed)
+
+
+def gallery(studio, folder="."):
+    """Show what was kept in a studio: look, remove, and save it as CSV or JSONL with templates and seeds.
+
+    Args:
+        studio: `Studio`, or a `Session`.
+        folder: str or Path where files are saved; made when something is saved.
+
+    Returns:
+        `Gallery`, an ipywidgets box with `to_html()`, its static twin.
+
+    Raises:
+        ImportError: ipywidgets is missing.
+    """
+    _check_ipywidgets("gallery")
+    from workbench.show.widgets.gallery_view import Gallery
+
+    return Gallery(studio, folder)
+
+
+def _check_ipywidgets(what):
+    try:
+        import ipywidgets  # noqa: F401 - only whether it is there
+    except ImportError as err:
+        raise ImportError(
+            f"widgets.{what} needs ipywidgets: pip install ipywidgets. Without it, widgets.Session has all the verbs."
+        ) from err

@@ -1,0 +1,153 @@
+"""Atlas view: the map of fillers to hover and search, and a list from which a filler goes into the prompt.
+
+The box has the classes `dsl-atlas` and `dsl-widget`. In it: the field `dsl-search` "Search fillers", the lists `dsl-code` "Code"
+and `dsl-fillers` "Fillers", the text `dsl-near`, the buttons `dsl-put` "Put into the prompt" and `dsl-draw` "Draw the map", the
+map `dsl-map` (a frame; a click on a filler puts it into the prompt), and the live text `dsl-status`.
+"""
+
+import ipywidgets as w
+import numpy as np
+
+from workbench.lesson import figure_html
+from workbench.show import atlas
+from workbench.show.pages import report
+from workbench.show.widgets import look
+from workbench.show.widgets.controls import STYLE, button, named, row
+
+_LISTED = 200  # fillers in the list; a search finds the others
+_NEAR = 8
+_HEIGHT = 480  # pixels of the map
+_LEAST = 5  # fewer points are no map
+_ALL = "All codes"
+
+
+class AtlasView(w.VBox):
+    """The fillers of a `DeepDSL`; `to_html()` is its static twin."""
+
+    def __init__(self, dsl, studio=None, *, draw=True, seed=0):
+        """A view of a language; see `widgets.atlas_view`."""
+        self.dsl, self.studio, self._seed, self._placed = dsl, studio, seed, None
+        self._vectors, self._codes, self._names, self._texts = report.to_map(dsl)
+        self._found = np.zeros(0, np.int64)
+        self.search = w.Text(description="Search fillers", style=STYLE)
+        named(self.search, "dsl-search", "Part of a filler")
+        self.code = w.Dropdown(description="Code", options=[_ALL, *self._names], style=STYLE)
+        named(self.code, "dsl-code", "Only fillers of this code")
+        self.list = w.Select(
+            description="Fillers", options=[], rows=8, layout=w.Layout(width="auto", max_width="40rem"), style=STYLE
+        )
+        named(self.list, "dsl-fillers", "Arrow keys choose")
+        self.near = w.HTML()
+        self.near.add_class("dsl-near")
+        self.put_button = button("Put into the prompt", "dsl-put", "Into the chosen chip, an open one, or at the end", self.put)
+        self.draw_button = button("Draw the map", "dsl-draw", "Takes up to 15 seconds the first time", self.draw)
+        self.map = w.HTML()
+        self.map.add_class("dsl-map")
+        self.picked = w.Text(layout=w.Layout(display="none"))  # the page writes here what was clicked on the map
+        self.picked.add_class("dsl-picked")
+        self.status = w.HTML()
+        self.status.add_class("dsl-status")
+        for control in (self.search, self.code):
+            control.observe(lambda _: self._find(), "value")
+        self.list.observe(lambda _: self._chosen(), "index")
+        self.picked.observe(lambda change: self._clicked(change["new"]), "value")
+        buttons = row(self.put_button, self.draw_button)
+        children = (w.HTML(look.style_html()), row(self.search, self.code), self.list, self.near, buttons, self.status, self.map)
+        super().__init__(children=(*children, self.picked))
+        for name in ("dsl-widget", "dsl-atlas"):
+            self.add_class(name)
+        self._find()
+        if draw:
+            self.draw()
+
+    @property
+    def filler(self):
+        """The chosen filler, as (text, name of its code), or None."""
+        if self.list.index is None:
+            return None
+        number = int(self._found[self.list.index])
+        return self._texts[number], self._names[self._codes[number]]
+
+    def choose(self, text):
+        """Search for a filler and choose it, if the language has it."""
+        self.code.value, self.search.value = _ALL, text
+        same = [i for i, number in enumerate(self._found) if self._texts[number] == text]
+        self.list.index = same[0] if same else None
+
+    def put(self):
+        """Put the chosen filler into the prompt of the studio."""
+        if self.filler is None:
+            return self._say("Choose a filler in the list first.", failed=True)
+        text, name = self.filler
+        text = _dressed(self.dsl, text)
+        if self.studio is None:
+            return self._say(f"Chosen: {text} ({name}). With a studio, it would go into its prompt.")
+        self.studio.act("put", text, self.studio.chosen, name)
+        return self._say(self.studio.session.message, self.studio.session.failed)
+
+    def draw(self):
+        """Draw the map; the second time it is there at once."""
+        if len(self._vectors) < _LEAST or (self._vectors == self._vectors[0]).all():
+            return self._say(
+                f"There is no map: it needs {_LEAST} different fillers, {len(self._vectors)} were found.", failed=True
+            )
+        self._say("Drawing…")
+        page = atlas.hover_map(self._places().xy, self._codes, self._names, self._texts, title="Fillers", height=_HEIGHT)
+        self.map.value = atlas.iframe(page, "Interactive map of fillers", _HEIGHT)
+        self.draw_button.layout.display = "none"
+        return self._say(f"{len(self._texts):,} fillers: near ones are used alike. A click puts a filler into the prompt.")
+
+    def to_html(self):
+        """The static twin: the map as a picture with alt text, and the fillers of each code; draws the map if need be."""
+        figure = ""
+        if len(self._vectors) >= _LEAST and not (self._vectors == self._vectors[0]).all():
+            figure = figure_html(*atlas.plot_map(self._places().xy, self._codes, self._names, self._texts))
+        parts = []
+        for code, name in enumerate(self._names):
+            texts = [self._texts[i] for i in np.flatnonzero(self._codes == code)[:40]]
+            parts.append(f"<details><summary>{look.plain(name)}</summary>{look.plain(', '.join(texts))}</details>")
+        return f"<div>{figure}{''.join(parts)}</div>"
+
+    # ---- how -------------------------------------------------------------------------------------------------------------
+
+    def _places(self):
+        if self._placed is None:
+            self._placed = atlas.fit(self._vectors, seed=self._seed)
+        return self._placed
+
+    def _find(self):
+        wanted = " ".join(self.search.value.lower().split())
+        code = None if self.code.value == _ALL else self._names.index(self.code.value)
+        rows = [i for i, text in enumerate(self._texts) if wanted in text.lower() and code in (None, self._codes[i])]
+        rows.sort(key=lambda i: (self._texts[i].lower() != wanted, not self._texts[i].lower().startswith(wanted)))
+        self._found = np.array(rows[:_LISTED], np.int64)
+        self.list.options = [f"{self._texts[i]} · {self._names[self._codes[i]]}" for i in self._found]
+        self.list.index = None
+        more = f", the first {_LISTED} are listed" if len(rows) > _LISTED else ""
+        self._say(f"{len(rows):,} {'filler' if len(rows) == 1 else 'fillers'} found{more}.")
+
+    def _chosen(self):
+        if self.list.index is None:
+            self.near.value = ""
+            return
+        number = int(self._found[self.list.index])
+        rows, _ = (
+            atlas.neighbours(self._vectors, number, min(_NEAR, len(self._texts) - 1)) if len(self._texts) > 1 else ([[]], None)
+        )
+        near = ", ".join(f"{self._texts[i]} ({self._names[self._codes[i]]})" for i in rows[0])
+        self.near.value = f"<div>Near “{look.plain(self._texts[number])}”: {look.plain(near)}</div>"
+
+    def _clicked(self, text):
+        if text:
+            self.picked.value = ""
+            self.choose(text)
+            self.put()
+
+    def _say(self, message, failed=False):
+        self.status.value = f'<div class="{"dsl-complaint" if failed else "dsl-said"}">{look.plain(message)}</div>'
+
+
+def _dressed(dsl, text):
+    """A filler in the casing that it usually has; fillers are known in small letters."""
+    tokens = getattr(dsl.writer_, "tokens_", None)
+    return text if tokens is None else tokens.dress(text)

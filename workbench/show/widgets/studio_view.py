@@ -1,0 +1,317 @@
+"""Studio: a `Session` as controls. It only shows and passes clicks on; what happens is in the session.
+
+What tests and style sheets can rely on. The box has the classes `dsl-studio` and `dsl-widget`. In it, by class, with the names of
+the controls in quotes:
+
+    dsl-prompt        text area "Prompt"; read when it is left, or by the button dsl-read "Read"; dsl-undo "Undo"
+    dsl-chips         group of buttons dsl-chip, as in "old wizard · subject", then " · locked", or "? · open"; text dsl-literal
+    dsl-chip-actions  text dsl-chosen-name; buttons dsl-lock "Lock chip" or "Unlock chip", dsl-reroll-chip "Re-roll chip",
+                      dsl-mask "Mask chip"
+    dsl-write         buttons dsl-reroll "Re-roll all", dsl-vary "Vary", dsl-fill "Fill masks", dsl-keep-prompt "Keep prompt"
+    dsl-settings      sliders dsl-proximity "Proximity" and dsl-temperature "Temperature", number dsl-seed "Seed"
+    dsl-status        live text, with dsl-complaint in it if something cannot be done
+    dsl-results       rows dsl-result: text dsl-result-text, buttons dsl-copy "Copy 1", dsl-keep "Keep 1", dsl-use "Use 1"
+    dsl-copied        text area "To copy", shown after a copy
+
+A chip that is chosen has `dsl-chosen` and aria-pressed, a locked one `dsl-locked`, an open one `dsl-open`. While something is
+written the box has `dsl-busy`; the same click within .3 s after that is passed over, as it waited for it. `dsl-result-text`
+holds the text of the prompt to the letter.
+"""
+
+import difflib
+import html
+import time
+
+import ipywidgets as w
+
+from workbench import words
+from workbench.show.widgets import look, static
+from workbench.show.widgets.controls import STYLE, button, named, row, slider
+from workbench.template import Slot
+
+SHOWN_CHIPS = 60  # chips that are buttons: each costs the page a few messages
+_LONGEST_CHIP = 80  # characters of a filler on its chip
+_LONG = 1000  # characters that take long to read
+_QUEUED = 0.3  # seconds after a slow verb in which the same click is one that waited for it
+
+
+class Studio(w.VBox):
+    """The studio of a `Session`, in the attribute `session`; `to_html()` is its static twin."""
+
+    def __init__(self, session, clock=time.monotonic):
+        """Controls for a session; `clock` gives seconds."""
+        self.session, self._clock = session, clock
+        self._listeners, self._busy, self._finished, self._silent = [], False, {}, False
+        self.chosen = None  # number of the chip whose actions are shown
+        self._places = look.colours(session.dsl)
+        self._chip_pool, self._text_pool = [], []
+        self._build()
+        super().__init__(children=self._rows())
+        for name in ("dsl-widget", "dsl-studio"):
+            self.add_class(name)
+        self._show()
+
+    def to_html(self):
+        """The static twin: prompt, locks, results and settings as HTML with inline style only."""
+        return static.studio_html(self.session)
+
+    def on_change(self, listener):
+        """Call a function without arguments after each verb."""
+        self._listeners.append(listener)
+
+    def act(self, verb, *arguments, slow=False):
+        """Do a verb of the session and show what came of it.
+
+        Args:
+            verb: str, the name of a method of `Session`.
+            arguments: its arguments.
+            slow: bool; then a click of the same kind that waited while this one worked is passed over.
+        """
+        key = (verb, *map(str, arguments))
+        if self._busy or slow and self._clock() - self._finished.get(key, -1e9) < _QUEUED:
+            return  # two quick clicks are one
+        self._busy = True
+        self.copied.layout.display = "none"  # what stands there is of a step before
+        if slow:
+            self.add_class("dsl-busy")
+            self._say("Reading…" if verb == "type" else "Writing…")
+        try:
+            getattr(self.session, verb)(*arguments)
+        except Exception as err:  # noqa: BLE001 - a traceback would land where no reader of the page sees it
+            self.session.failed, self.session.message = True, f"That did not work ({type(err).__name__}): {err}"
+        finally:
+            self._busy = False
+            if slow:
+                self.remove_class("dsl-busy")
+                self._finished[key] = self._clock()
+        self._show(refused=verb == "type" and self.session.failed)
+        for listener in self._listeners:
+            listener()
+
+    # ---- controls --------------------------------------------------------------------------------------------------------
+
+    def _build(self):
+        session = self.session
+        self.prompt = w.Textarea(
+            description="Prompt",
+            value=session.text,
+            continuous_update=False,
+            rows=3,
+            style=STYLE,
+            layout=w.Layout(width="auto"),
+        )
+        named(self.prompt, "dsl-prompt", "Type a prompt; <?> stands for anything. It is read when you leave the field.")
+        self.prompt.observe(self._typed, "value")
+        self.read_button = button("Read", "dsl-read", "Show the prompt as chips", lambda: self._typed(None))
+        self.undo_button = button("Undo", "dsl-undo", "Take the last step back", lambda: self.act("undo"))
+        self.chips = w.Box(layout=w.Layout(flex_flow="row wrap", align_items="center", width="auto"))
+        self.chips.add_class("dsl-chips")
+        self.chosen_name = w.HTML()
+        self.chosen_name.add_class("dsl-chosen-name")
+        self.lock_button = button("Lock chip", "dsl-lock", "Its text stays to the letter", self._lock)
+        self.reroll_chip_button = button(
+            "Re-roll chip", "dsl-reroll-chip", "Write something new there", lambda: self.act("reroll", self.chosen, slow=True)
+        )
+        self.mask_button = button("Mask chip", "dsl-mask", "Put <?> there", lambda: self.act("mask", self.chosen))
+        self.actions = row(self.chosen_name, self.lock_button, self.reroll_chip_button, self.mask_button)
+        self.actions.add_class("dsl-chip-actions")
+        self.reroll_button = button(
+            "Re-roll all", "dsl-reroll", "New text for all chips that are not locked", lambda: self.act("reroll", slow=True)
+        )
+        self.vary_button = button("Vary", "dsl-vary", "Prompts near this one", lambda: self.act("vary", slow=True))
+        self.fill_button = button(
+            "Fill masks", "dsl-fill", "Fill the open chips, best first", lambda: self.act("fill", slow=True)
+        )
+        self.keep_button = button("Keep prompt", "dsl-keep-prompt", "Put it among the favourites", lambda: self.act("keep"))
+        self.write_row = row(self.reroll_button, self.vary_button, self.fill_button, self.keep_button)
+        self.write_row.add_class("dsl-write")
+        self.proximity = slider("Proximity", session.proximity, 0.0, 1.0)
+        named(self.proximity, "dsl-proximity", "Of Vary: 0 keeps the template only, 1 changes one chip to something near")
+        self.temperature = slider("Temperature", session.temperature, 0.1, 2.0)
+        named(self.temperature, "dsl-temperature", "Low writes the usual, high the unusual")
+        self.seed = w.BoundedIntText(
+            description="Seed", value=session.seed, min=0, max=2**31 - 1, style=STYLE, layout=w.Layout(width="12rem")
+        )
+        named(self.seed, "dsl-seed", "Equal seeds give equal results; each click takes the next one")
+        for control, name in ((self.proximity, "proximity"), (self.temperature, "temperature"), (self.seed, "seed")):
+            control.observe(lambda change, name=name: self._set(name, change["new"]), "value")
+        self.settings = row(self.proximity, self.temperature, self.seed)
+        self.settings.add_class("dsl-settings")
+        self.status = w.HTML()
+        self.status.add_class("dsl-status")
+        self.results = w.VBox()
+        self.results.add_class("dsl-results")
+        self.result_rows = [ResultRow(self, number) for number in range(session.n)]
+        self.copied = w.Textarea(description="To copy", rows=2, style=STYLE, layout=w.Layout(width="auto", display="none"))
+        named(self.copied, "dsl-copied", "Select it and press Ctrl and C")
+
+    def _rows(self):
+        first = row(self.read_button, self.undo_button)
+        style = w.HTML(look.style_html())
+        return (
+            style,
+            self.prompt,
+            first,
+            self.chips,
+            self.actions,
+            self.write_row,
+            self.settings,
+            self.status,
+            self.results,
+            self.copied,
+        )
+
+    # ---- clicks ----------------------------------------------------------------------------------------------------------
+
+    def _typed(self, change):
+        if not self._silent:
+            self.act("type", self.prompt.value, slow=len(self.prompt.value) > _LONG)
+
+    def _set(self, name, value):
+        if not self._silent:
+            setattr(self.session, name, value)
+
+    def _lock(self):
+        self.act("unlock" if self.chosen in self.session.locked else "lock", self.chosen)
+
+    def choose(self, number):
+        """Show the actions of a chip, by its number."""
+        self.chosen = number
+        self.session.message, self.session.failed = "", False
+        self._show()
+
+    def copy(self, number):
+        """Show a result in a field to copy from; the page puts it into the clipboard where it may."""
+        self.copied.value = self.session.results[number].text
+        self.copied.layout.display = None
+        self.session.message, self.session.failed = (
+            f"Result {number + 1} is in the clipboard, or else in the field To copy.",
+            False,
+        )
+        self._show()
+
+    # ---- showing ---------------------------------------------------------------------------------------------------------
+
+    def _say(self, message, failed=False):
+        shown = look.plain(message)
+        self.status.value = f'<div class="dsl-complaint">{shown}</div>' if failed else f"<div>{shown or '&nbsp;'}</div>"
+
+    def _show(self, refused=False):
+        session, self._silent = self.session, True
+        try:
+            if not refused:  # what was typed stays there to be mended
+                self.prompt.value = session.text
+            self.proximity.value, self.temperature.value = session.proximity, session.temperature
+            self.seed.value = session.seed
+        finally:
+            self._silent = False
+        slots = session.template.slots
+        if self.chosen is not None and self.chosen >= min(len(slots), SHOWN_CHIPS):
+            self.chosen = None
+        self._show_chips()
+        self._show_actions(slots)
+        self.undo_button.disabled = not session.undos
+        for each in (self.reroll_button, self.vary_button, self.fill_button):
+            each.disabled = not session.writes
+        shown = list(zip(self.result_rows, session.results, strict=False))
+        for line, result in shown:
+            line.show(result)
+        self.results.children = tuple(line.box for line, _ in shown)
+        self._say(session.message, session.failed)
+
+    def _show_chips(self):
+        children, number, texts, template = [], 0, 0, self.session.template
+        for place, part in enumerate(template.parts):
+            if isinstance(part, Slot) and number < SHOWN_CHIPS:
+                children.append(self._chip(number, part))
+                number += 1
+                continue
+            if isinstance(part, Slot):
+                rest = "".join(p if isinstance(p, str) else p.text or str(p) for p in template.parts[place:])
+                more = f" <i>(the first {SHOWN_CHIPS} of {len(template.slots):,} chips are shown)</i>"
+                children.append(self._literal(texts, look.plain(rest, 2000) + more))
+                break
+            if part.strip():
+                children.append(self._literal(texts, look.plain(part.strip(" "), 2000)))
+                texts += 1
+        self.chips.children = tuple(children)
+
+    def _chip(self, number, slot):
+        if number == len(self._chip_pool):
+            chip = w.Button(layout=w.Layout(width="auto", height="auto"))
+            chip.add_class("dsl-chip")
+            chip.on_click(lambda _, number=number: self.choose(number))
+            self._chip_pool.append(chip)
+        chip, locked = self._chip_pool[number], number in self.session.locked
+        text = " ".join((slot.text or "?").split()) or "␣"
+        text = text if len(text) <= _LONGEST_CHIP else text[: _LONGEST_CHIP - 1] + "…"
+        marks = [
+            text,
+            *([slot.name] if slot.name else []),
+            *(["open"] if slot.text is None else []),
+            *(["locked"] if locked else []),
+        ]
+        chip.description, chip.tooltip = " · ".join(marks), slot.name or "open"
+        colour = look.colour(slot, self._places)
+        has = ["dsl-open" if colour is None else f"dsl-colour-{colour}"]
+        has += ["dsl-locked"] * locked + ["dsl-chosen"] * (number == self.chosen)
+        chip._dom_classes = ("dsl-chip", *has)  # one message; add_class and remove_class would be several
+        return chip
+
+    def _literal(self, number, inside):
+        if number == len(self._text_pool):
+            self._text_pool.append(w.HTML())
+            self._text_pool[-1].add_class("dsl-text")
+        self._text_pool[number].value = f'<span class="dsl-literal">{inside}</span>'
+        return self._text_pool[number]
+
+    def _show_actions(self, slots):
+        there = self.chosen is not None
+        for each in (self.lock_button, self.reroll_chip_button, self.mask_button):
+            each.disabled = not there
+        locked = there and self.chosen in self.session.locked
+        self.lock_button.description = "Unlock chip" if locked else "Lock chip"
+        if not there:
+            self.chosen_name.value = "Choose a chip to lock, re-roll or mask it." if slots else "There are no chips yet."
+            return
+        slot = slots[self.chosen]
+        self.reroll_chip_button.disabled = locked or not self.session.writes
+        self.mask_button.disabled = locked or slot.text is None
+        self.lock_button.disabled = slot.text is None
+        name = f" · {look.plain(slot.name)}" if slot.name else ""
+        shown = look.plain(" ".join((slot.text or "?").split()), _LONGEST_CHIP)
+        self.chosen_name.value = f"Chip {self.chosen + 1} of {len(slots)}: <b>{shown}</b>{name}"
+
+
+class ResultRow:
+    """A result and its three buttons. Rows are used again, so that the focus stays where it is."""
+
+    def __init__(self, studio, number):
+        self._studio, self._number = studio, number
+        self.text = w.HTML(layout=w.Layout(flex="1 1 20rem", width="auto"))
+        self.copy = button(f"Copy {number + 1}", "dsl-copy", "Copy the text", lambda: studio.copy(number))
+        self.keep = button(f"Keep {number + 1}", "dsl-keep", "Put it among the favourites", lambda: studio.act("keep", number))
+        self.use = button(f"Use {number + 1}", "dsl-use", "Make it the new start", lambda: studio.act("use", number))
+        self.box = row(self.text, self.copy, self.keep, self.use)
+        self.box.add_class("dsl-result")
+
+    def show(self, result):
+        """Show a `Result`: what is new in it underlined."""
+        text = marked(result.text, "".join(p if isinstance(p, str) else p.text or " " for p in result.start.parts))
+        # the number stands outside of what is selected and copied
+        self.text.value = f'{self._number + 1}. <span class="dsl-result-text" dir="auto">{text}</span>'
+
+
+def marked(text, start):
+    """The text as HTML, with the words in bold that are not in the start; its letters are those of the text."""
+    tokens, before = words.split(text), [start[t.start : t.end] for t in words.split(start)]
+    if len(tokens) * len(before) > 250_000:  # difflib is quadratic
+        return html.escape(text)
+    same = difflib.SequenceMatcher(None, before, [text[t.start : t.end] for t in tokens], autojunk=False)
+    out, at = [], 0
+    for kind, _, _, first, last in same.get_opcodes():
+        if kind in ("replace", "insert") and before:
+            a, b = tokens[first].start, tokens[last - 1].end
+            out += [html.escape(text[at:a]), f"<b>{html.escape(text[a:b])}</b>"]
+            at = b
+    return "".join([*out, html.escape(text[at:])])
