@@ -8,6 +8,7 @@ import os
 import re
 import secrets
 import shutil
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,9 @@ import safetensors
 import safetensors.numpy
 
 from workbench import __version__
-from workbench.values import ArtifactError
+from workbench.values import ArtifactError, DamagedError
 
-FORMAT = 1
+FORMAT = 2
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 CONFIG = "config.json"
 _TENSORS = re.compile(r"tensors-[0-9a-f]{16}\.safetensors")
@@ -131,9 +132,9 @@ def read_json(path):
     except IsADirectoryError as err:
         raise ArtifactError(f"{path} is a folder, expected a JSON file.") from err
     except UnicodeDecodeError as err:
-        raise ArtifactError(f"{path} is damaged: byte {err.start} is not UTF-8. Restore the file or make it again.") from err
+        raise DamagedError(f"{path} is damaged: byte {err.start} is not UTF-8. Restore the file or make it again.") from err
     except json.JSONDecodeError as err:
-        raise ArtifactError(
+        raise DamagedError(
             f"{path} is damaged: {err.msg} at line {err.lineno}, column {err.colno}. Restore the file or make it again."
         ) from err
 
@@ -166,11 +167,17 @@ def save(folder, kind, config, tensors):
     tensors_file = folder / _tensors_name(digest)
     with atomic_path(tensors_file) as temporary:
         temporary.write_bytes(data)
-    head = {"format": FORMAT, "kind": kind, "workbench": __version__, "sha256": digest, "bytes": len(data)}
-    write_json(folder / CONFIG, {**head, "config": config})
+    head = {"format": FORMAT, "kind": kind, "workbench": __version__, "sha256": digest, "bytes": len(data), "config": config}
+    write_json(folder / CONFIG, {"checksum": _checksum(head), **head})
     for entry in folder.iterdir():  # what the save before this one pointed to, and what killed ones left
         if _PART.fullmatch(entry.name) or (_TENSORS.fullmatch(entry.name) and entry != tensors_file):
             entry.unlink(missing_ok=True)
+
+
+def _checksum(head):
+    """The sha256 of a head without its checksum; tuples and lists are the same, as in JSON."""
+    plain = {name: value for name, value in head.items() if name != "checksum"}
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
 def _tensors_name(digest):
@@ -223,7 +230,11 @@ def load(folder, kind):
     if not (
         isinstance(digest, str) and re.fullmatch("[0-9a-f]{64}", digest) and isinstance(size, int) and isinstance(config, dict)
     ):
-        raise ArtifactError(f"{folder / CONFIG} is damaged: it does not name its tensors. Save again or restore it.")
+        raise DamagedError(f"{folder / CONFIG} is damaged: it does not name its tensors. Save again or restore it.")
+    if head.get("checksum") != _checksum(head):
+        raise DamagedError(
+            f"{folder / CONFIG} was changed since it was written: its checksum is another. Restore it or save again."
+        )
     return config, _read_tensors(folder / _tensors_name(digest), digest, size)
 
 
@@ -240,6 +251,11 @@ def _read_head(folder, kind):
         raise ArtifactError(
             f"{folder} was written by a newer workbench ({head['workbench']}, format {head['format']}); "
             f"this one ({__version__}) reads format {FORMAT}. Upgrade the workbench."
+        )
+    if head["format"] < FORMAT:
+        raise ArtifactError(
+            f"{folder} was written by workbench {head['workbench']} (format {head['format']}); this one ({__version__}) reads format "
+            f"{FORMAT} only. Make it anew with this version: fit or train it again, and save it to another folder."
         )
     if head["kind"] != kind:
         raise ArtifactError(f"{folder} holds a {head['kind']!r}, expected a {kind!r}.")
@@ -261,14 +277,95 @@ def _why_no_config(folder, kind):
 
 def _read_tensors(path, digest, size):
     if not path.exists():
-        raise ArtifactError(f"{path} is missing, though {CONFIG} next to it names it. Restore it or save again.")
+        raise DamagedError(f"{path} is missing, though {CONFIG} next to it names it. Restore it or save again.")
     found = path.stat().st_size
     if found < size:
-        raise ArtifactError(f"{path} is truncated: {found:,} of {size:,} bytes. Copy it again or save again.")
+        raise DamagedError(f"{path} is truncated: {found:,} of {size:,} bytes. Copy it again or save again.")
     with open(path, "rb") as file:
         if hashlib.file_digest(file, "sha256").hexdigest() != digest:
-            raise ArtifactError(f"{path} is damaged: its sha256 is not the one in {CONFIG}. Copy it again or save again.")
+            raise DamagedError(f"{path} is damaged: its sha256 is not the one in {CONFIG}. Copy it again or save again.")
     try:
         return safetensors.numpy.load_file(path)
     except safetensors.SafetensorError as err:
-        raise ArtifactError(f"{path} is not a safetensors file ({err}). Save again.") from err
+        raise DamagedError(f"{path} is not a safetensors file ({err}). Save again.") from err
+
+
+class Checkpoint:
+    """Where long work stands, in a folder of its own: what an interrupted run goes on from.
+
+    Args:
+        folder: str or Path.
+        kind: str, such as "writer training".
+        run: dict of plain values that tell this run from any other: options, seed, digests of data and model. `load` refuses
+            the checkpoint of a run in which one of them differs.
+
+    Raises:
+        TypeError, ValueError: `run` holds what JSON cannot.
+    """
+
+    def __init__(self, folder, kind, run):
+        _check_plain(run, "run")
+        self.folder, self.kind, self.run = Path(folder).expanduser(), kind, json.loads(json.dumps(run))
+
+    def save(self, state, tensors):
+        """Write where the work stands; the checkpoint before it is replaced.
+
+        Args:
+            state: dict of plain values (see `write_json`).
+            tensors: dict of str to numpy array.
+
+        Raises:
+            ArtifactError: the folder holds something else, or the disk is full.
+        """
+        save(self.folder, self.kind, {"run": self.run, "state": state}, tensors)
+
+    def load(self):
+        """What `save` wrote last.
+
+        Returns:
+            (state, tensors); or None if there is none. A damaged one is renamed, with a warning that names both folders, and
+            counts as none.
+
+        Raises:
+            ArtifactError: the folder holds something else, or another run; the error names what differs.
+        """
+        if not (self.folder / CONFIG).exists():
+            return None
+        try:
+            found, tensors = load(self.folder, self.kind)
+        except DamagedError as err:
+            aside = _free_name(self.folder)
+            os.rename(self.folder, aside)
+            warnings.warn(f"{err} The damaged checkpoint is now {aside}; the work begins anew.", stacklevel=2)
+            return None
+        other = sorted(name for name in {*self.run, *found["run"]} if self.run.get(name) != found["run"].get(name))
+        if other:
+            raise ArtifactError(
+                f"{self.folder} holds the checkpoint of another run: {_differences(other, self.run, found['run'])}. Give another "
+                "folder, or remove this one to start anew."
+            )
+        return found["state"], tensors
+
+    def remove(self):
+        """Remove the folder; nothing happens if there is none."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _free_name(folder):
+    """The first free name for a damaged folder beside it."""
+    number = 1
+    while (aside := folder.with_name(f"{folder.name}.damaged-{number}")).exists():
+        number += 1
+    return aside
+
+
+def _differences(names, ours, saved):
+    """In which values two runs differ, in words; of dicts, such as options, in which of theirs."""
+    out = []
+    for name in names:
+        one, other = ours.get(name), saved.get(name)
+        if isinstance(one, dict) and isinstance(other, dict):
+            out += [f"{name}.{key}" for key in sorted({*one, *other}) if one.get(key) != other.get(key)]
+        else:
+            out.append(name)
+    return _listing(out) + (" differ" if len(out) > 1 else " differs")

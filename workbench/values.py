@@ -24,6 +24,10 @@ class ArtifactError(WorkbenchError):
     """A saved folder is missing, damaged, unsafe or of a newer format."""
 
 
+class DamagedError(ArtifactError):
+    """A saved folder is cut off or changed since it was written; nothing of it can be trusted."""
+
+
 class ModelError(WorkbenchError):
     """A backbone cannot be found, or its weights are not the expected ones."""
 
