@@ -27,7 +27,7 @@ from workbench.control.proposals import FromDistribution, FromDSL, LMProposal
 from workbench.control.scorers import contains, has_slot, n_words, of_picture, shows, slot_like
 from workbench.language.dsl import DeepDSL
 from workbench.models import load_lm, load_pipeline
-from workbench.values import Text
+from workbench.values import Sample
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from tiny_lm import every_text, tiny_lm  # noqa: E402
@@ -95,7 +95,7 @@ def agreement(say, args, toy):
         truth = np.array([text.log_prob for text in drawn])
         other = LMProposal(toy.lm, max_tokens=12, batch=97, **options)
         known = np.abs(other.log_score(drawn) - truth)
-        blind = np.abs(other.log_score([Text(text, ids=text.ids) for text in drawn]) - truth)
+        blind = np.abs(other.log_score([Sample(text, ids=text.ids) for text in drawn]) - truth)
         whole = np.abs(LMProposal(toy.lm, max_tokens=12).log_score(drawn) - truth)
         note = f"; scored without the cut {np.median(whole):.1f} in the median" if options else ""
         say(f"| {options or 'none'} | 5,000 | {known.max():.1e} | {blind.max():.1e}{note} | {(blind > 1e-4).sum()} |")

@@ -72,7 +72,7 @@ def test_the_layout_of_an_array_in_memory_does_not_matter(tmp_path, array):
 
 def test_the_config_on_disk_says_format_kind_and_version(saved):
     head = json.loads((saved / "config.json").read_text("utf-8"))
-    assert (head["format"], head["kind"], head["workbench"]) == (1, "codebook", artifacts.__version__)
+    assert (head["format"], head["kind"], head["workbench"]) == (2, "codebook", artifacts.__version__)
 
 
 def test_equal_saves_are_equal_bytes(saved, tmp_path):
@@ -228,7 +228,7 @@ def test_a_save_of_another_kind_is_not_loaded(saved):
 
 def test_a_newer_format_asks_for_an_upgrade_whatever_else_changed(saved):
     edit_head(saved, format=3, workbench="9.1", kind="something new", sha256=None)
-    with pytest.raises(ArtifactError, match=r"newer workbench \(9.1, format 3\); this one \(.*\) reads format 1. Upgrade"):
+    with pytest.raises(ArtifactError, match=r"newer workbench \(9.1, format 3\); this one \(.*\) reads format 2. Upgrade"):
         artifacts.load(saved, "codebook")
 
 
@@ -281,7 +281,34 @@ def test_bytes_that_are_no_safetensors_are_an_error_of_ours_even_with_a_right_sh
     digest = artifacts.hashlib.sha256(data).hexdigest()
     (saved / f"tensors-{digest[:16]}.safetensors").write_bytes(data)
     edit_head(saved, sha256=digest, bytes=len(data))
+    head = json.loads((saved / "config.json").read_text("utf-8"))
+    edit_head(saved, checksum=artifacts._checksum(head))
     with pytest.raises(ArtifactError, match="is not a safetensors file"):
+        artifacts.load(saved, "codebook")
+
+
+def test_any_changed_bit_in_the_config_is_found(saved):
+    whole = (saved / "config.json").read_bytes()
+    for at in range(len(whole)):
+        data = bytearray(whole)
+        data[at] ^= 1 << at % 8
+        (saved / "config.json").write_bytes(data)
+        if json_equal(data, whole):  # a blank became a tab, say
+            continue
+        with pytest.raises(ArtifactError):
+            artifacts.load(saved, "codebook")
+
+
+def json_equal(one, other):
+    try:
+        return json.loads(one) == json.loads(other)
+    except ValueError:
+        return False
+
+
+def test_an_older_format_is_refused_with_the_version_that_wrote_it(saved):
+    edit_head(saved, format=1, workbench="0.1.0")
+    with pytest.raises(ArtifactError, match=r"written by workbench 0.1.0 \(format 1\).* reads format 2 only. Make it anew"):
         artifacts.load(saved, "codebook")
 
 

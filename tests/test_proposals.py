@@ -16,7 +16,7 @@ from workbench.control.proposals import FromDistribution, FromDSL, FromScipy, LM
 from workbench.control.proposals.cut import CLOSE, Cut
 from workbench.language.dsl import Decoding, DeepDSL
 from workbench.template import Template
-from workbench.values import GuideError, Proposal, Text
+from workbench.values import GuideError, Proposal, Sample
 
 PACKAGE = Path(proposals.__file__).parents[1]
 SHARP = {"temperature": 0.7, "top_k": 5, "top_p": 0.9}
@@ -121,7 +121,7 @@ def test_what_is_drawn_is_scored_alike(name, request):
 def test_probabilities_of_all_texts_add_up_to_one_and_are_those_of_drawing(lm, options):
     law = LMProposal(lm, max_tokens=3, **options)
     prefix = options.get("prefix", "")
-    texts = [Text(f"{prefix} {text}".strip(), ids=text.ids, context=prefix) for text in every_text(3)]
+    texts = [Sample(f"{prefix} {text}".strip(), ids=text.ids, context=prefix) for text in every_text(3)]
     p = np.exp(law.log_score(texts))
     assert p.sum() == pytest.approx(1, abs=1e-5)
     drawn = law.sample(4000, seed=0)
@@ -162,9 +162,9 @@ def test_a_plain_str_is_scored_as_its_usual_tokens(lm):
 
 def test_texts_of_another_context_or_never_ended_cannot_have_been_written(lm):
     law = LMProposal(lm, max_tokens=4)
-    texts = [Text("red", ids=(1,)), Text("red", ids=(1, 0), context="old"), Text("red", ids=(1, 0, 1)), Text("", ids=())]
+    texts = [Sample("red", ids=(1,)), Sample("red", ids=(1, 0), context="old"), Sample("red", ids=(1, 0, 1)), Sample("", ids=())]
     assert np.isneginf(law.log_score(texts)).all()
-    assert np.isfinite(law.log_score([Text("red", ids=(1, 0))])).all()
+    assert np.isfinite(law.log_score([Sample("red", ids=(1, 0))])).all()
 
 
 def test_given_puts_a_context_before(lm):
@@ -183,7 +183,7 @@ def test_gradients_flow_through_log_prob_and_a_copy_has_weights_of_its_own(lm):
     assert all(p.grad is not None for _, p in mine.parameters()) and mine.lm.model is not lm.model
     assert not any(p.grad is not None for p in lm.model.parameters())
     with pytest.raises(GuideError, match="1 of 1 texts cannot be written"):
-        mine.log_prob([Text("", ids=())])
+        mine.log_prob([Sample("", ids=())])
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ from workbench.control.scorers import (
 from workbench.language.dsl import Code
 from workbench.search.rank import Built, Choice, PhraseTable, Ranked, build_prompt, phrase_features, rank_phrases
 from workbench.template import Slot, Template, parse
-from workbench.values import ArtifactError, PictureError, Sample, TemplateError, Text
+from workbench.values import ArtifactError, PictureError, Sample, TemplateError
 from workbench.world.render import render
 from workbench.world.scenes import Scene
 
@@ -302,7 +302,7 @@ def test_scorers_of_words_give_known_numbers(scorer, expected):
     found = scorer(TEXTS)
     assert found.dtype == np.float64 and found.tolist() == expected
     assert scorer([]).shape == (0,)
-    assert scorer([Sample(TEXTS[0], None, 0.0), Text(TEXTS[1])]).tolist() == expected[:2]
+    assert scorer([Sample(TEXTS[0], template=None, log_prob=0.0), Sample(TEXTS[1])]).tolist() == expected[:2]
 
 
 def test_scorers_have_names_to_print(clip):
@@ -413,7 +413,7 @@ PROMPTS = ["<subject:castle>, by <artist:Monet>", "by <artist:castle> and <artis
 def test_slots_are_found_by_reading_and_every_text_is_read_once_for_all_scorers():
     language = Language()
     assert has_slot(language, "artist")(PROMPTS * 2).tolist() == [1, 1, 0, 0] * 2
-    assert has_slot(language, ["artist", "subject"])([Text(text) for text in PROMPTS]).tolist() == [1, 1, 1, 0]
+    assert has_slot(language, ["artist", "subject"])([Sample(text) for text in PROMPTS]).tolist() == [1, 1, 1, 0]
     assert np.allclose(slot_like(language, "artist", "Monet")(PROMPTS), [1, 0.8, 0, 0])
     assert np.allclose(slot_like(language, "artist", "monet", missing=-1)(PROMPTS), [1, 0.8, -1, -1])
     assert (slot_like(language, "artist", "monet") >= 0.9)(PROMPTS).tolist() == [1, 0, 0, 0]
@@ -436,11 +436,13 @@ def test_what_was_read_is_forgotten_with_its_language():
 
 def test_the_template_a_sample_was_written_from_counts_only_when_asked_for():
     language = Language()
-    written = Text("<subject:monet>", template=parse("<artist:monet>"))
+    written = Sample("<subject:monet>", template=parse("<artist:monet>"))
     assert has_slot(language, "artist")([written]).tolist() == [0]
     language.seen.clear()
     assert has_slot(language, "artist", written=True)([written, PROMPTS[0]]).tolist() == [1, 1]
-    assert has_slot(language, "artist", written=True)([Sample("x", parse("<artist:monet>"), 0.0)]).tolist() == [1]
+    assert has_slot(language, "artist", written=True)([Sample("x", template=parse("<artist:monet>"), log_prob=0.0)]).tolist() == [
+        1
+    ]
     assert slot_like(language, "artist", "monet", written=True)([written]).tolist() == [1]
     assert set(language.seen) <= {PROMPTS[0]}  # what knows its template is not read
 
@@ -488,7 +490,7 @@ def blue(pictures):
 
 def test_a_text_is_scored_by_its_picture_which_is_drawn_once():
     painter = Painter()
-    texts = ["a", "bb", "a", Text("ccc")] * 50
+    texts = ["a", "bb", "a", Sample("ccc")] * 50
     assert of_picture(painter, red)(texts).tolist() == [1, 2, 1, 3] * 50
     assert painter.drawn == ["a", "bb", "ccc"]
     found = of_picture(painter, blue)(["ccc", "a", "d"])

@@ -69,7 +69,7 @@ class Lists:
                 number += 1
             parts.append(part)
         made = Template.build(parts)
-        return Sample(made.prompt, made, -1.0)
+        return Sample(made.prompt, template=made, log_prob=-1.0)
 
     def sample(self, n, template=None, *, lock=(), decoding=None, seed=0):
         self.calls.append(("sample", n, tuple(lock), decoding.temperature, seed))

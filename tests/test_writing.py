@@ -201,8 +201,10 @@ def test_what_could_not_have_been_written_has_no_probability(dsl):
     assert scores.shape == (2,) and scores.dtype == np.float64 and scores[1] == -np.inf
     template = dsl.read(PROMPT)
     odd = Template.build(replace(p, text="zzyzx qoph") if isinstance(p, Slot) else p for p in template.parts)
-    assert dsl.log_score([Sample(odd.prompt, odd, 0.0)], template)[0] == -np.inf
-    assert np.isfinite(dsl.log_score([Sample(odd.prompt, odd, 0.0)], template, decoding=Decoding(known=False)))[0]
+    assert dsl.log_score([Sample(odd.prompt, template=odd, log_prob=0.0)], template)[0] == -np.inf
+    assert np.isfinite(dsl.log_score([Sample(odd.prompt, template=odd, log_prob=0.0)], template, decoding=Decoding(known=False)))[
+        0
+    ]
     for wrong in (PROMPT, dsl.sample(1)[0]):
         with pytest.raises(TypeError, match="log_score takes a list of Sample or of str"):
             dsl.log_score(wrong)

@@ -7,7 +7,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from workbench.models import LM
-from workbench.values import Text
+from workbench.values import Sample
 
 WORDS = ("red", "blue", "old", "fox", "ship", "castle", "moon")
 
@@ -35,10 +35,10 @@ def tiny_lm(seed=2, words=WORDS, spread=0.15):
 
 
 def every_text(max_tokens, words=WORDS):
-    """All texts that this model can write in so many tokens, the end included: list of `Text`."""
+    """All texts that this model can write in so many tokens, the end included: list of `Sample`."""
     found = []
     for length in range(max_tokens + 1):
         for ids in itertools.product(range(1, len(words) + 1), repeat=length):
             text = " ".join(words[i - 1] for i in ids)
-            found.append(Text(text, ids=ids if length == max_tokens else (*ids, 0)))
+            found.append(Sample(text, ids=ids if length == max_tokens else (*ids, 0)))
     return found

@@ -254,8 +254,8 @@ def _read_head(folder, kind):
         )
     if head["format"] < FORMAT:
         raise ArtifactError(
-            f"{folder} was written by workbench {head['workbench']} (format {head['format']}); this one ({__version__}) reads format "
-            f"{FORMAT} only. Make it anew with this version: fit or train it again, and save it to another folder."
+            f"{folder} was written by workbench {head['workbench']} (format {head['format']}); this one ({__version__}) reads "
+            f"format {FORMAT} only. Make it anew with this version: fit or train it again, and save it to another folder."
         )
     if head["kind"] != kind:
         raise ArtifactError(f"{folder} holds a {head['kind']!r}, expected a {kind!r}.")
@@ -369,3 +369,46 @@ def _differences(names, ours, saved):
         else:
             out.append(name)
     return _listing(out) + (" differ" if len(out) > 1 else " differs")
+
+
+class Saved:
+    """Base of what is learned and kept: `to_state` and `from_state` say what, `save` and `load` are the same for all.
+
+    A class sets `kind`, its name in the folder, and has `to_state() -> (config, tensors)` (as `save` of this module takes them)
+    and the class method `from_state(config, tensors)`.
+    """
+
+    kind = ""
+
+    def save(self, folder):
+        """Write it to a folder: config.json and safetensors; an older save of the same kind is replaced.
+
+        Args:
+            folder: str or Path.
+
+        Raises:
+            NotFittedError: nothing was learned yet.
+            ArtifactError: the folder holds something else, or the disk is full.
+        """
+        save(folder, self.kind, *self.to_state())
+
+    @classmethod
+    def load(cls, folder):
+        """Read what `save` wrote.
+
+        Args:
+            folder: str or Path.
+
+        Raises:
+            ArtifactError: no such folder, damaged, of another format or kind, or its parts do not fit together.
+        """
+        return restored(cls.from_state, folder, cls.kind)
+
+
+def restored(from_state, folder, kind, *more):
+    """What `from_state(config, tensors, *more)` makes of a saved folder; what does not fit together is an `ArtifactError`."""
+    config, tensors = load(folder, kind)
+    try:
+        return from_state(config, tensors, *more)
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, RuntimeError) as err:
+        raise ArtifactError(f"{folder} is no whole {kind!r} ({err!r}). Save it again with this version.") from err

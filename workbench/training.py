@@ -1,4 +1,4 @@
-"""Training: the one loop of the package. Schedule, bounded gradients, progress, held-out figures, the best so far, checkpoints."""
+"""Training: the one loop. Schedule, bounded gradients, progress, held-out figures, the best so far, checkpoints."""
 
 import contextlib
 import math

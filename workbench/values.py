@@ -59,17 +59,18 @@ class Proposal(Protocol):
 Scorer = Callable[[list], object]  # a plain function: list of n samples -> n numbers; a yes-or-no question gives bool or 0 and 1
 
 
-class Text(str):
-    """A text that was written by a `Proposal`: a str for all who read it, which remembers what its log-probability needs.
+class Sample(str):
+    """A text that something wrote: a str for all who read it, which remembers how it was written.
 
-    `ids` are the tokens after the context and `kept` how many tokens could have stood at the place of each (tuples of int, or
-    None), `context` is the beginning that was given, `template` the `Template` it fills or None, `log_prob` float, nats, or
-    None. Texts are equal if their letters are; `text` is the plain str.
+    `template` is the `Template` that it fills, or None; `log_prob` is the log-probability in nats of all that was written, under
+    the options it was written with, or None. For texts of a language model, `ids` are the tokens after the context and `kept`
+    how many tokens could have stood at the place of each (tuples of int, or None), and `context` is the beginning that was
+    given. `text` is the plain str. Samples are equal if their letters are.
     """
 
     __slots__ = ("context", "ids", "kept", "log_prob", "template")
 
-    def __new__(cls, text, *, ids=None, kept=None, context="", template=None, log_prob=None):
+    def __new__(cls, text, *, template=None, log_prob=None, ids=None, kept=None, context=""):
         """A text with what is known of it."""
         self = super().__new__(cls, text)
         self.ids, self.kept, self.context, self.template, self.log_prob = ids, kept, context, template, log_prob
@@ -93,15 +94,3 @@ class Unit(NamedTuple):
     end: int
     code: int
     name: str
-
-
-class Sample(NamedTuple):
-    """A prompt that was written: what `DeepDSL.sample`, `infill` and `vary` return.
-
-    `text` is the prompt, `template` the `Template` it fills, `log_prob` the log-probability in nats of all that was written,
-    under the options it was written with.
-    """
-
-    text: str
-    template: object
-    log_prob: float

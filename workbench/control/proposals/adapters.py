@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from workbench.control.proposals.lm import LMProposal
-from workbench.values import GuideError, Text
+from workbench.values import GuideError
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def _shape(law):
 
 @dataclass(frozen=True)
 class FromDSL:
-    """A learned language as a proposal; what it writes are `Text`s that know their template.
+    """A learned language as a proposal; what it writes are `Sample`s that know their template.
 
     Attributes:
         dsl: `DeepDSL` with a writer.
@@ -79,19 +79,19 @@ class FromDSL:
     batch: int = 256
 
     def sample(self, n, seed=0):
-        """Write n prompts: list of `Text`."""
+        """Write n prompts: list of `Sample`."""
         out = []
         for at in range(0, max(n, 1), self.batch):
             # each batch has a seed of its own, the first one the seed that was given
             own = seed if at == 0 else int(np.random.SeedSequence([seed, at]).generate_state(1)[0])
             out += self.dsl.sample(min(self.batch, n - at), self.template, lock=self.lock, seed=own, **self._decoding())
-        return [Text(s.text, template=s.template, log_prob=s.log_prob) for s in out]
+        return out
 
     def log_score(self, samples):
         """Log-probabilities of template and fillers together: float64 (n,), nats. Plain texts are read first, which is slow."""
-        known, out = [getattr(s, "template", None) or s for s in samples], []
-        for at in range(0, len(known), self.batch):
-            some = known[at : at + self.batch]
+        out = []
+        for at in range(0, len(samples), self.batch):
+            some = samples[at : at + self.batch]
             out.append(self.dsl.log_score(some, self.template, lock=self.lock, **self._decoding()))
         return np.concatenate(out) if out else np.zeros(0)
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from workbench.control.proposals.cut import Cut
-from workbench.values import GuideError, Text
+from workbench.values import GuideError, Sample
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class LMProposal:
     # ---- the two verbs -----------------------------------------------------------------------------------------------------
 
     def sample(self, n, seed=0):
-        """Write n texts: list of `Text`, whole ones with the prefix, with `ids`, `kept`, `context` and `log_prob` set."""
+        """Write n texts: list of `Sample`, whole ones with the prefix, with `ids`, `kept`, `context` and `log_prob` set."""
         if isinstance(n, bool) or not isinstance(n, numbers.Integral) or n < 1:
             raise ValueError(f"n must be an int of 1 or more, got {n!r}.")
         random = torch.Generator().manual_seed(int(seed))
@@ -58,7 +58,7 @@ class LMProposal:
     def log_score(self, samples):
         """Log-probabilities of texts: float64 (n,), nats.
 
-        A `Text` of this tokenizer is scored by its tokens. A plain str is scored as its usual tokens and the end of the text;
+        A `Sample` of this tokenizer is scored by its tokens. A plain str is scored as its usual tokens and the end of the text;
         it may have others, so that this is a lower bound. -inf for a text without the prefix, or one never written to its end.
         """
         out = np.full(len(samples), -np.inf)
@@ -162,7 +162,7 @@ class LMProposal:
         notes = [tuple(row[:length].tolist()) if cut else None for row, length in zip(kept, lengths, strict=True)]
         texts = self._texts(begin, rows, set(ends))
         return [
-            Text(text, ids=row, kept=note, context=self.prefix, log_prob=score)
+            Sample(text, ids=row, kept=note, context=self.prefix, log_prob=score)
             for text, row, note, score in zip(texts, rows, notes, log_p.tolist(), strict=True)
         ]
 

@@ -130,7 +130,9 @@ class Infilling:
         for number, wanted in enumerate(given):
             if wanted is not None:
                 ranked += _PULL * self._nearness([fillers[number] for fillers in candidates], wanted)
-        return [Sample(filled[i].prompt, filled[i], float(written[i])) for i in np.argsort(-ranked, kind="stable")]
+        return [
+            Sample(filled[i].prompt, template=filled[i], log_prob=float(written[i])) for i in np.argsort(-ranked, kind="stable")
+        ]
 
     def _weights(self, held, templates, seed, held_out):
         """`Ranking` learned on gaps of the templates `held`; what is common in `templates` are the candidates."""

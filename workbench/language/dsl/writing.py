@@ -77,7 +77,10 @@ class Writing:
             for i, one, like in zip(rows.tolist(), again, self._kept(again).tolist(), strict=True):
                 if like > kept[i]:
                     found[i], kept[i] = one, like
-        return [Sample(f.template.prompt, f.template, f.log_prob + p) for f, p in zip(found, prior.tolist(), strict=True)]
+        return [
+            Sample(f.template.prompt, template=f.template, log_prob=f.log_prob + p)
+            for f, p in zip(found, prior.tolist(), strict=True)
+        ]
 
     def vary(self, prompt, n, proximity=0.8, *, by="slots", lock=(), decoding=DECODING, seed=0):
         """Write prompts near a prompt.
@@ -135,7 +138,7 @@ class Writing:
             # Content near that of a filler mostly says the filler again: what is still missing is looked for further away.
             blend, words = float(proximity) * 0.7 ** max(0, turn - 1), [slot.text for slot in slots]
             filled = self._fill(templates, contents, decoding, seed + 7919 * turn, blend, words)
-            found += [Sample(one.template.prompt, one.template, one.log_prob) for one in filled]
+            found += [Sample(one.template.prompt, template=one.template, log_prob=one.log_prob) for one in filled]
             for sample in found[-wanted:]:
                 if len(_SLIPS.findall(sample.text)) <= slips:
                     seen.setdefault(sample.text.lower(), sample)
@@ -179,9 +182,10 @@ class Writing:
             TypeError: neither samples nor texts.
         """
         self._check_writes(1)
-        if isinstance(samples, (str, Sample)):
+        if isinstance(samples, str):
             raise TypeError("log_score takes a list of Sample or of str.")
-        filled = [self.read(s) if isinstance(s, str) else self._understood(getattr(s, "template", s)) for s in samples]
+        filled = [getattr(s, "template", None) or s for s in samples]
+        filled = [self.read(s) if isinstance(s, str) else self._understood(s) for s in filled]
         out = np.zeros(len(filled))
         if template is None:
             prior = self.prior_.log_score(filled)

@@ -1,0 +1,64 @@
+import numpy as np
+import pytest
+
+from workbench import checks
+
+
+@pytest.mark.parametrize("value", [True, 1.0, "3", None, 0, -1])
+def test_a_whole_number_is_no_bool_and_in_range(value):
+    with pytest.raises(ValueError, match=r"n must be an int of 1 or more, got "):
+        checks.whole("n", value)
+
+
+def test_whole_numbers_come_back_as_int():
+    assert type(checks.whole("n", np.int64(4))) is int and checks.whole("n", 0, 0) == 0
+    with pytest.raises(ValueError, match="length must be an int from 1 to 5, got 6"):
+        checks.whole("length", 6, 1, 5)
+
+
+@pytest.mark.parametrize("value", [True, "1", None, float("nan"), float("inf"), -0.1, 1.1])
+def test_a_share_is_a_number_from_0_to_1(value):
+    with pytest.raises(ValueError, match=r"proximity must be a number from 0 to 1, got"):
+        checks.share("proximity", value)
+
+
+def test_numbers_have_bounds_that_the_error_names():
+    assert checks.number("rate", np.float32(0.5), 0, above=True) == 0.5 and checks.share("x", 1) == 1.0
+    for bounds, said in (
+        ((0, float("inf"), True), "above 0,"),
+        ((0,), "of 0 or more"),
+        ((), "that is finite"),
+        ((0, 1, True), "above 0 and at most 1"),
+    ):
+        with pytest.raises(ValueError, match=f"rate must be a number {said}"):
+            checks.number("rate", float("nan"), *bounds)
+    with pytest.raises(ValueError, match="above 0"):
+        checks.number("rate", 0, 0, above=True)
+
+
+def test_a_choice_is_one_of_those_there_are():
+    assert checks.one_of("by", "noise", ("slots", "noise")) == "noise"
+    with pytest.raises(ValueError, match=r"by must be one of slots, noise; got 'slot'. Did you mean 'slots'\?"):
+        checks.one_of("by", "slot", ("slots", "noise"))
+
+
+def test_texts_are_a_list_of_str_with_something_in_it():
+    assert checks.texts(("a", "b"), "phrases") == ["a", "b"]
+    for wrong, error, message in (
+        ("a", TypeError, "phrases is a list of str, got str"),
+        (None, TypeError, "got NoneType"),
+        (["a", 3], TypeError, "row 1 is int"),
+        ([], ValueError, "There are no phrases"),
+    ):
+        with pytest.raises(error, match=message):
+            checks.texts(wrong, "phrases")
+
+
+def test_hints_are_given_only_where_a_name_is_near():
+    assert checks.did_you_mean("artits", ["artist", None, "medium"]) == " Did you mean 'artist'?"
+    assert checks.did_you_mean("zzz", ["artist"]) == ""
+
+
+def test_unit_rows_have_length_one_and_zeros_stay():
+    out = checks.unit_rows(np.array([[3.0, 4.0], [0.0, 0.0]], np.float32))
+    assert out.tolist() == [[pytest.approx(0.6), pytest.approx(0.8)], [0, 0]] and out.dtype == np.float32
