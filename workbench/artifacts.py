@@ -330,6 +330,7 @@ class Checkpoint:
             ArtifactError: the folder holds something else, or another run; the error names what differs.
         """
         if not (self.folder / CONFIG).exists():
+            _check_free(self.folder, self.kind)
             return None
         try:
             found, tensors = load(self.folder, self.kind)

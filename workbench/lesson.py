@@ -11,6 +11,8 @@ import numpy as np
 from PIL import Image
 
 SCALES = ("fast", "default", "full")
+# of figures: Okabe & Ito 2008, distinguishable with any kind of colour vision
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _MIN_ALT_WORDS = 6
 
 

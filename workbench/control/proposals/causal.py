@@ -1,28 +1,30 @@
-"""A causal language model as a proposal: samples remember their tokens, and scoring gives back what drawing counted."""
+"""A causal language model as a proposal. Its samples remember their tokens, so that scoring agrees with drawing."""
 
 import copy
-import numbers
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
+from workbench import checks
 from workbench.control.proposals.cut import Cut
 from workbench.values import GuideError, Sample
+
+_BATCH = 256  # texts run at once, fewer where their logits would be more than
+_LOGITS = 1e8  # numbers
 
 
 @dataclass(frozen=True)
 class LMProposal:
-    """A causal language model that writes on from a prefix until it ends the text or `max_tokens` are written.
+    """A causal language model that continues a prefix until it ends the text or `max_tokens` are written.
 
-    If the tokenizer has a token for the beginning of a text, it stands before the prefix.
+    If the tokenizer has a token for the beginning of a text, it comes before the prefix.
 
     Attributes:
         lm: `models.LM`, or any object with `model` and `tokenizer`.
         prefix: str, the beginning of each text; also called context.
         max_tokens: int, tokens written at most, the end included.
         temperature, top_k, top_p: as in `Cut`; 1, 0 and 1 leave the model as it is.
-        batch: int, texts run at once.
     """
 
     lm: object
@@ -31,13 +33,9 @@ class LMProposal:
     temperature: float = 1.0
     top_k: int = 0
     top_p: float = 1.0
-    batch: int = 256
 
     def __post_init__(self):
-        for name in ("max_tokens", "batch"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
-                raise ValueError(f"{name} must be an int of 1 or more, got {value!r}.")
+        checks.whole("max_tokens", self.max_tokens)
         if not isinstance(self.prefix, str):
             raise TypeError(f"prefix must be a str, got {type(self.prefix).__name__}.")
         Cut(self.temperature, self.top_k, self.top_p)
@@ -45,12 +43,10 @@ class LMProposal:
     # ---- the two verbs -----------------------------------------------------------------------------------------------------
 
     def sample(self, n, seed=0):
-        """Write n texts: list of `Sample`, whole ones with the prefix, with `ids`, `kept`, `context` and `log_prob` set."""
-        if isinstance(n, bool) or not isinstance(n, numbers.Integral) or n < 1:
-            raise ValueError(f"n must be an int of 1 or more, got {n!r}.")
+        """Write n texts that begin with the prefix: list of `Sample` with `ids`, `kept`, `context` and `log_prob`."""
+        checks.whole("n", n)
         random = torch.Generator().manual_seed(int(seed))
-        begin, ends = self._begin(), self._ends()
-        out = []
+        begin, ends, out = self._begin(), self._ends(), []
         for at in range(0, n, self.batch):
             out += self._write(min(self.batch, n - at), begin, ends, random)
         return out
@@ -58,8 +54,9 @@ class LMProposal:
     def log_score(self, samples):
         """Log-probabilities of texts: float64 (n,), nats.
 
-        A `Sample` of this tokenizer is scored by its tokens. A plain str is scored as its usual tokens and the end of the text;
-        it may have others, so that this is a lower bound. -inf for a text without the prefix, or one never written to its end.
+        A `Sample` of this tokenizer is scored by its tokens. A plain str is scored by its usual tokens and the end of the text,
+        which is a lower bound, because other tokens may spell the same text. -inf for a text without the prefix, or without an
+        end.
         """
         out = np.full(len(samples), -np.inf)
         rows, ids, kept = self._tokens(samples)
@@ -70,28 +67,33 @@ class LMProposal:
         return out
 
     def given(self, context):
-        """This model behind another prefix."""
+        """This model with another prefix."""
         return replace(self, prefix=context)
 
-    # ---- what tuning needs beside them ---------------------------------------------------------------------------------------
+    # ---- what tuning needs besides -------------------------------------------------------------------------------------------
 
     def log_prob(self, samples):
-        """As `log_score`, for texts that were drawn from this prefix: float64 tensor (n,) through which gradients flow."""
+        """As `log_score`, for texts drawn with this prefix: float64 tensor (n,) through which gradients flow."""
         rows, ids, kept = self._tokens(samples)
         if len(rows) != len(samples):
             raise GuideError(f"{len(samples) - len(rows)} of {len(samples)} texts cannot be written by this model.")
         return self._score(ids, kept)
 
     def parameters(self):
-        """Pairs (name, tensor) of what can be learned; tied weights come once."""
+        """Pairs (name, tensor) of the weights; tied weights come once."""
         return self.lm.model.named_parameters()
 
     def copy(self):
         """This proposal with weights of its own."""
-        # a shallow copy and not the class: `lm` may be of any class with `model` and `tokenizer`
+        # not `LM(...)`: `lm` may be of any class with `model` and `tokenizer`
         lm = copy.copy(self.lm)
         object.__setattr__(lm, "model", copy.deepcopy(self.lm.model).eval().requires_grad_(True))
         return replace(self, lm=lm)
+
+    @property
+    def batch(self):
+        """Texts run at once: int."""
+        return int(np.clip(_LOGITS / (self.max_tokens * self.lm.model.config.vocab_size), 1, _BATCH))
 
     # ---- how -----------------------------------------------------------------------------------------------------------------
 
@@ -109,7 +111,7 @@ class LMProposal:
             ids = [first, *ids]
         if not ids:
             raise GuideError(
-                "This tokenizer has no token for the beginning of a text, so there is nothing to write on from: give prefix=."
+                "This tokenizer has no token for the beginning of a text, so there is nothing to continue: give prefix=."
             )
         room = self._room()
         if len(ids) + self.max_tokens - 1 > room:
@@ -154,7 +156,7 @@ class LMProposal:
             step = token[on][:, None].to(device)
             if shrunk and hasattr(past, "batch_select_indices"):
                 past.batch_select_indices(on.to(device))
-            elif shrunk:  # a cache that cannot drop texts is made again
+            elif shrunk:  # a cache that cannot drop texts is built again
                 done = torch.from_numpy(ids[alive, : t + 1]).to(device)
                 past, step = None, torch.cat([torch.tensor([begin] * len(alive), device=device), done], 1)
         cut = not self.cut.whole
@@ -167,7 +169,7 @@ class LMProposal:
         ]
 
     def _texts(self, begin, rows, ends):
-        """Prefix and continuation as text. Decoded together, as some tokenizers drop the blank before a first word."""
+        """Prefix and continuation as text. They are decoded together: some tokenizers drop the blank before a first word."""
         options = {"skip_special_tokens": True, "clean_up_tokenization_spaces": False}
         rows = [begin + [i for i in row if i not in ends] for row in rows]
         start = self.lm.tokenizer.decode(begin, **options)
@@ -175,7 +177,7 @@ class LMProposal:
         return [self.prefix + text[len(start) :] if text.startswith(start) else text for text in found]
 
     def _tokens(self, samples):
-        """Rows that this model could have written, their tokens, and how many were kept at each: three lists."""
+        """Rows that this model could have written, their tokens, and how many candidates were kept at each: three lists."""
         if isinstance(samples, str):
             raise TypeError("log_score takes a list of texts, got one str.")
         ends, out = set(self._ends()), []
@@ -216,7 +218,7 @@ class LMProposal:
         there = torch.arange(longest) < torch.tensor([len(tokens) for tokens in ids])[:, None]
         targets, sizes, there = table[0].to(device), table[1].to(device), there.to(device)
         head = torch.tensor([begin] * len(ids), device=device)
-        # padding stands behind each text, where a causal model does not see it
+        # padding comes after each text, where a causal model does not look
         logits = model(input_ids=torch.cat([head, targets[:, :-1]], 1), use_cache=False).logits[:, len(begin) - 1 :].float()
         law, _ = self.cut.log_law(logits[there], sizes[there])
         found = law.gather(1, targets[there][:, None])[:, 0].double()

@@ -1,8 +1,4 @@
-"""Scorers: factories of functions, n texts -> float64 (n,). What has a `text`, such as a `Sample`, counts as text too.
-
-A plain function of one's own of that shape is as good as these; what these have beside is a name, and that they can be compared:
-`n_words() <= 20`.
-"""
+"""Scorers of texts: words, length, similarity to texts or pictures, probability under a language model."""
 
 import re
 
@@ -10,25 +6,25 @@ import numpy as np
 import torch
 
 from workbench import checks, words
-from workbench.control.scorers.measure import Measure, text_measure, texts_of
+from workbench.control.scorers.scorer import Scorer, text_scorer
 from workbench.models import printable
 from workbench.models.clip import target_of
 from workbench.models.text_tower import phrase_features
 
-_BATCH = 64  # texts in one forward of the language model
+_BATCH = 64  # texts in one forward pass of the language model
 
 
 def contains(phrase):
-    """Whether a text has a word or phrase in it, as whole words, in any case.
+    """Whether a text contains a word or phrase; only complete words count, and case does not matter.
 
     Args:
-        phrase: str, or a list of them of which one is enough.
+        phrase: str, or a list of str of which one is enough.
 
     Returns:
-        function, list of n str -> float64 (n,), 1 or 0.
+        `Scorer`, list of n str -> float64 (n,), 1 or 0.
 
     Raises:
-        ValueError: nothing to look for.
+        ValueError: an empty list or phrase.
         TypeError: not a str or a list of str.
     """
     phrases = checks.texts([phrase] if isinstance(phrase, str) else phrase, "phrases")
@@ -36,53 +32,31 @@ def contains(phrase):
         raise ValueError("contains needs a word or phrase, got one that is empty.")
     spaced = [r"\s+".join(map(re.escape, one.split())) for one in phrases]
     pattern = re.compile("|".join(rf"(?<!\w){one}(?!\w)" for one in spaced), re.IGNORECASE)
-    return text_measure(f"contains({phrase!r})", lambda texts: [pattern.search(text) is not None for text in texts])
-
-
-def matches(pattern):
-    """Whether a regular expression is found anywhere in a text; `(?i)` at its start ignores case.
-
-    Args:
-        pattern: str or compiled pattern.
-
-    Returns:
-        function, list of n str -> float64 (n,), 1 or 0.
-
-    Raises:
-        ValueError: not a regular expression.
-        TypeError: neither str nor a pattern.
-    """
-    if not isinstance(pattern, (str, re.Pattern)):
-        raise TypeError(f"matches needs a regular expression, got {type(pattern).__name__}.")
-    try:
-        compiled = re.compile(pattern)
-    except re.error as err:
-        raise ValueError(f"{pattern!r} is not a regular expression: {err}.") from err
-    return text_measure(f"matches({compiled.pattern!r})", lambda texts: [compiled.search(text) is not None for text in texts])
+    return text_scorer(f"contains({phrase!r})", lambda texts: [pattern.search(text) is not None for text in texts])
 
 
 def n_words():
-    """Number of words of a text, as `words.split` counts them: separators and punctuation are none.
+    """Number of words of a text, as `words.split` counts them; separators and punctuation are not words.
 
     Returns:
-        function, list of n str -> float64 (n,), words.
+        `Scorer`, list of n str -> float64 (n,), words.
     """
-    return text_measure("n_words()", lambda texts: [sum(w.kind == words.WORD for w in words.split(text)) for text in texts])
+    return text_scorer("n_words()", lambda texts: [sum(w.kind == words.WORD for w in words.split(text)) for text in texts])
 
 
 def similarity(clip, target):
-    """Mean cosine of a text, or of a picture, to pictures, texts or features.
+    """Cosine between a text, or a picture, and pictures, texts or features; the mean over several targets.
 
     Args:
         clip: `models.CLIP`.
-        target: str, list of str, or what `rank_phrases` takes for a picture. A path of a picture is a `Path` here, not a str.
+        target: str, list of str, a picture or features as `rank_phrases` takes them. Give the path of a picture as a `Path`.
 
     Returns:
-        function, list of n str, or of n pictures (PIL images or arrays) -> float64 (n,), -1..1.
+        `Scorer`, list of n str, or of n pictures (PIL images or arrays) -> float64 (n,), -1..1.
 
     Raises:
         ValueError: features of another width.
-        PictureError: not a picture.
+        PictureError: not a usable picture.
     """
     texts = [target] if isinstance(target, str) else target
     if isinstance(texts, (list, tuple)) and texts and all(isinstance(text, str) for text in texts):
@@ -91,28 +65,28 @@ def similarity(clip, target):
         vector, shown = target_of(clip, target), type(target).__name__
 
     def cosine(samples):
-        if any(isinstance(getattr(sample, "text", sample), str) for sample in samples):
-            features = phrase_features(clip, texts_of(samples))
+        if any(isinstance(sample, str) for sample in samples):
+            features = phrase_features(clip, [str(text) for text in checks.texts(samples, "texts")])
         else:
             features = clip.image_features(list(samples))
         return (features @ vector).cpu().numpy()
 
-    return Measure(f"similarity({clip.name}, {shown})", cosine)
+    return Scorer(cosine, f"similarity({clip.name}, {shown})")
 
 
 def log_prob(lm, *, mean=False):
-    """Log-probability of a text under a causal language model: of all its tokens, the first one behind the begin token.
+    """Log-probability of a text under a causal language model: of all its tokens, without the end of the text.
 
     Args:
         lm: `models.LM`.
         mean: bool, per token instead of their sum.
 
     Returns:
-        function, list of n str -> float64 (n,), nats; 0 for a text without tokens. The end of the text is not counted. It
-        raises ValueError for a text longer than the model's window.
+        `Scorer`, list of n str -> float64 (n,), nats; 0 for a text without tokens. It raises ValueError for a text longer than
+        the model's window.
 
     Raises:
-        ValueError: the tokenizer has neither begin nor end token to start a text with.
+        ValueError: the tokenizer has neither a begin nor an end token to start a text with.
     """
     tokenizer, model = lm.tokenizer, lm.model
     begin = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
@@ -131,15 +105,15 @@ def log_prob(lm, *, mean=False):
             out[rows] = _sums(model, [ids[row] for row in rows], begin)
         return out / np.maximum(1, [len(one) for one in ids]) if mean else out
 
-    return text_measure(f"log_prob({lm.name}{', mean=True' if mean else ''})", score)
+    return text_scorer(f"log_prob({lm.name}{', mean=True' if mean else ''})", score)
 
 
 def _sums(model, ids, begin):
-    """Sums of the log-probabilities of lists of tokens behind `begin`, float64 (b,)."""
+    """Sums of the log-probabilities of lists of tokens after `begin`: float64 (b,)."""
     longest = max(map(len, ids))
     if not longest:
         return np.zeros(len(ids))
-    # padded at the end, which a causal model does not look at
+    # padded at the end, where a causal model does not look
     batch = torch.tensor([[begin, *one, *[begin] * (longest - len(one))] for one in ids], device=model.device)
     real = torch.tensor([[1] * len(one) + [0] * (longest - len(one)) for one in ids], device=model.device)
     mask = torch.nn.functional.pad(real, (1, 0), value=1)

@@ -1,62 +1,58 @@
-"""Shown: scorers of pictures, and of texts by the pictures that a pipeline draws from them."""
+"""Scorers of pictures, and of texts by the pictures that a pipeline draws from them."""
 
 import contextlib
-import difflib
 import hashlib
-import numbers
 import sys
 
 import numpy as np
 
-from workbench.control.scorers.measure import Measure, Memory, text_measure
+from workbench import checks
+from workbench.control.scorers.scorer import Cache, Scorer, text_scorer
 from workbench.models.aesthetic import load_aesthetic
 from workbench.models.checker import load_checker
 from workbench.models.loading import quiet
 
 _ROOM = 256e6  # bytes of pictures kept per pipeline
-_CHUNK = 64  # pictures in memory at a time, beside those kept
-_DRAWN = Memory(_ROOM, lambda picture: len(picture.getbands()) * picture.width * picture.height)
+_CHUNK = 64  # pictures in memory at a time, besides those kept
+_DRAWN = Cache(_ROOM, lambda picture: len(picture.getbands()) * picture.width * picture.height)
 
 
 def of_picture(pipeline, scorer, *, pictures=1, steps=20, guidance=None, seed=0, batch=16):
     """Score a text by the picture that a pipeline draws from it.
 
-    What one picture shows may be luck: a wish for it is then granted by choosing texts that were lucky with this seed. With
-    several pictures of each text their mean counts, which says more of the text: `of_picture(..., pictures=4) >= 0.5`.
+    What one picture shows may be chance: a moment of it is then reached by texts that were lucky with this seed. The mean over
+    several pictures of each text says more about the text: `of_picture(..., pictures=4) >= 0.5`.
 
-    The picture of a text depends on the text, the seed and the options alone, so that equal texts have equal pictures. They are
-    kept, up to 256 MB per pipeline, so that several scorers draw them once. Of a text that is longer than the pipeline's window
-    only the beginning is drawn, as always.
+    The picture of a text depends only on the text, the seed and the options. Up to 256 MB of pictures are kept per pipeline, so
+    that several scorers draw them once. A text longer than the pipeline's window is cut off.
 
     Args:
         pipeline: `models.Pipeline`.
         scorer: function of pictures, list of n PIL images -> n numbers: `shows("circle")`, `aesthetic()`,
-            `similarity(clip, "a red circle")`, or one of your own. It is called with some of the pictures at a time, once for
-            each picture of each of the different texts.
-        pictures: int, pictures of a text.
-        steps: int, denoising steps; drawing takes time in proportion.
+            `similarity(clip, "a red circle")`, or one of your own. Each different text is scored once, in parts of the list.
+        pictures: int, pictures per text.
+        steps: int, denoising steps; the time to draw grows in proportion.
         guidance: float or None, as in `Pipeline.draw`.
         seed: int.
         batch: int, pictures drawn at once.
 
     Returns:
-        `Measure`, list of n texts -> float64 (n,).
+        `Scorer`, list of n texts -> float64 (n,).
 
     Raises:
-        TypeError: a pipeline that draws nothing, or a scorer that is no function.
+        TypeError: a pipeline without `draw`, or a scorer that is not a function.
         ValueError: pictures, steps or batch below 1.
     """
     if not callable(getattr(pipeline, "draw", None)):
         raise TypeError(f"of_picture needs a pipeline, such as models.load_pipeline('world'), got {type(pipeline).__name__}.")
     if not callable(scorer):
         raise TypeError(f"of_picture needs a function of pictures, got {scorer!r}.")
-    for what, value in (("pictures", pictures), ("steps", steps), ("batch", batch)):
-        if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
-            raise ValueError(f"{what} must be an int of 1 or more, got {value!r}.")
+    for name, value in (("pictures", pictures), ("steps", steps), ("batch", batch)):
+        checks.whole(name, value)
 
     def draw(new):
         texts, seeds = [text for text, *_ in new], [_seed(text, own) for text, own, *_ in new]
-        diffusers = sys.modules.get("diffusers")  # which lists, with each batch, all words beyond the window
+        diffusers = sys.modules.get("diffusers")  # it logs, with each batch, all words beyond the window
         with quiet(), quiet(diffusers.utils.logging) if diffusers else contextlib.nullcontext():
             return pipeline.draw(texts, steps=steps, guidance=guidance, seed=seeds, batch=batch)
 
@@ -74,18 +70,18 @@ def of_picture(pipeline, scorer, *, pictures=1, steps=20, guidance=None, seed=0,
         return [by_text[text] for text in texts]
 
     name = getattr(scorer, "__name__", None) or type(scorer).__name__
-    return text_measure(f"of_picture({name}{f', pictures={pictures}' if pictures > 1 else ''})", score)
+    return text_scorer(f"of_picture({name}{f', pictures={pictures}' if pictures > 1 else ''})", score)
 
 
 def shows(value, checker=None):
-    """Whether a picture of the built-in world shows an object, color, background or style, as its checker reads it.
+    """Whether a picture of the built-in world shows an object, color, background or style, as a classifier reads it.
 
     Args:
-        value: str, one of its `values`, such as "circle", "red", "sea" or "mosaic".
+        value: str, one of the classifier's `values`, such as "circle", "red", "sea" or "mosaic".
         checker: `models.checker.Checker`; None loads the one that comes with the package.
 
     Returns:
-        `Measure`, list of n pictures -> float64 (n,), 1 or 0. See `pictures.as_pictures` for what a picture may be.
+        `Scorer`, list of n pictures (see `pictures.as_pictures`) -> float64 (n,), 1 or 0.
 
     Raises:
         ValueError: no such value.
@@ -93,13 +89,13 @@ def shows(value, checker=None):
     checker = checker or load_checker()
     names = {one: name for name, values in checker.values.items() for one in values}
     if value not in names:
-        near = difflib.get_close_matches(str(value), names, 1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
+        hint = checks.did_you_mean(value, names)
         raise ValueError(f"Pictures of this world never show {value!r}.{hint} They show: {', '.join(names)}.")
-    return Measure(
-        f"shows({value!r})",
-        lambda images: [getattr(reading, names[value]) == value for reading in checker.read(list(images))],
-    )
+
+    def reads(images):
+        return [getattr(reading, names[value]) == value for reading in checker.read(list(images))]
+
+    return Scorer(reads, f"shows({value!r})")
 
 
 def aesthetic(head=None, clip=None):
@@ -111,11 +107,11 @@ def aesthetic(head=None, clip=None):
         clip: `models.CLIP` the head was trained on; None takes the built-in one.
 
     Returns:
-        `Measure`, list of n pictures -> float64 (n,), about 0..10 for the built-in head. For texts: `of_picture(pipeline,
-        aesthetic())`.
+        `Scorer`, list of n pictures -> float64 (n,), about 0..10 for the built-in head. For texts:
+        `of_picture(pipeline, aesthetic())`.
     """
     head = head or load_aesthetic()
-    return Measure("aesthetic()", lambda images: head.score_pictures(list(images), clip))
+    return Scorer(lambda images: head.score_pictures(list(images), clip), "aesthetic()")
 
 
 def _seed(text, seed):
