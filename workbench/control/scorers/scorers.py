@@ -11,8 +11,8 @@ import torch
 
 from workbench import checks, words
 from workbench.control.scorers.measure import Measure, text_measure, texts_of
-from workbench.models import printable
 from workbench.models.clip import target_of
+from workbench.models.loading import printable
 from workbench.models.text_tower import phrase_features
 
 _BATCH = 64  # texts in one forward of the language model
