@@ -11,6 +11,7 @@ _LAZY = {
     "DSLConfig": "language.dsl:DSLConfig",
     "artifacts": "artifacts",
     "atlas": "show.atlas",
+    "classify": "search.classify",
     "codebook": "language.codebook",
     "corpus": "data.corpus",
     "describe": "search.describe:describe",

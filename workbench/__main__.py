@@ -130,7 +130,7 @@ def _run(options):
     print(f"{len(prompts):,} prompts kept of {prompts.report.read:,} rows read.", flush=True)
 
     from workbench.language.dsl import DeepDSL, DSLConfig
-    from workbench.models import DEFAULT
+    from workbench.models.encoder import DEFAULT
     from workbench.show.pages import report
 
     base = DSLConfig.full() if options.writing == "full" else DSLConfig()

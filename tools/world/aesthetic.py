@@ -96,7 +96,7 @@ def check(folder, seed=0, n=2000):
         scale of `aesthetic.beauty`, and "spread", the standard deviation of the truth, to compare it with.
     """
     folder = Path(folder)
-    head, clip, figures = aesthetic.load_aesthetic(folder), _clip(folder), {}
+    head, clip, figures = aesthetic.Aesthetic.load(folder), _clip(folder), {}
     for split, suffix in (("train", ""), ("held_out", ", held-out pairs")):
         features, truth = _measured(clip, n, _FRESH + seed, split)
         guess, truth = head.score(features), truth.numpy()

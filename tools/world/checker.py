@@ -92,7 +92,7 @@ def check(folder, seed=0, *, n=4000):
         dict of str -> float 0..1: "train object" and so on for pairs of the train split, "held_out object" for those that the
         other models never see (the checker does), "blurred object" for pictures under a 3 x 3 mean.
     """
-    judge, figures = checker.load_checker(folder), {}
+    judge, figures = checker.Checker.load(folder), {}
     for split in ("train", "held_out"):
         truth = scenes.scenes(n, _FRESH + seed, split=split)
         pictures = render_all(truth, _FRESH + seed)

@@ -224,7 +224,7 @@ def check(folder, seed=0, *, n=240):
         dict of str -> float 0..1: "train object", "held_out object" and so on, and "all" four.
     """
     pipeline, figures = load_pipeline(str(folder), device="cpu"), {}
-    judge = checker.load_checker(Path(folder).with_name("checker"))
+    judge = checker.Checker.load(Path(folder).with_name("checker"))
     for split in ("train", "held_out"):
         truth = scenes.scenes(n, _FRESH + seed, split=split)
         forms = [scenes.FORMS[i % len(scenes.FORMS)] for i in range(n)]

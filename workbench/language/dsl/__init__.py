@@ -37,7 +37,8 @@ from workbench.language.dsl.writing import Writing
 from workbench.language.ngram import KneserNey, NgramConfig
 from workbench.language.prior import PriorConfig, TemplatePrior
 from workbench.language.writer import Decoding, Writer, WriterConfig
-from workbench.models import DEFAULT, Encoder, load_encoder
+from workbench.models import Encoder, load_encoder
+from workbench.models.encoder import DEFAULT
 from workbench.values import ArtifactError
 from workbench.words import is_function
 

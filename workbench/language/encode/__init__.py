@@ -16,7 +16,7 @@ import torch
 from tqdm.auto import tqdm
 
 from workbench.language.encode.shards import Features, open_shard, write_shard
-from workbench.models import printable
+from workbench.models.loading import printable
 from workbench.values import ArtifactError
 from workbench.words import WORD, split
 

@@ -1,8 +1,9 @@
-"""What a causal language model makes of texts."""
+"""How likely a causal language model finds the texts of prompts."""
 
 import torch
 
-from workbench.models import LM, printable
+from workbench.models import LM
+from workbench.models.loading import printable
 
 _CHUNK = 128  # texts in one forward
 
@@ -10,10 +11,10 @@ _CHUNK = 128  # texts in one forward
 class Fluency:
     """Nats of texts under a language model, per moving token.
 
-    The model may split texts in its own way: it is the text that is judged, so no gradient passes from its tokens to those of
-    the prompt. It counts when prompts are compared, that is when the best is kept and when tokens are swapped; hence with
-    `polish`, "hotflip" or "gcg" the search looks for fluent prompts, while "pez" alone only prefers those it meets. The sum is
-    divided by the tokens of the *prompt*, whose number is fixed: else a text would gain by falling into many likely pieces.
+    The model splits texts in its own way: it judges the text, so no gradient passes from its tokens to those of the prompt.
+    Fluency counts where prompts are compared: when the best is kept and when tokens are swapped. So with `polish`, "hotflip" or
+    "gcg" the search looks for fluent prompts, while "pez" alone only prefers those it meets. The sum is divided by the moving
+    tokens of the prompt, a fixed number: otherwise a text would gain by being split into many likely tokens.
 
     Args:
         lm: `models.LM`.
@@ -32,7 +33,7 @@ class Fluency:
         self.window = getattr(lm.model.config, "max_position_embeddings", None) or 10**9
 
     def __call__(self, texts):
-        """Nats float32 (n,) of n texts; infinite for one that is empty."""
+        """Nats float32 (n,) of n texts; infinite for an empty one."""
         return torch.cat([self._nats(texts[i : i + _CHUNK]) for i in range(0, len(texts), _CHUNK)])
 
     @torch.inference_mode()

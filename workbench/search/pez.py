@@ -1,40 +1,63 @@
-"""Hard prompts for pictures, texts and mixes of them: one search, many at once, and what becomes of a prompt elsewhere."""
+"""PEZ: hard prompts by projected gradients. From a picture, texts or a mix of them to a text whose features lie close to theirs.
+
+    clip = models.load_clip()
+    prompt = pez.search(clip, picture)
+    prompt.text, prompt.similarity
+
+`search` finds one prompt, `search_many` many at once. The method is PEZ (Wen et al., arXiv:2302.03668) or one of those it is
+compared with: `PEZConfig(method=...)`, `METHODS`. For prompts of a language model see `classify.search_text`.
+"""
 
 import time
 from typing import NamedTuple
 
 from workbench.models import CLIP, LM
-from workbench.search.pez.checkpoints import Checkpoint, digest
-from workbench.search.pez.config import PEZConfig
-from workbench.search.pez.fluency import Fluency
-from workbench.search.pez.loop import loop
-from workbench.search.pez.objective import ClipObjective
-from workbench.search.pez.prompt import Found, HardPrompt
-from workbench.search.pez.run import Run
-from workbench.search.pez.targets import as_targets
-from workbench.search.pez.vocabulary import Vocabulary
+from workbench.search.config import PEZConfig
+from workbench.search.fluency import Fluency
+from workbench.search.loop import Step, loop
+from workbench.search.movers import METHODS, stages
+from workbench.search.prompt import Found, HardPrompt, best_of
+from workbench.search.run import Run
+from workbench.search.targets import ClipObjective, Target, Targets, as_targets
+from workbench.search.vocabulary import Vocabulary
+
+__all__ = [
+    "METHODS",
+    "Found",
+    "HardPrompt",
+    "PEZConfig",
+    "Step",
+    "Target",
+    "Targets",
+    "Transfer",
+    "as_targets",
+    "search",
+    "search_many",
+    "transfer",
+]
 
 
 def search(clip, targets, config=None, *, on_step=None, lm=None, resume=None):
-    """Find a text that lies where the targets lie.
+    """Find a text whose features lie close to those of the targets.
 
     Args:
         clip: `models.CLIP`.
-        targets: a picture, a text, a `Target`, or a list of them, which is searched for as one mix: several pictures share a
-            style, texts are distilled into fewer words, negative weights repel. See `targets.as_targets`.
+        targets: a picture, a text, a `Target`, or a list of them, which is one mix: several pictures share a style, texts are
+            distilled into fewer words, negative weights repel. See `as_targets`.
         config: `PEZConfig`; None takes the defaults.
         on_step: function called with a `Step` after each step; when it returns True the search ends.
-        lm: `models.LM` or None; needed for `config.fluency`, which says how it counts, and for `HardPrompt.nats`.
-        resume: str, Path or None, a folder: the state is saved there every `config.save_every` steps, and a search that finds
-            its state there goes on from it, to the same result as without the interruption.
+        lm: `models.LM` or None; needed for `config.fluency` and for `HardPrompt.nats`. It prices texts when prompts are compared;
+            no gradient comes from it, so "pez" without polish only prefers fluent prompts that it meets.
+        resume: str, Path or None, a folder: the state is saved there every 50 steps, and a search that finds its state there
+            goes on from it, to the same result as without the interruption.
 
     Returns:
         `HardPrompt`.
 
     Raises:
         ValueError: no or contradicting targets, no token left to choose from, or a prompt longer than the window.
-        PictureError: a target that is no picture.
-        TypeError: not a CLIP, or `lm` is no LM.
+        PictureError: a target that is not a usable picture.
+        TypeError: not a CLIP, or `lm` is not an LM.
         ArtifactError: `resume` holds another search.
 
     Source:
@@ -66,8 +89,6 @@ def search_many(clip, targets, config=None, *, on_step=None, lm=None, resume=Non
     targets = [as_targets(_a_clip(clip), one) for one in targets]
     if not targets:
         raise ValueError("There are no targets: an empty list was given.")
-    if config.strict and any(len(one.weights.unique()) > 1 for one in targets):
-        raise ValueError("strict repeats the released loop, in which all targets weigh the same. Leave the weights out.")
     if config.fluency and lm is None:
         raise ValueError("fluency needs a language model: search(..., lm=models.load_lm(...)).")
     if lm is not None and not isinstance(lm, LM):
@@ -75,10 +96,8 @@ def search_many(clip, targets, config=None, *, on_step=None, lm=None, resume=Non
     fluency = None if lm is None else Fluency(lm, config.length)
     vocabulary = Vocabulary(clip.tokenizer, clip.model.config.text_config.vocab_size, config)
     objective = ClipObjective(clip, targets, config, vocabulary)
-    run = Run(objective, vocabulary, fluency if config.fluency else None, config, len(targets))
-    about = {"model": clip.name, "weights": digest(objective.table), "targets": digest(objective.directions)}
-    about["lm"] = lm.name if lm is not None and config.fluency else None
-    history = loop(run, Checkpoint(resume, config, about), on_step)
+    run = Run(objective, vocabulary, config, len(targets), fluency if config.fluency else None)
+    history = loop(run, stages(config), resume, on_step)
     prompts = [_result(clip, run, i, history, fluency) for i in range(len(targets))]
     seconds = time.perf_counter() - start
     return [HardPrompt(**prompt, accuracy=None, seconds=seconds) for prompt in prompts]
@@ -86,16 +105,18 @@ def search_many(clip, targets, config=None, *, on_step=None, lm=None, resume=Non
 
 def _a_clip(clip):
     if isinstance(clip, LM):
-        raise TypeError("search takes a CLIP (models.load_clip), got an LM. For prompts of a language model: pez.search_text.")
+        raise TypeError(
+            "search takes a CLIP (models.load_clip), got an LM. For prompts of a language model: classify.search_text."
+        )
     if not isinstance(clip, CLIP):
         raise TypeError(f"search takes what models.load_clip returns, got {type(clip).__name__}.")
     return clip
 
 
 def _result(clip, run, number, history, fluency):
-    found, ids = ranked(run, number)
+    found, ids = best_of(run, number)
     text = found[0].text
-    # without vocabulary restrictions a text may be longer than the window, or empty: the model reads what it can
+    # with all tokens allowed a text may be empty or longer than the window: the model reads what it can
     read = run.objective.targets[number].features @ clip.text_features(text)[0]
     config = run.config.replace(seed=run.config.seed + number)
     return {
@@ -113,30 +134,11 @@ def _result(clip, run, number, history, fluency):
     }
 
 
-def ranked(run, number):
-    """The best prompts of the restarts of a search, the best first, and the ids (t,) of the very best.
-
-    Raises:
-        ValueError: no prompt met was free of what is blocked.
-    """
-    rows = range(number * run.restarts, (number + 1) * run.restarts)
-    rows = [row for row in rows if run.best_ids[row, 0] >= 0]
-    if not rows:
-        raise ValueError("No prompt that was met is free of what is blocked. Block less, or search longer.")
-    rows.sort(key=lambda row: (bool(run.best_again[row]), float(run.best_total[row])), reverse=True)
-    found = []
-    for row in rows:
-        ids = run.best_ids[row].tolist()
-        similarity, again = float(run.best_similarity[row]), run.vocabulary.retokenises(ids)
-        found.append(Found(run.vocabulary.text(ids), tuple(ids), similarity, again))
-    return found, run.best_ids[rows[0]]
-
-
 class Transfer(NamedTuple):
-    """How a prompt fares with another CLIP.
+    """What a prompt is worth to another CLIP.
 
     `text`; `name` of that CLIP; `similarity`, weighted mean of the cosines with the targets; `target_similarities`, each; `cut`,
-    whether that CLIP reads only a part of the text.
+    whether the text is longer than that CLIP reads.
     """
 
     text: str
