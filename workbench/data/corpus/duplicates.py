@@ -9,7 +9,7 @@ import zlib
 import numpy as np
 
 THRESHOLD = 0.8  # Jaccard index of the sets of word 3-grams, 0..1
-_BANDS, _ROWS = 8, 3  # two prompts at Jaccard .8 share a band with probability .995, at .5 with .66, at .2 with .06
+_BANDS, _ROWS = 10, 4  # two prompts at Jaccard .8 share a band with probability .995, at .5 with .48, at .3 with .08
 _SHINGLE = 3  # words
 _INDEXED = 100_000  # prompts of one index
 
