@@ -82,11 +82,11 @@ def _usable(numbered, rows, report):
 def _kept(data, order, n, rows, report, bar):
     """Places in `data` of clean prompts without duplicates, at most n, in the order in which they are looked at."""
     kept, first, near = [], {}, NearDuplicates()
-    for looked, (place, value) in enumerate(zip(order.tolist(), store.each(data, order), strict=True)):
+    for looked, value in enumerate(store.each(data, order)):
         if len(kept) == n:
             report.dropped[NOT_SAMPLED] = len(order) - looked
             break
-        found = clean(value)
+        place, found = int(order[looked]), clean(value)
         key = content_hash(found.text)
         if found.rule is not None:
             report.drop(found.rule, rows[place], value)

@@ -5,6 +5,7 @@ import errno
 import hashlib
 import mmap
 import os
+import secrets
 import tempfile
 from itertools import islice
 from pathlib import Path
@@ -13,7 +14,8 @@ import pyarrow as pa
 
 from workbench.values import ArtifactError
 
-BATCH = 4_096  # texts per Arrow batch
+_BATCH = 4_096  # texts of an Arrow batch
+_SCATTERED = 512  # texts read at a time from anywhere in the file: each may bring 64 KiB of it into memory
 
 
 def cache_folder():
@@ -38,14 +40,17 @@ def stored(texts):
         ArtifactError: the folder cannot be made or written to, or the disk is full.
     """
     from datasets import Dataset  # takes a second or two to import
+    from datasets.table import InMemoryTable
 
     schema, texts = pa.schema([("text", pa.string())]), iter(texts)
     with _scratch_file() as file:
         with pa.ipc.new_stream(file, schema) as writer:
-            while batch := list(islice(texts, BATCH)):
+            while batch := list(islice(texts, _BATCH)):
                 writer.write_batch(pa.record_batch([pa.array(batch, pa.string())], schema=schema))
         file.flush()
-        return Dataset.from_buffer(pa.py_buffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)))
+        mapped = pa.py_buffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    # with a fingerprint of its own, since `datasets` would copy all texts to compute one
+    return Dataset(InMemoryTable.from_buffer(mapped), fingerprint=secrets.token_hex(8))
 
 
 @contextlib.contextmanager
@@ -75,11 +80,11 @@ def each(data, places=None):
         str.
     """
     if places is None:
-        for batch in data.iter(BATCH):
+        for batch in data.iter(_BATCH):
             yield from batch["text"]
         return
-    for start in range(0, len(places), BATCH):
-        yield from data[places[start : start + BATCH].tolist()]["text"]
+    for start in range(0, len(places), _SCATTERED):
+        yield from data[places[start : start + _SCATTERED].tolist()]["text"]
 
 
 def fingerprint(texts):
