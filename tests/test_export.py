@@ -16,7 +16,7 @@ from workbench.template import Slot, Template, parse
 from workbench.values import ArtifactError, NotFittedError
 from workbench.world.lexicon import SLOTS
 
-# dynamicprompts 0.31 calls pyparsing by names that pyparsing 3.3 would rather not hear
+# dynamicprompts 0.31 calls pyparsing by names that pyparsing 3.3 deprecates
 pytestmark = pytest.mark.filterwarnings("ignore:.*deprecated - use:DeprecationWarning")
 
 FILLERS = {
@@ -112,11 +112,7 @@ def test_dynamicprompts_parses_all_templates_and_generates_only_literals_and_fil
             for pool in pools:
                 expected = {head + text for head in expected for text in pool}
             expected = {text.strip() for text in expected}
-            assert (
-                set(combine.generate(line, 1000))
-                == expected
-                == set(wildcards.combinations(line, wildcards.read(exported.folder)))
-            )
+            assert set(combine.generate(line, 1000)) == expected
             assert set(draw.generate(line, 20)) <= expected
     assert len(set(draw.generate("__templates__", 10))) > 3  # the templates are a list, too
 

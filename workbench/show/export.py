@@ -8,6 +8,7 @@ from pathlib import Path
 
 from workbench import __version__, artifacts
 from workbench.data import wildcards
+from workbench.data.wildcards.lines import Reference, as_line, file_names, unwritable
 from workbench.template import Slot, parse
 from workbench.values import NotFittedError
 
@@ -69,7 +70,7 @@ def write_wildcards(dsl, folder, n=None, weights=False, overwrite=False):
         raise ValueError(f"n is how many fillers a code has at most, an int of 1 or more or None, got {n!r}.")
     lists, left_out = _listed(dsl, n)
     names = [dsl.codes[i].name for i in lists]
-    stems = dict(zip(names, wildcards.file_names(names), strict=True))
+    stems = dict(zip(names, file_names(names), strict=True))
     fillers = sum(map(len, lists.values()))
     files = dict(_list(stems[dsl.codes[i].name], found, weights) for i, found in lists.items())
     templates = 0
@@ -170,7 +171,7 @@ def _listed(dsl, n):
     for code, pairs in _found(dsl).items():
         kept = []
         for text, count in pairs:
-            why = wildcards.unwritable(text)
+            why = unwritable(text)
             if why:
                 left_out[f"fillers: text {why}"] += 1
             elif text.strip():
@@ -184,7 +185,7 @@ def _listed(dsl, n):
 
 def _list(stem, found, weights):
     """A list of (text, count) as a file: (name, text)."""
-    lines = [(wildcards.line(text), count) for text, count in found]
+    lines = [(as_line(text), count) for text, count in found]
     if not weights:
         return f"{stem}.txt", "".join(f"{line}\n" for line, _ in lines)
     # One line of weighted choices in a .txt would do too, but dynamicprompts parses it anew for each draw: half a second of it.
@@ -196,11 +197,11 @@ def _line(counted, stems, left_out):
     """A template as a line, or None: it is counted then."""
     parts = parse(counted.examples[0]).parts
     for part in parts:
-        why = wildcards.unwritable(part) if isinstance(part, str) else None
+        why = unwritable(part) if isinstance(part, str) else None
         if why:
             left_out[f"templates: text {why}"] += 1
             return None
         if isinstance(part, Slot) and part.name not in stems:
             left_out["templates: a slot has no list"] += 1
             return None
-    return wildcards.line(part if isinstance(part, str) else wildcards.Reference(stems[part.name]) for part in parts)
+    return as_line(part if isinstance(part, str) else Reference(stems[part.name]) for part in parts)

@@ -1,4 +1,4 @@
-"""Readers: from a file, a data set, the built-in grammar or a list to numbered rows, one at a time."""
+"""Readers: numbered rows of a file, a hub data set, the built-in grammar or a list, one at a time."""
 
 import os
 import re
@@ -9,17 +9,18 @@ from typing import Any, NamedTuple
 
 from workbench.data.corpus.columns import from_columns, from_items
 from workbench.data.corpus.files import is_file, read_file, suffix_of
+from workbench.data.corpus.store import cache_folder
 from workbench.values import CorpusError
 from workbench.world import grammar
 
 WORLD = "world"
 WORLD_SIZE = 20_000
 
-_HUB_ROWS = 4  # rows read from the hub per prompt asked for: most data sets of prompts repeat themselves
+_HUB_ROWS = 4  # rows read from the hub for each prompt that is wanted: most data sets of prompts repeat themselves
 
 
 class Rows(NamedTuple):
-    """A source opened: its name, its rows (number from 0, value), how many there are if known, and the world's (seed, split)."""
+    """An open source: its name, pairs (row number from 0, value), how many if known, and (seed, split) of the built-in world."""
 
     name: str
     rows: Iterable[tuple[int, Any]]
@@ -28,7 +29,7 @@ class Rows(NamedTuple):
 
 
 def open_source(source, column, n, seed, split):
-    """Find out what a source is, check it, and open it.
+    """Recognise a source, check it and open it.
 
     Args:
         source: as in `workbench.data.corpus.load`, like all arguments.
@@ -38,11 +39,10 @@ def open_source(source, column, n, seed, split):
         split: str, of the built-in grammar or a hub data set.
 
     Returns:
-        `Rows`; reading them may raise CorpusError where the source is damaged.
+        `Rows`; reading them raises CorpusError where the source is damaged.
 
     Raises:
-        CorpusError: the source is of no known kind, missing, empty, binary, or its column is not known.
-        ImportError: a hub data set without the package `datasets`.
+        CorpusError: the source is of no known kind, missing, empty, binary, or its column is not clear.
     """
     if isinstance(source, str) and source == WORLD:
         if column is not None:
@@ -77,31 +77,24 @@ def _from_values(source, column):
 
 
 def _is_hub_id(source):
-    """Whether a string that is no file can be the id of a hub data set, `owner/name`."""
+    """Whether a string that is not a file can be the id of a hub data set, `owner/name`."""
     return bool(re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", source)) and suffix_of(Path(source)) is None
 
 
 def _from_hub(source, column, n, split):
-    try:
-        import datasets
-    except ImportError as err:
-        raise ImportError(
-            f"{source!r} is no file here, so it is taken for a hub data set; for these: pip install datasets"
-        ) from err
-    try:
-        rows = iter(datasets.load_dataset(source, split=split, streaming=True))
-        first = list(islice(rows, 1))
-    except Exception as err:  # a dozen kinds, of five packages
-        raise _hub_error(source, err) from err
-    rows = chain(first, _guarded(rows, source))
+    rows = _streamed(source, split)
+    rows = chain(list(islice(rows, 1)), rows)  # reads the first row now: errors come before any work
     rows = rows if n is None else islice(rows, _HUB_ROWS * n)
     return enumerate(from_items(rows, f"The hub data set {source!r}", column))
 
 
-def _guarded(rows, source):
+def _streamed(source, split):
+    import datasets
+
+    datasets.disable_progress_bars()
     try:
-        yield from rows
-    except Exception as err:
+        yield from datasets.load_dataset(source, split=split, streaming=True, cache_dir=str(cache_folder() / "hub"))
+    except Exception as err:  # a dozen kinds, from five packages
         raise _hub_error(source, err) from err
 
 
