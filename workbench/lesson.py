@@ -133,7 +133,8 @@ def framed(groups, title, height, *, order=(), columns=False):
     """Show texts or templates under headings, in a frame: runs are compared by its title, not by what was written.
 
     Args:
-        groups: dict of heading -> list of `Template` (shown as chips), str, or what shows itself as HTML in a notebook.
+        groups: dict of heading, "" for none -> list of `Template` (shown as chips), str, or what shows itself as HTML in a
+            notebook.
         title: str, the name of the frame for screen readers.
         height: int, pixels.
         order: names of slots for the colours of chips, see `Template.html`.
@@ -144,10 +145,10 @@ def framed(groups, title, height, *, order=(), columns=False):
     """
     from IPython.display import HTML
 
-    blocks = [
-        f"<p style='margin:10px 0 2px;color:#555'>{as_html(heading)}</p>{''.join(_row(row, order) for row in rows)}"
-        for heading, rows in groups.items()
-    ]
+    blocks = []
+    for heading, rows in groups.items():
+        head = f"<p style='margin:10px 0 2px;color:#555'>{as_html(heading)}</p>" if heading else ""
+        blocks.append(head + "".join(_row(row, order) for row in rows))
     if columns:
         cells = "".join(f"<td style='vertical-align:top;padding:0 14px'>{block}</td>" for block in blocks)
         blocks = [f"<table><tr>{cells}</tr></table>"]
@@ -268,7 +269,7 @@ def _row(row, order):
     """A row of `framed` as HTML."""
     if hasattr(row, "html"):
         return row.html(order)
-    return f"<div>{row._repr_html_() if hasattr(row, '_repr_html_') else as_html(row)}</div>"
+    return f"<div style='margin:0 0 4px'>{row._repr_html_() if hasattr(row, '_repr_html_') else as_html(row)}</div>"
 
 
 def _in_ipython():
