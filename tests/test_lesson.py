@@ -1,4 +1,5 @@
 import base64
+import html
 import re
 import subprocess
 import sys
