@@ -29,7 +29,7 @@ _LAZY = {
     "rank": "search.rank",
     "report": "show.pages.report",
     "score": "control.scorers",
-    "site": "show.pages",
+    "site": "show.pages.site",
     "template": "template",
     "units": "language.units",
     "values": "values",

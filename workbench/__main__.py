@@ -100,7 +100,7 @@ def _write_site(options):
     # Not at the top: these take seconds, and --help should not.
     from workbench.data import corpus
     from workbench.language.dsl import DeepDSL
-    from workbench.show import pages as site
+    from workbench.show.pages import site
 
     site.check(options.out, options.n, options.address)
     prompts = options.prompts

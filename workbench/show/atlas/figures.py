@@ -11,11 +11,10 @@ from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import PercentFormatter
 
+from workbench.lesson import COLOURS
 from workbench.show.atlas import labels
 from workbench.show.atlas.projection import gathered
 
-# Okabe & Ito 2008, told apart with any kind of colour vision; without yellow, which vanishes on white
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 # with a mark for each seven codes, 70 codes look different
 MARKS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
 _INK, _FAINT, _WARN = "#1a1a1a", "#5f5f5f", "#a84900"

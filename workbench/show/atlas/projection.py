@@ -8,7 +8,9 @@ from sklearn import config_context
 from sklearn.manifold import trustworthiness
 from sklearn.neighbors import NearestNeighbors
 
-_MIN_ROWS = 5
+from workbench.checks import unit_rows
+
+LEAST = 5  # rows: fewer are no map
 _EPOCHS = 200  # UMAP's own default for large data; more changed no trustworthiness in its third digit
 _JUDGED = 2000  # trustworthiness takes n * n floats
 _MIN_DIST = 0.25  # room for the dots of dense clouds; .1 gains no trustworthiness
@@ -55,8 +57,8 @@ def fit(vectors, *, seed=0, n_neighbors=15, max_points=5000):
         Trustworthiness: Venna & Kaski 2001.
     """
     x = _check_vectors(vectors)
-    if n_neighbors < 2 or max_points < _MIN_ROWS:
-        raise ValueError(f"fit got n_neighbors={n_neighbors}, max_points={max_points}; they must be 2 and {_MIN_ROWS} or more.")
+    if n_neighbors < 2 or max_points < LEAST:
+        raise ValueError(f"fit got n_neighbors={n_neighbors}, max_points={max_points}; they must be 2 and {LEAST} or more.")
     umap = _import_umap()
     n = len(x)
     rows = np.sort(np.random.default_rng(seed).permutation(n)[:max_points])
@@ -84,6 +86,11 @@ def fit(vectors, *, seed=0, n_neighbors=15, max_points=5000):
     return Atlas(xy, float(trust), rows)
 
 
+def can_map(vectors):
+    """Whether `fit` can draw a map of these vectors, float (n, d): there are enough of them, and they are not all equal."""
+    return len(vectors) >= LEAST and bool((vectors != vectors[0]).any())
+
+
 def neighbours(vectors, query, k=10):
     """Find the rows of `vectors` that point in the same direction as a query.
 
@@ -99,7 +106,7 @@ def neighbours(vectors, query, k=10):
         ValueError: wrong shapes, or k out of range.
         IndexError: a row that does not exist.
     """
-    x = _unit(_check_array(vectors, "vectors"))
+    x = unit_rows(_check_array(vectors, "vectors"))
     query = np.asarray(query)
     by_row = np.issubdtype(query.dtype, np.integer)
     if by_row:
@@ -108,7 +115,7 @@ def neighbours(vectors, query, k=10):
             raise IndexError(f"neighbours got row {own.min()}..{own.max()}, there are rows 0..{len(x) - 1}.")
         targets = x[own]
     else:
-        targets = _unit(_check_array(np.atleast_2d(query), "query"))
+        targets = unit_rows(_check_array(np.atleast_2d(query), "query"))
         if targets.shape[1] != x.shape[1]:
             raise ValueError(f"neighbours got a query of width {targets.shape[1]}; the vectors are {x.shape[1]} wide.")
     if not 1 <= k <= len(x) - by_row:
@@ -214,12 +221,8 @@ def _check_array(vectors, what):
 
 def _check_vectors(vectors):
     x = _check_array(vectors, "vectors")
-    if len(x) < _MIN_ROWS or x.shape[1] < 2:
-        raise ValueError(f"A map needs {_MIN_ROWS} rows of width 2 or more, got {x.shape}.")
+    if len(x) < LEAST or x.shape[1] < 2:
+        raise ValueError(f"A map needs {LEAST} rows of width 2 or more, got {x.shape}.")
     if (x == x[0]).all():
         raise ValueError(f"All {len(x)} rows are equal: there is nothing to map. Were the vectors computed?")
     return x
-
-
-def _unit(x):
-    return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)

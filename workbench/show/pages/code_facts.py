@@ -1,14 +1,19 @@
-"""Facts: all that the page of a code says, gathered from a `DeepDSL` and from the prompts that were read."""
+"""Code facts: all that pages say of a code, gathered from a `DeepDSL` and from the prompts that were read."""
 
+import re
+import unicodedata
 from typing import NamedTuple
 
 import numpy as np
 
 from workbench.show import atlas
-from workbench.show.pages.naming import file_names
-from workbench.show.pages.reading import Seen
+from workbench.show.pages.occurrences import Seen
+from workbench.show.rendering import line, percent
 
 _NEAR, _STEPS = 6, 6
+_FILLERS = 6  # in a row of the table
+_LONGEST = 60  # characters of a file's name
+_DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{i}" for port in ("com", "lpt") for i in range(10))}  # no files on Windows
 START, END = "start", "end"  # of a prompt, in place of the number of a code
 
 
@@ -58,6 +63,53 @@ def gather(dsl, seen):
         )
         for rank, code in enumerate(order, 1)
     ]
+
+
+def code_rows(codes, top, chart):
+    """Rows of the table of codes, each a dict of plain values.
+
+    Args:
+        codes: list of `CodeFacts`.
+        top: float, the share that fills the bar.
+        chart: `Chart` or None, for the colours of the codes.
+    """
+    return [
+        {
+            "name": line(code.name, 60),
+            "page": f"codes/{code.file}.html",
+            "colour": chart.colours.get(code.id) if chart else None,
+            "literal": code.literal,
+            "width": 100 * code.usage / (top or 1),
+            "share": percent(code.usage),
+            "count": code.count,
+            "fillers": [(line(text, 40), count) for text, count in code.typical[:_FILLERS]],
+        }
+        for code in codes
+    ]
+
+
+def file_names(codes):
+    """A file name without suffix for each code: lower-case ASCII letters, digits and hyphens, from its name, each only once.
+
+    Args:
+        codes: `Code`s; names may be any text.
+
+    Returns:
+        dict of number of the code -> str.
+    """
+    names, taken = {}, set()
+    for code in codes:
+        plain = unicodedata.normalize("NFKD", code.name).encode("ascii", "ignore").decode().lower()
+        stem = re.sub("[^a-z0-9]+", "-", plain)[:_LONGEST].strip("-")
+        if not stem or stem in _DEVICES:
+            stem = f"code-{code.id}"
+        name, again = stem, 1
+        while name in taken:
+            again += 1
+            name = f"{stem}-{again}"
+        names[code.id] = name
+        taken.add(name)
+    return names
 
 
 def _frequent(dsl, code):

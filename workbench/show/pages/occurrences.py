@@ -1,4 +1,4 @@
-"""Reading: prompts in which a code occurs, and the segments it stands in."""
+"""Occurrences: prompts in which a code occurs, and the segments it stands in."""
 
 from collections import Counter
 from dataclasses import replace
