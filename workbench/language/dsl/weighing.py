@@ -1,53 +1,47 @@
-"""Ranking: how much the writer, the n-grams, length and repetition count when fillers of a gap are compared."""
+"""Weighing: how much the writer, the n-grams, length and repetition count when fillers of a gap are ranked."""
 
 from dataclasses import asdict, astuple, dataclass
 
 import numpy as np
 
-from workbench.values import ArtifactError
+from workbench import artifacts, checks
 from workbench.words import FUNCTION_WORDS
 
 _RIDGE = 1.0  # nats that a weight one away from the default costs, over all gaps
 _STEPS = 30  # of Newton's method; it takes about 6
-_LOWEST = -1e4  # nats of what a model gives no probability, so that it can be weighed
+_LOWEST = -1e4  # nats, in place of -inf, so that it can be weighed
 
 
 @dataclass(frozen=True)
-class Ranking:
-    """Weights of what is known of the fillers of a gap; the higher the weighted sum, the better.
+class Ranking(artifacts.Saved):
+    """Weights of the features of a filler; the higher the weighted sum, the better.
 
-    The default is the mean of both log-probabilities, for languages with too few prompts to learn weights, and for those saved
-    before weights were learned.
+    The default is the mean of both log-probabilities, for languages with too few prompts to learn weights.
     """
+
+    kind = "ranking"
 
     writer: float = 0.5  # of the writer's log-probability (nats)
     ngram: float = 0.5  # of the n-grams' log-probability (nats)
-    words: float = 0.0  # nats for each word: both models were taught lengths that need not be those of gaps
-    repeats: float = 0.0  # nats for each content word that the prompt has already
-    gaps: int = 0  # that the weights were learned on; 0 is the default
-    held_out: int = 0  # prompts that the writing half did not learn, to learn the weights on
+    words: float = 0.0  # nats for each word: both models learned lengths that need not be those of gaps
+    repeats: float = 0.0  # nats for each content word that the prompt already has
+    gaps: int = 0  # gaps that the weights were learned on; 0 for the default weights
+    held_out: int = 0  # prompts that writer, prior and n-grams did not learn, so that the weights could be
 
     def __call__(self, features):
-        """Score of candidates, float64 (c,): log-probability among them but for a constant; `features` (c, 4)."""
+        """Scores of candidates, float64 (c,): their log-probability up to a constant; `features` is float (c, 4)."""
         return features @ np.array(astuple(self)[:4])
 
-    def to_config(self):
-        """JSON values that `from_config` reads."""
-        return asdict(self)
+    def to_state(self):
+        """Config (JSON values) and tensors (none) that `from_state` reads."""
+        return asdict(self), {}
 
     @classmethod
-    def from_config(cls, values):
-        """The `Ranking` that `to_config` described.
-
-        Raises:
-            ArtifactError: these are no weights.
-        """
-        try:
-            found = cls(**values)
-            if not np.isfinite(astuple(found)).all():
-                raise ValueError("weights that are no numbers")
-        except (TypeError, ValueError) as err:
-            raise ArtifactError(f"This is no saved Ranking ({err!r}): expected what to_config gives.") from err
+    def from_state(cls, config, tensors):
+        """The `Ranking` that `to_state` described; another config is a TypeError or ValueError."""
+        found = cls(**config)
+        for name, value in asdict(found).items():
+            checks.number(name, value)
         return found
 
 
@@ -57,11 +51,11 @@ def features(written, spoken, visible, fillers):
     Args:
         written: float (c,), the writer's log-probability of each candidate.
         spoken: float (c,), that of the n-grams.
-        visible: list of str, the words of the prompt round the gaps.
+        visible: list of str, the words of the prompt around the gaps.
         fillers: list of c lists of str, the words that each candidate puts into all gaps.
 
     Returns:
-        float64 (c, 4): both log-probabilities, number of words, and of content words that stand there already.
+        float64 (c, 4): both log-probabilities, the number of words, and of content words that the prompt already has.
     """
     lengths, again = [len(words) for words in fillers], [_repeats(visible, words) for words in fillers]
     return np.stack([np.maximum(written, _LOWEST), np.maximum(spoken, _LOWEST), lengths, again], 1).astype(np.float64)
@@ -80,8 +74,8 @@ def learn(gaps, held_out=0):
     """The `Ranking` under which the truth is most likely among its candidates: a conditional logit, convex, by Newton's method.
 
     Args:
-        gaps: list of (features float64 (c, 4), truth int, offset float64 (c,)); offset is the log of how often a candidate was
-            drawn, over how often that was to be expected: drawn candidates stand for all.
+        gaps: list of (features float64 (c, 4), truth int, offset float64 (c,)); an offset is the log of the number of times a
+            candidate was drawn over the expected number, as the drawn candidates represent all.
         held_out: int, noted in the result.
 
     Returns:
@@ -131,6 +125,6 @@ def _loss(gaps, weights, start):
 
 
 def softmax(z):
-    """Probabilities of log-probabilities that lack a constant: float64 (c,)."""
+    """Probabilities from log-probabilities up to a constant: float64 (c,)."""
     p = np.exp(z - z.max())
     return p / p.sum()
