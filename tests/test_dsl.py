@@ -249,11 +249,8 @@ def test_rows_of_the_transitions_are_shares(dsl):
 def test_the_fillers_of_the_map_are_frequent_phrases_with_their_codes(dsl):
     fillers = dsl.fillers
     assert len(fillers.texts) == len(fillers.codes) == len(fillers.counts) == len(fillers.vectors)
-    assert (
-        fillers.counts.min() >= 1
-        and fillers.vectors.dtype == np.float32
-        and fillers.vectors.shape[1] == dsl.learned.codebook.vectors_.shape[1]
-    )
+    assert fillers.counts.min() >= 1 and fillers.vectors.dtype == np.float32
+    assert fillers.vectors.shape[1] == dsl.learned.codebook.vectors_.shape[1]
     assert set(fillers.codes) <= set(range(8))
 
 

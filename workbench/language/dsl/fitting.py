@@ -74,7 +74,7 @@ def fit(prompts, config, encoder, folder, progress, codes):
     root = Path(folder).expanduser() if folder else encode.default_folder().parent
     stage = root / "fits" / fit_key(corpus, config, encoder, codes)
     clock.stop("encoder")
-    units = finished(stage / "units", Units, lambda: Units(config.units).fit(corpus, progress=progress))
+    units = finished(stage / "units", "units", Units, lambda: Units(config.units).fit(corpus, progress=progress))
     _check_enough(corpus, units, config)
     check_met(corpus, units, codes)
     clock.stop("phrases")
@@ -82,7 +82,8 @@ def fit(prompts, config, encoder, folder, progress, codes):
     clock.stop("encode")
     sample = _gathered(corpus, features, units, config.seed, progress)
     clock.stop("sample")
-    codebook = finished(stage / "codebook", Codebook, lambda: _codebook(sample, encoder, units, config, codes, progress))
+    learn = lambda: _codebook(sample, encoder, units, config, codes, progress)  # noqa: E731
+    codebook = finished(stage / "codebook", "codebook", Codebook, learn)
     clock.stop("codes")
     tagger = Tagger(encoder, units, codebook)
     counted = _counted(corpus, features, tagger, progress)
@@ -262,11 +263,11 @@ def _learn_to_write(learned, reader, corpus, features, stage, progress):
         embed, k = learned.encoder.embed_words, len(learned.codes)
         return Writer(config.writer).fit(templates, embed, k, words, part, progress, seed=config.seed)
 
-    learned.ngram = finished(stage / f"ngram-{part_key(*read, asdict(config.ngram))}", KneserNey, fit_ngram)
-    learned.prior = finished(stage / f"prior-{part_key(*read, asdict(config.prior))}", TemplatePrior, fit_prior)
-    folder = stage / f"writer-{part_key(*read, asdict(config.writer))}"
-    part = folder.with_name(f"{folder.name}-part")
-    learned.writer = finished(folder, Writer, fit_writer)
+    folders = {name: stage / f"{name}-{part_key(*read, asdict(getattr(config, name)))}" for name in ("ngram", "prior", "writer")}
+    part = folders["writer"].with_name(f"{folders['writer'].name}-part")
+    learned.ngram = finished(folders["ngram"], "ngram", KneserNey, fit_ngram)
+    learned.prior = finished(folders["prior"], "prior", TemplatePrior, fit_prior)
+    learned.writer = finished(folders["writer"], "writer", Writer, fit_writer)
     shutil.rmtree(part, ignore_errors=True)  # checkpoints of what is finished
     if held_out:
         held = _templates(corpus, features, reader, apart, progress)

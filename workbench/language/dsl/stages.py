@@ -5,6 +5,7 @@ import json
 import shutil
 from dataclasses import asdict
 
+from workbench import artifacts
 from workbench.values import ArtifactError
 
 _RECIPE = 5  # raise it when a change of code changes what a finished stage holds
@@ -25,13 +26,13 @@ def _digest(values):
     return hashlib.sha256(json.dumps([_RECIPE, *values], sort_keys=True).encode()).hexdigest()
 
 
-def finished(folder, cls, learn):
-    """An object of class `cls` (`artifacts.Saved`) from its folder, or from `learn()` if it is missing or damaged, and kept."""
+def finished(folder, kind, cls, learn):
+    """An object of class `cls` from its folder; if that is missing or damaged, what `learn()` gives, which is kept there."""
     if folder.is_dir():
         try:
-            return cls.load(folder)
+            return artifacts.restored(cls.from_state, folder, kind)
         except ArtifactError:
             shutil.rmtree(folder)  # `save` refuses to write over a broken config
     found = learn()
-    found.save(folder)
+    artifacts.save(folder, kind, *found.to_state())
     return found

@@ -8,7 +8,6 @@ from workbench import artifacts, checks
 from workbench.words import FUNCTION_WORDS
 
 _RIDGE = 1.0  # nats that a weight one away from the default costs, over all gaps
-_STEPS = 30  # of Newton's method; it takes about 6
 _LOWEST = -1e4  # nats, in place of -inf, so that it can be weighed
 
 
@@ -71,7 +70,7 @@ def _repeats(visible, words):
 
 
 def learn(gaps, held_out=0):
-    """The `Ranking` under which the truth is most likely among its candidates: a conditional logit, convex, by Newton's method.
+    """The `Ranking` under which the truth is most likely among its candidates: a conditional logit, which is convex.
 
     Args:
         gaps: list of (features float64 (c, 4), truth int, offset float64 (c,)); an offset is the log of the number of times a
@@ -84,44 +83,23 @@ def learn(gaps, held_out=0):
     Source:
         McFadden 1978, "Modelling the choice of residential location", sections 5 and 7 (drawn alternatives).
     """
+    from scipy.optimize import minimize
+
     start = np.array(astuple(Ranking())[:4])
     if len(gaps) < 2:
         return Ranking(held_out=held_out)
-    free = np.ones(4, bool)
-    while True:
-        weights = _newton(gaps, np.where(free, start, 0.0), start, free)
-        below = free & (weights < 0) & (np.arange(4) < 2)
-        if not below.any():
-            return Ranking(*weights.tolist(), gaps=len(gaps), held_out=held_out)
-        free &= ~below
 
-
-def _newton(gaps, weights, start, free):
-    value = _loss(gaps, weights, start)
-    for _ in range(_STEPS):
-        slope, curve = _RIDGE * (weights - start), _RIDGE * np.eye(4)
+    def loss(weights):
+        value, slope = _RIDGE * ((weights - start) ** 2).sum() / 2, _RIDGE * (weights - start)
         for x, truth, offset in gaps:
-            p = softmax(x @ weights + offset)
-            mean = p @ x
-            slope += mean - x[truth]
-            curve += (x * p[:, None]).T @ x - np.outer(mean, mean)
-        step = np.zeros(4)
-        step[free] = np.linalg.solve(curve[np.ix_(free, free)], slope[free])
-        size = 1.0
-        while (new := _loss(gaps, weights - size * step, start)) > value and size > 1e-4:
-            size /= 2
-        if not value - new > 1e-9:
-            break
-        weights, value = weights - size * step, new
-    return weights
+            z = x @ weights + offset
+            value += np.logaddexp.reduce(z) - z[truth]
+            slope += softmax(z) @ x - x[truth]
+        return value, slope
 
-
-def _loss(gaps, weights, start):
-    total = _RIDGE * ((weights - start) ** 2).sum() / 2
-    for x, truth, offset in gaps:
-        z = x @ weights + offset
-        total += z.max() + np.log(np.exp(z - z.max()).sum()) - z[truth]
-    return total
+    bounds = [(0, None)] * 2 + [(None, None)] * 2
+    found = minimize(loss, start, jac=True, bounds=bounds, method="L-BFGS-B", options={"ftol": 1e-13, "gtol": 1e-6})
+    return Ranking(*found.x.tolist(), gaps=len(gaps), held_out=held_out)
 
 
 def softmax(z):

@@ -132,7 +132,7 @@ def encode(texts, encoder, folder=None, shard_size=1024, progress=True):
                 made += shard.n_prompts
             shards.append(shard)
             bar.update(shard.n_prompts)
-    return Features(folder, shards, made, len(texts) - made, damaged)
+    return Features(folder, shards, encoder.width, made, len(texts) - made, damaged)
 
 
 def default_folder():
