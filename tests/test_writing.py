@@ -66,13 +66,13 @@ def name(dsl):
 @pytest.fixture
 def filled(monkeypatch):
     """What the writer was asked to fill: (templates, content, blend) of each call."""
-    calls, fill = [], Writing._fill
+    calls, fillers = [], Writer.fillers
 
-    def watched(self, templates, content, decoding, seed, blend=1.0, words=()):
+    def watched(self, templates, content, decoding, blend, seed, words):
         calls.append((templates, content, blend))
-        return fill(self, templates, content, decoding, seed, blend, words)
+        return fillers(self, templates, content, decoding, blend, seed, words)
 
-    monkeypatch.setattr(Writing, "_fill", watched)
+    monkeypatch.setattr(Writer, "fillers", watched)
     return calls
 
 
@@ -275,7 +275,7 @@ def test_masks_are_filled_best_first_and_all_differ(dsl, text):
 
 def test_one_text_that_two_masks_share_in_several_ways_comes_once(dsl, monkeypatch):
     fillings = [("a b", "c"), ("a", "b c"), ("a", "d")]
-    monkeypatch.setattr(Writing, "_fill", lambda self, t, *rest, **more: [SimpleNamespace(fillers=f) for f in fillings])
+    monkeypatch.setattr(Writer, "fillers", lambda self, *rest: (fillings, None))
     monkeypatch.setattr(Infilling, "_proposed", lambda *_: [])
     assert sorted(sample.text for sample in dsl.infill("<?> <?> 8k", 9)) == ["a b c 8k", "a d 8k"]
 

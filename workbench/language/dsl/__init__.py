@@ -163,9 +163,9 @@ class DeepDSL(Reading, Given, Writing, Infilling, Keeping):
         """Writer, prior and n-grams, from the templates of prompts drawn by seed; what is finished is not done again."""
         config = self.config.writer
         held_out = min(HELD_OUT, len(corpus) // _SHARE) if len(corpus) >= _ENOUGH else 0
-        chosen, apart = parted(len(corpus), config.sample, config.seed, held_out)
+        chosen, apart = parted(len(corpus), config.sample, 0, held_out)
         templates = self._templates(corpus, features, chosen, progress)
-        read = (config.sample, config.seed, len(chosen))
+        read = (config.sample, len(chosen))
         texts = (ngram.tokens(template.prompt) for template in templates)
         counts, folder = KneserNey(self.config.ngram), stage / f"ngram-{writing_key(*read, asdict(self.config.ngram))}"
         self.ngram_ = finished(folder, "ngram", KneserNey, lambda: counts.fit(texts))
@@ -181,7 +181,7 @@ class DeepDSL(Reading, Given, Writing, Infilling, Keeping):
         self.ranking_ = Ranking()
         if held_out:
             held = self._templates(corpus, features, apart, progress)
-            self.ranking_ = self._weights(held, templates, config.seed, held_out)
+            self.ranking_ = self._weights(held, templates, 0, held_out)
 
     def _templates(self, corpus, features, chosen, progress):
         """Templates of some prompts of the corpus, from features that are there already."""

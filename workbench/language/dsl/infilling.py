@@ -60,8 +60,7 @@ class Infilling:
             vectors = dict(zip(wanted, self._content_of(wanted, spelled=False), strict=True))
             content = [None if filler is None else vectors[filler] for filler in given]
         blend, words = _BLEND if like else 1.0, list(like.values())
-        found = self._fill([template] * wide, content and [content] * wide, decoding, seed, blend, words)
-        drawn = [filling.fillers for filling in found]
+        drawn, _ = self.writer_.fillers([template] * wide, content and [content] * wide, decoding, blend, seed, words)
         proposed = self._proposed(template, masks, given, drawn, wide, seed)
         return self._best(template, (*drawn, *proposed), content, given)[:n]
 

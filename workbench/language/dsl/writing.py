@@ -78,8 +78,8 @@ class Writing:
                 if like > kept[i]:
                     found[i], kept[i] = one, like
         return [
-            Sample(f.template.prompt, template=f.template, log_prob=f.log_prob + p)
-            for f, p in zip(found, prior.tolist(), strict=True)
+            Sample(one.text, template=one.template, log_prob=one.log_prob + p)
+            for one, p in zip(found, prior.tolist(), strict=True)
         ]
 
     def vary(self, prompt, n, proximity=0.8, *, by="slots", lock=(), decoding=DECODING, seed=0):
@@ -138,7 +138,7 @@ class Writing:
             # Content near that of a filler mostly says the filler again: what is still missing is looked for further away.
             blend, words = float(proximity) * 0.7 ** max(0, turn - 1), [slot.text for slot in slots]
             filled = self._fill(templates, contents, decoding, seed + 7919 * turn, blend, words)
-            found += [Sample(one.template.prompt, template=one.template, log_prob=one.log_prob) for one in filled]
+            found += filled
             for sample in found[-wanted:]:
                 if len(_SLIPS.findall(sample.text)) <= slips:
                     seen.setdefault(sample.text.lower(), sample)
@@ -210,17 +210,21 @@ class Writing:
         some = content if content is None or isinstance(content, str) else [content[i] for i in rows]
         found = self.writer_.fill([templates[i] for i in rows], some, decoding, blend, seed, words) if rows else []
         by_row = dict(zip(rows, found, strict=True))
-        return [by_row.get(i) or _Nothing(template) for i, template in enumerate(templates)]
+        return [
+            by_row[i] if i in by_row else Sample(template.prompt, template=template, log_prob=0.0)
+            for i, template in enumerate(templates)
+        ]
 
     def _drawn(self, n, seed):
         """So many templates from the prior that the writer has room for, and their log-probabilities."""
         names, templates, scores = [code.name for code in self.codes], [], []
         for turn in range(_TURNS):
-            for one, score in zip(*self.prior_.sample(n, seed + 104_729 * turn), strict=True):
-                template = Template.build(p if isinstance(p, str) else Slot(names[p], code=int(p)) for p in one)
+            for one in self.prior_.sample(n, seed + 104_729 * turn):
+                parts = one.template.parts
+                template = Template.build(p if isinstance(p, str) else replace(p, name=names[p.code]) for p in parts)
                 if not template.masked or self.writer_.fits(template):
                     templates.append(template)
-                    scores.append(score)
+                    scores.append(one.log_prob)
             if len(templates) >= n:
                 return templates[:n], np.array(scores[:n])
         raise TemplateError(f"The prior's templates are too long for the writer's window of {self.writer_.config.window}.")
@@ -241,13 +245,6 @@ class Writing:
                 waiting = by_name.get(slot.name)
                 out.append(self._content_of([waiting.pop(0)])[0] if waiting else None)
         return out
-
-
-class _Nothing:
-    """A template that needed no filling."""
-
-    def __init__(self, template):
-        self.template, self.fillers, self.log_prob = template, (), 0.0
 
 
 def _masked(template, numbers):
