@@ -17,6 +17,7 @@ _LAZY = {
     "describe": "search.describe:describe",
     "dsl": "language.dsl",
     "encode": "language.encode",
+    "evaluate": "language.evaluate:evaluate",
     "export": "show.export",
     "guide": "control.guide",
     "lesson": "lesson",
