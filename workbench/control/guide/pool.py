@@ -140,7 +140,7 @@ def pool(ebm, proposal=None, n=4096, seed=0):
     """
     proposal, n = source_of(ebm, proposal), checks.whole("n", n, 2)
     samples = draw(proposal, n, seed)
-    log_ratio = ebm.log_ratio(samples, proposal)
+    log_ratio = ebm.parts(samples, proposal).log_score
     if not np.isfinite(log_ratio).any():
         raise GuideError(
             f"None of {n} draws of {type(proposal).__name__} has any probability under the target. Draw more, or use a proposal "
