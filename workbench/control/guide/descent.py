@@ -37,17 +37,10 @@ class Weights:
 class Descent:
     """One step of tuning as the `loss` of `training.train`: it adds the gradient to the policy and returns a row of the history.
 
-    Attributes:
-        policy: what is tuned.
-        source: what samples are drawn from: the policy itself, or with `config.offline` a frozen copy.
-        original: the proposal before tuning.
-        ebm: the target.
-        divergence: str.
-        config: `TuneConfig`.
-        contexts: list, or None.
-        memo: dict of JSON values that change from step to step: `normalisers`, for each context two logs whose difference is
-            log Z, of the sum of weighted estimates of Z and of the sum of their weights; `kl`, pairs of KL(target, policy) and
-            KL(target, source) since the source was last considered.
+    The policy is tuned; samples are drawn from the source, which is the policy itself or with `config.offline` a frozen copy;
+    the original is the proposal before tuning. `memo` holds what changes from step to step: `normalisers`, for each context two
+    logs whose difference is log Z (the sum of weighted estimates of Z, and the sum of their weights), and `kl`, pairs of
+    KL(target, policy) and KL(target, source) since the source was last considered.
     """
 
     policy: object
@@ -74,7 +67,8 @@ class Descent:
                 "moments first, or start from a model in which such samples are less rare."
             )
         out = {key: _mean([row[key] for row in rows]) for key in rows[0] if key != "moments"}
-        self.memo["kl"].append([out["kl"], out["kl_source"]])
+        if self.config.offline:
+            self.memo["kl"].append([out["kl"], out["kl_source"]])
         return out | {"moments": {key: _mean([row["moments"][key] for row in rows]) for key in rows[0]["moments"]}}
 
     def _refresh(self):

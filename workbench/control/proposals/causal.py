@@ -214,22 +214,19 @@ class LMProposal:
 
 
 def sums(model, begin, ids, law):
-    """Sums of log-probabilities of tokens.
+    """Sums of log-probabilities of tokens: float64 tensor (n,), nats, through which gradients flow.
 
     Args:
         model: causal language model of transformers.
         begin: list of int, tokens before each text.
         ids: n sequences of one token or more.
         law: function (logits (m, v), places bool (n, t) with m True) -> log-probabilities (m, v) of the next token.
-
-    Returns:
-        float64 tensor (n,), nats, through which gradients flow.
     """
     rows = [torch.tensor(row) for row in ids]
     there = torch.nn.utils.rnn.pad_sequence([torch.ones_like(row) for row in rows], batch_first=True).bool().to(model.device)
     targets = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True).to(model.device)
     head = torch.tensor([begin] * len(rows), device=model.device)
-    # padding comes after each text, where a causal model does not look
-    logits = model(input_ids=torch.cat([head, targets[:, :-1]], 1), use_cache=False).logits[:, len(begin) - 1 :].float()
+    ids, mask = torch.cat([head, targets[:, :-1]], 1), torch.cat([torch.ones_like(head), there[:, :-1].long()], 1)
+    logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits[:, len(begin) - 1 :].float()
     found = law(logits[there], there).gather(1, targets[there][:, None])[:, 0].double()
     return torch.zeros(len(rows), dtype=torch.float64, device=model.device).index_add(0, there.nonzero()[:, 0], found)
