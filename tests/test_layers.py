@@ -35,7 +35,10 @@ NO_TORCH = (
     "language/ngram/__init__",
     "language/ngram/tables",
 )
-HEAVY = {"torch", "transformers", "sklearn", "scipy", "matplotlib", "umap", "pandas", "pyarrow", "kmedoids"}
+HEAVY = {"torch", "transformers", "sklearn", "scipy", "matplotlib", "umap", "pandas", "pyarrow", "kmedoids"} | {
+    "datasets",
+    "datasketch",
+}
 
 
 def allowed(owner):

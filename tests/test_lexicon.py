@@ -1,18 +1,13 @@
-"""The lists of the prompt grammar, and which of their fillers are held out."""
-
-import pytest
-
-from workbench.world import grammar
+from workbench.language import lexicon
 
 
-@pytest.mark.parametrize("label", grammar.OPEN_SLOTS)
-def test_open_slots_have_50_to_200_fillers_and_hold_out_a_fifth(label):
-    kept, held_out = grammar.fillers(label), grammar.fillers(label, "test")
-    assert 50 <= len(kept) + len(held_out) <= 200
-    assert len(set(kept + held_out)) == len(kept) + len(held_out)
-    assert 0.18 <= len(held_out) / (len(kept) + len(held_out)) <= 0.22
+def test_each_kind_has_different_phrases_with_text():
+    kinds = lexicon.phrases()
+    assert {"subject", "medium", "artist", "lighting", "quality"} <= set(kinds)
+    for kind, listed in kinds.items():
+        assert kind == kind.strip().lower() and len(listed) >= 10
+        assert len(set(listed)) == len(listed) and all(phrase == phrase.strip() != "" for phrase in listed)
 
 
-def test_closed_slots_hold_out_nothing():
-    assert grammar.fillers("quality", "test") == grammar.fillers("site", "test") == ()
-    assert "8k" in grammar.fillers("quality") and "trending on artstation" in grammar.fillers("site")
+def test_it_is_read_once():
+    assert lexicon.phrases() is lexicon.phrases()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tools import world as training
-from tools.world import aesthetic, autoencoder, cards, checker, clip, clip_small, lessons, lm, pipeline, runs, vocabulary
+from tools.world import aesthetic, autoencoder, cards, checker, clip, clip_small, lessons, lm, pipeline, vocabulary
 from tools.world.__main__ import main
 from workbench.models import load_clip
 from workbench.models.loading import FOLDER
@@ -85,19 +85,6 @@ def test_the_vocabulary_reads_each_of_its_tokens_back():
     assert set(vocabulary.MEANING) <= set(vocabulary.words()) and not set(vocabulary.surplus()) & vocabulary.MEANING
     assert tokenizer("A Red CIRCLE")["input_ids"] == tokenizer("a red circle")["input_ids"]
     assert tokenizer("xylophonist")["input_ids"][1] == tokenizer.unk_token_id
-
-
-def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path):
-    folder = tmp_path / "model"
-    with runs.whole_folder(folder) as temporary:
-        (temporary / "old").touch()
-    with pytest.raises(RuntimeError), runs.whole_folder(folder) as temporary:
-        (temporary / "half").touch()
-        raise RuntimeError
-    assert [path.name for path in folder.iterdir()] == ["old"]
-    with runs.whole_folder(folder) as temporary:
-        (temporary / "new").touch()
-    assert [path.name for path in tmp_path.rglob("*")] == ["model", "new"]
 
 
 def test_gates_name_what_falls_short():

@@ -16,6 +16,7 @@ _LAZY = {
     "corpus": "data.corpus",
     "describe": "search.describe:describe",
     "encode": "language.encode",
+    "evaluate": "language.evaluate:evaluate",
     "export": "show.export",
     "guide": "control.guide",
     "lesson": "lesson",

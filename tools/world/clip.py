@@ -171,7 +171,7 @@ def _told(model, tokenizer, texts, parts=4):
 
 def save(folder, model, tokenizer, seed, steps, plan=Plan()):  # noqa: B008 - a tuple
     """Write a trained model, its tokenizer, image processor and card; then measure what was written."""
-    with quiet(), runs.whole_folder(folder) as temporary:
+    with quiet(), artifacts.replacing_folder(folder) as temporary:
         model.half().save_pretrained(temporary)
         model.float()
         tokenizer.save_pretrained(temporary)

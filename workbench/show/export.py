@@ -41,7 +41,7 @@ class Export:
         return "\n".join(lines + [f"  left out: {n:,} {reason}" for reason, n in self.left_out.items()])
 
 
-def write_wildcards(dsl, folder, n=None, weights=False, overwrite=False):
+def write_wildcards(dsl, folder, n=None, weights=False):
     """Write a folder for dynamicprompts: a list of fillers per code, and templates such as `a __subject__, by __artist__`.
 
     `templates.txt` holds whole prompts and `segments.txt` stretches between separators, a template in each line, the most
@@ -55,7 +55,6 @@ def write_wildcards(dsl, folder, n=None, weights=False, overwrite=False):
         n: int, fillers per code at most, the most used; None for all that are known (4,000 in all).
         weights: bool, lists as .json, in which each filler has its usage as its weight: dynamicprompts draws by that. It
             takes no weights from .txt, and when it combines it repeats a filler as often as its weight says.
-        overwrite: bool, write also into a folder that holds other things; files of equal names are replaced.
 
     Returns:
         `Export`.
@@ -79,7 +78,7 @@ def write_wildcards(dsl, folder, n=None, weights=False, overwrite=False):
         templates += len(lines)
         if lines:
             files[f"{name}.txt"] = "".join(f"{line}\n" for line in lines)
-    wildcards.write(folder, files, overwrite)
+    wildcards.write(folder, files)
     renamed = {name: stem for name, stem in stems.items() if name != stem}
     return Export(Path(folder), tuple(sorted(files)), stems, fillers, templates, renamed, dict(left_out))
 

@@ -109,7 +109,7 @@ def quasi_rejection(ebm, proposal=None, beta=None, n=256, seed=0, *, budget=None
             break
         size = min(_CHUNK, math.ceil(1.1 * (n - len(out)) / found.acceptance[0]) + 8)
         samples = draw(proposal, size, seed + 104_729 * proposed)
-        log_ratio = ebm.log_ratio(samples, proposal)
+        log_ratio = ebm.parts(samples, proposal).log_score
     chosen = np.flatnonzero(_counts(np.full(len(out), n / len(out)), np.array(ratios), rng))
     kept = [out[i] for i in chosen]
     return Draws(kept, proposed, len(out) / proposed, known, beta, float(found.tvd[0]), float(found.kl[0]))

@@ -58,18 +58,15 @@ class _State(NamedTuple):
 
 
 def solve(features, moments, log_base, groups, sizes):
-    """Newton's method on the dual.
+    """Newton's method on the dual: a `Solution`, with covariances of self-normalised importance sampling by the delta method.
 
     Args:
         features: float64 (n, k).
         moments: float64 (k,), the means to reach.
         log_base: float64 (n,), log weight of each sample before any tilt.
-        groups: int64 (n,), in 0..g-1: the samples of one context form a group. Each group has its own normaliser and at least one
-            sample here, and all groups count the same.
+        groups: int64 (n,), context of each sample in 0..g-1. Each group has at least one sample and its own normaliser, and all
+            groups count the same.
         sizes: int (g,), samples drawn per group, including those without weight, which are not among the n.
-
-    Returns:
-        `Solution`. Covariances are those of self-normalised importance sampling, by the delta method.
 
     Raises:
         Blocked: the moments lie outside the convex hull of the features, or on its edge.

@@ -62,16 +62,14 @@ class EBM:
         """Log P(x), unnormalised: float64 (n,), nats, -inf where a filter gives 0. Each scorer is called once."""
         return self.parts(samples).log_score
 
-    def log_ratio(self, samples, proposal):
-        """Log P(x) - log q(x) for samples of a proposal q: float64 (n,). A base that is the proposal itself is not computed.
+    def parts(self, samples, proposal=None):
+        """`Parts` on samples; with a proposal q that drew them, `log_score` is log P(x) - log q(x).
+
+        A base that is the proposal itself is then not computed.
 
         Raises:
-            GuideError: the proposal gives no probability to a sample that it drew.
+            GuideError: the proposal gives no probability to a sample that it drew, or a scorer fails.
         """
-        return self.parts(samples, proposal).log_score
-
-    def parts(self, samples, proposal=None):
-        """`Parts` on samples; with a proposal, its log-probability is subtracted from `log_score`."""
         named, n = list(self.scorers.items()), len(samples)
         passes = [answers(scorer, samples, name) for name, scorer in named[len(self.tilts) :]]
         features = [scores(scorer, samples, name) for name, scorer in named[: len(self.tilts)]]

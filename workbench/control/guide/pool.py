@@ -140,7 +140,7 @@ def pool(ebm, proposal=None, n=4096, seed=0):
     """
     proposal, n = source_of(ebm, proposal), checks.whole("n", n, 2)
     samples = draw(proposal, n, seed)
-    log_ratio = ebm.log_ratio(samples, proposal)
+    log_ratio = ebm.parts(samples, proposal).log_score
     if not np.isfinite(log_ratio).any():
         raise GuideError(
             f"None of {n} draws of {type(proposal).__name__} has any probability under the target. Draw more, or use a proposal "
@@ -150,11 +150,7 @@ def pool(ebm, proposal=None, n=4096, seed=0):
 
 
 def source_of(ebm, proposal):
-    """The proposal to draw from; for None the only base of the target.
-
-    Raises:
-        GuideError: no proposal, and no base or several.
-    """
+    """The proposal to draw from; for None the only base of the target, and a GuideError if there is none or several."""
     if proposal is not None:
         return proposals.of(proposal)
     if len(ebm.bases) != 1:
@@ -163,11 +159,7 @@ def source_of(ebm, proposal):
 
 
 def first_draws(ebm, proposal, first, seed):
-    """A new `Pool` if `first` is a number, otherwise the one that was given.
-
-    Raises:
-        GuideError: the given one is of another proposal or target.
-    """
+    """A new `Pool` if `first` is a number, otherwise `first`, which must be of this proposal and target."""
     if not isinstance(first, Pool):
         return pool(ebm, proposal, first, seed)
     if first.proposal != proposal or first.target != ebm.key:

@@ -28,19 +28,7 @@ def check_scorer(scorer):
 
 
 def scores(scorer, samples, name):
-    """Numbers of one scorer, called once on all samples.
-
-    Args:
-        scorer: function, list of n samples -> n finite numbers.
-        samples: list of n.
-        name: str, for messages.
-
-    Returns:
-        float64 (n,).
-
-    Raises:
-        GuideError: it raised, or returned something else.
-    """
+    """Numbers of one scorer, called once on all n samples: float64 (n,); a GuideError for anything but n finite numbers."""
     try:
         found = scorer(samples)
     except Exception as err:
@@ -77,11 +65,7 @@ def opposite(scorer):
 
 
 def log_scores(proposal, samples):
-    """Log-probabilities by a proposal: float64 (n,), nats; -inf is allowed.
-
-    Raises:
-        GuideError: wrong length, NaN or +inf.
-    """
+    """Log-probabilities by a proposal: float64 (n,), nats; a GuideError for a wrong length, NaN or +inf."""
     name = type(proposal).__name__
     found = _array(proposal.log_score(samples), f"log_score of {name}", len(samples))
     bad = np.flatnonzero(np.isnan(found) | (found == np.inf))
@@ -91,11 +75,7 @@ def log_scores(proposal, samples):
 
 
 def draw(proposal, n, seed):
-    """N samples of a proposal: list.
-
-    Raises:
-        GuideError: it returned another number of samples.
-    """
+    """N samples of a proposal: list; a GuideError for another number of samples."""
     found = proposal.sample(n, seed=seed)
     found = found.tolist() if isinstance(found, np.ndarray) else list(found)
     if len(found) != n:

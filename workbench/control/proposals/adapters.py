@@ -17,13 +17,11 @@ class FromDistribution:
     Attributes:
         draw: function (n, seed) -> n samples, a list or an array.
         log_prob: function samples -> (n,), log-probability or log-density in nats.
-        name: str, for messages.
         contexts: function context -> another proposal; None if there are no contexts.
     """
 
     draw: object
     log_prob: object
-    name: str = "distribution"
     contexts: object = None
 
     def sample(self, n, seed=0):
@@ -38,7 +36,7 @@ class FromDistribution:
     def given(self, context):
         """The distribution in a context, as `contexts` makes it."""
         if self.contexts is None:
-            raise GuideError(f"{self.name} has no contexts. Make it with contexts=, a function from context to proposal.")
+            raise GuideError("This distribution has no contexts. Make it with contexts=, a function from context to proposal.")
         return of(self.contexts(context))
 
 

@@ -209,17 +209,24 @@ class LMProposal:
 
     def _score(self, ids, kept):
         """Sum of log-probabilities of tokens after the prefix: float64 tensor (n,)."""
-        model, begin = self.lm.model, self._begin()
-        device, longest = model.device, max(map(len, ids))
-        table = torch.full((2, len(ids), longest), 0)
-        for row, (tokens, sizes) in enumerate(zip(ids, kept, strict=True)):
-            table[0, row, : len(tokens)] = torch.tensor(tokens)
-            table[1, row, : len(tokens)] = torch.tensor(sizes)
-        there = torch.arange(longest) < torch.tensor([len(tokens) for tokens in ids])[:, None]
-        targets, sizes, there = table[0].to(device), table[1].to(device), there.to(device)
-        head = torch.tensor([begin] * len(ids), device=device)
-        # padding comes after each text, where a causal model does not look
-        logits = model(input_ids=torch.cat([head, targets[:, :-1]], 1), use_cache=False).logits[:, len(begin) - 1 :].float()
-        law, _ = self.cut.log_law(logits[there], sizes[there])
-        found = law.gather(1, targets[there][:, None])[:, 0].double()
-        return torch.zeros(len(ids), dtype=torch.float64, device=device).index_add(0, there.nonzero()[:, 0], found)
+        sizes = torch.nn.utils.rnn.pad_sequence([torch.tensor(row) for row in kept], batch_first=True).to(self.lm.model.device)
+        return sums(self.lm.model, self._begin(), ids, lambda logits, there: self.cut.log_law(logits, sizes[there])[0])
+
+
+def sums(model, begin, ids, law):
+    """Sums of log-probabilities of tokens: float64 tensor (n,), nats, through which gradients flow.
+
+    Args:
+        model: causal language model of transformers.
+        begin: list of int, tokens before each text.
+        ids: n sequences of one token or more.
+        law: function (logits (m, v), places bool (n, t) with m True) -> log-probabilities (m, v) of the next token.
+    """
+    rows = [torch.tensor(row) for row in ids]
+    there = torch.nn.utils.rnn.pad_sequence([torch.ones_like(row) for row in rows], batch_first=True).bool().to(model.device)
+    targets = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True).to(model.device)
+    head = torch.tensor([begin] * len(rows), device=model.device)
+    ids, mask = torch.cat([head, targets[:, :-1]], 1), torch.cat([torch.ones_like(head), there[:, :-1].long()], 1)
+    logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits[:, len(begin) - 1 :].float()
+    found = law(logits[there], there).gather(1, targets[there][:, None])[:, 0].double()
+    return torch.zeros(len(rows), dtype=torch.float64, device=model.device).index_add(0, there.nonzero()[:, 0], found)

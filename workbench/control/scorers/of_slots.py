@@ -38,7 +38,7 @@ def has_slot(dsl, name, *, written=False):
     )
 
 
-def slot_like(dsl, name, text, *, missing=0.0, written=False):
+def slot_like(dsl, name, text, *, written=False):
     """How near in meaning the filler of a slot is to a text: `slot_like(dsl, "artist", "Claude Monet") >= 0.5` is a yes or no.
 
     The score is the cosine of static vectors of the language's encoder, minus the mean of its known fillers, as in
@@ -49,11 +49,10 @@ def slot_like(dsl, name, text, *, missing=0.0, written=False):
         dsl: `DeepDSL`, or anything with `read`, `codes`, `encoder.embed_words` and `fillers.texts`.
         name: str, or a list of str, as in `has_slot`.
         text: str.
-        missing: float, the score of a text without such a slot; the default, 0, means nothing in common.
         written: bool, as in `has_slot`.
 
     Returns:
-        `Scorer`, list of n texts -> float64 (n,), -1..1 or `missing`.
+        `Scorer`, list of n texts -> float64 (n,), -1..1; 0 for a text without such a slot.
 
     Raises:
         TemplateError: the language has no such slot.
@@ -71,10 +70,10 @@ def slot_like(dsl, name, text, *, missing=0.0, written=False):
     def nearest(rows):
         fillers = list(dict.fromkeys(filler.lower() for slots in rows for slot, filler in slots if slot in names))
         if not fillers:
-            return [missing] * len(rows)
+            return [0.0] * len(rows)
         cosines = checks.unit_rows(dsl.encoder.embed_words(fillers) - middle) @ wanted
         near = dict(zip(fillers, cosines.tolist(), strict=True))
-        return [max((near[filler.lower()] for slot, filler in slots if slot in names), default=missing) for slots in rows]
+        return [max((near[filler.lower()] for slot, filler in slots if slot in names), default=0.0) for slots in rows]
 
     return _scorer(f"slot_like({name!r}, {text!r}{', written=True' if written else ''})", dsl, written, nearest)
 
@@ -92,10 +91,13 @@ def _scorer(name, dsl, written, score):
 
 
 def _read(dsl, texts):
+    names = tuple(code.name for code in dsl.codes)  # the codes may have been renamed since a text was read
+
     def find(new):
+        new = [text for _, text in new]
         return [_slots(template) for at in range(0, len(new), _CHUNK) for template in dsl.read(new[at : at + _CHUNK])]
 
-    return _READ.get(dsl, texts, find)
+    return _READ.get(dsl, [(names, text) for text in texts], find)
 
 
 def _slots(template):

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from workbench import checks, words
+from workbench.control.proposals.causal import sums
 from workbench.control.scorers.scorer import Scorer, text_scorer
 from workbench.models.clip import target_of
 from workbench.models.loading import printable
@@ -99,25 +100,12 @@ def log_prob(lm, *, mean=False):
         for row, one in enumerate(ids):
             if window is not None and len(one) + 1 > window:
                 raise ValueError(f"Text {row} has {len(one)} tokens; {lm.name} reads {window - 1} at most. Shorten it.")
-        out, order = np.zeros(len(ids)), sorted(range(len(ids)), key=lambda row: len(ids[row]))
+        out, order = np.zeros(len(ids)), sorted((row for row in range(len(ids)) if ids[row]), key=lambda row: len(ids[row]))
         for start in range(0, len(order), _BATCH):
             rows = order[start : start + _BATCH]
-            out[rows] = _sums(model, [ids[row] for row in rows], begin)
+            with torch.inference_mode():
+                found = sums(model, [begin], [ids[row] for row in rows], lambda logits, _: logits.log_softmax(-1))
+            out[rows] = found.cpu().numpy()
         return out / np.maximum(1, [len(one) for one in ids]) if mean else out
 
     return text_scorer(f"log_prob({lm.name}{', mean=True' if mean else ''})", score)
-
-
-def _sums(model, ids, begin):
-    """Sums of the log-probabilities of lists of tokens after `begin`: float64 (b,)."""
-    longest = max(map(len, ids))
-    if not longest:
-        return np.zeros(len(ids))
-    # padded at the end, where a causal model does not look
-    batch = torch.tensor([[begin, *one, *[begin] * (longest - len(one))] for one in ids], device=model.device)
-    real = torch.tensor([[1] * len(one) + [0] * (longest - len(one)) for one in ids], device=model.device)
-    mask = torch.nn.functional.pad(real, (1, 0), value=1)
-    with torch.inference_mode():
-        logits = model(input_ids=batch, attention_mask=mask).logits[:, :-1]
-        found = logits.float().log_softmax(-1).gather(-1, batch[:, 1:, None])[..., 0]  # (b, t)
-    return (found.double() * real).sum(1).cpu().numpy()

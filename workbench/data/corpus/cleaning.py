@@ -55,14 +55,7 @@ class Cleaned(NamedTuple):
 
 
 def unusable(value):
-    """The rule that drops a value before any work on it, or None.
-
-    Args:
-        value: anything; a usable one is a str of at most 20,000 characters without half surrogate pairs.
-
-    Returns:
-        str or None.
-    """
+    """The rule that drops a value before any work on it, or None for a str of at most 20,000 characters in valid Unicode."""
     if not isinstance(value, str):
         return BROKEN if isinstance(value, Broken) else NOT_A_STRING
     if len(value) > 10 * MAX_CHARACTERS:  # a row may be a megabyte
@@ -71,13 +64,9 @@ def unusable(value):
 
 
 def clean(text):
-    """Clean one text and say whether it is a usable prompt.
+    """Clean one text that is not `unusable` -> `Cleaned`.
 
-    Args:
-        text: str, not `unusable`.
-
-    Returns:
-        `Cleaned`. Dropped are texts without visible characters, under 2 words, over 150 words or 2,000 characters.
+    Dropped are texts without visible characters, under 2 words, over 150 words or 2,000 characters.
     """
     text = normalise(text)
     if not text:
@@ -97,13 +86,7 @@ def normalise(text):
     r"""Spell the same characters in one way; nothing that a reader can see changes.
 
     Unicode NFC; control characters and byte order marks removed; every line end becomes "\n", every other run of
-    white space becomes one blank, and blanks at the ends of lines and of the text go.
-
-    Args:
-        text: str, any.
-
-    Returns:
-        str; `normalise(normalise(text)) == normalise(text)`.
+    white space becomes one blank, and blanks at the ends of lines and of the text go. Doing it twice changes nothing more.
     """
     if text.isascii() and text.isprintable():  # most rows: no line ends, no controls
         return " ".join(text.split())
@@ -121,7 +104,7 @@ def _encodes(text):
 
 
 def key(text):
-    """What two prompts share when they differ in case, white space and punctuation only: "8 K!" and "8k".
+    """What two prompts share that differ in case, white space and punctuation only: "8 K!" and "8k".
 
     Args:
         text: str, clean.
@@ -134,14 +117,7 @@ def key(text):
 
 
 def content_hash(text):
-    """A number for the `key` of a text, equal on every machine and in every run.
-
-    Args:
-        text: str, clean.
-
-    Returns:
-        int, uniform in 0..2**64-1.
-    """
+    """A number for the `key` of a clean text, equal on every machine and in every run -> int, uniform in 0..2**64-1."""
     return int.from_bytes(hashlib.blake2b(key(text).encode(), digest_size=8).digest(), "little")
 
 

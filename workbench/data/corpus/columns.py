@@ -10,18 +10,9 @@ PEEK = 100  # rows that decide which columns hold text
 
 
 def from_items(items, name, column):
-    """Prompts in an iterable of strings or of mappings from column to value.
+    """Prompts in an iterable of strings or of mappings from column to value -> iterable of values, not all of them str.
 
-    Args:
-        items: iterable; at most `PEEK` of them are in memory at a time.
-        name: str, what errors call it.
-        column: str or None.
-
-    Returns:
-        iterable of values, one per row; not all need be strings.
-
-    Raises:
-        CorpusError: it is empty, or the column of prompts is not clear.
+    `name` is what errors call the source. Raises CorpusError if it is empty or the column of prompts is not clear.
     """
     items = iter(items)
     first = list(islice(items, PEEK))
@@ -41,16 +32,7 @@ def from_items(items, name, column):
 def from_columns(table, name, column):
     """Prompts in a mapping from column to values, each a list or, as pandas writes JSON, a mapping from row to value.
 
-    Args:
-        table: dict of str to list or dict.
-        name: str, what errors call it.
-        column: str or None.
-
-    Returns:
-        iterable of values, one per row; not all need be strings.
-
-    Raises:
-        CorpusError: it is empty, or the column of prompts is not clear.
+    Returns and raises as `from_items`.
     """
     lists = {key: list(v.values()) if isinstance(v, Mapping) else v for key, v in table.items() if isinstance(v, (list, Mapping))}
     textual = [key for key, values in lists.items() if any(is_textual(value) for value in values[:PEEK])]
@@ -78,8 +60,8 @@ def choose(name, names, textual, column):
 
     Args:
         name: str, what errors call the table.
-        names: list of str, its columns.
-        textual: list of str, those that hold text.
+        names: list of str, its columns; `textual` are those with text.
+        textual: list of str.
         column: str or None, the one asked for.
 
     Returns:

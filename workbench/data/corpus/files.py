@@ -49,10 +49,6 @@ def suffix_of(path):
 def read_file(source, column):
     """Check and open a file of prompts.
 
-    Args:
-        source: str or Path.
-        column: str or None, the column that holds the prompts.
-
     Returns:
         iterator of (row, value): the number of the line of a .txt file, or of the record of another file without its header,
         from 0.

@@ -29,14 +29,7 @@ class Rows(NamedTuple):
 
 
 def open_source(source, column, n, seed, split):
-    """Recognise a source, check it and open it.
-
-    Args:
-        source: as in `workbench.data.corpus.load`, like all arguments.
-        column: str or None.
-        n: int or None, prompts wanted.
-        seed: int, of the built-in grammar.
-        split: str, of the built-in grammar or a hub data set.
+    """Recognise a source, check it and open it. Arguments as in `workbench.data.corpus.load`.
 
     Returns:
         `Rows`; reading them raises CorpusError where the source is damaged.
@@ -53,17 +46,10 @@ def open_source(source, column, n, seed, split):
     if isinstance(source, str) and not is_file(source) and _is_hub_id(source):
         return Rows(source, _from_hub(source, column, n, split))
     if split != "train":
-        raise CorpusError(f'split={split!r} is for "world" and hub data sets; {_say(source)} has no splits. Leave it out.')
+        what = repr(str(source)[:80]) if isinstance(source, (str, os.PathLike)) else f"a {type(source).__name__}"
+        raise CorpusError(f'split={split!r} is for "world" and hub data sets; {what} has no splits. Leave it out.')
     if isinstance(source, (str, os.PathLike)):
         return Rows(str(source), read_file(source, column))
-    return _from_values(source, column)
-
-
-def _say(source):
-    return f"{str(source)[:80]!r}" if isinstance(source, (str, os.PathLike)) else f"a {type(source).__name__}"
-
-
-def _from_values(source, column):
     if isinstance(source, (bytes, bytearray)) or not isinstance(source, Iterable) or hasattr(source, "columns"):
         raise CorpusError(
             f'Cannot load prompts from a {type(source).__name__}. Expected "world", the path of a file, the id of a hub data '
@@ -95,12 +81,8 @@ def _streamed(source, split):
     try:
         yield from datasets.load_dataset(source, split=split, streaming=True, cache_dir=str(cache_folder() / "hub"))
     except Exception as err:  # a dozen kinds, from five packages
-        raise _hub_error(source, err) from err
-
-
-def _hub_error(source, err):
-    said = str(err).split("\n")[0][:200] or "no message"
-    return CorpusError(
-        f"The hub data set {source!r} cannot be read ({type(err).__name__}: {said}). Is this machine offline, or the id "
-        "misspelt? For a file on this machine, check its path."
-    )
+        said = str(err).split("\n")[0][:200] or "no message"
+        raise CorpusError(
+            f"The hub data set {source!r} cannot be read ({type(err).__name__}: {said}). Is this machine offline, or the id "
+            "misspelt? For a file on this machine, check its path."
+        ) from err

@@ -25,16 +25,10 @@ def cache_folder():
 
 
 def stored(texts):
-    """Write texts to disk, a batch at a time, and map them into memory.
+    """Write an iterable of str to disk, a batch at a time -> `datasets.Dataset` with the column `text`, mapped into memory.
 
     The file lies in the cache folder and has no name: it disappears with the data set, and even a killed process leaves
     nothing behind.
-
-    Args:
-        texts: iterable of str.
-
-    Returns:
-        `datasets.Dataset` with the column `text`.
 
     Raises:
         ArtifactError: the folder cannot be made or written to, or the disk is full.
@@ -70,15 +64,7 @@ def _scratch_file():
 
 
 def each(data, places=None):
-    """Iterate over the texts of a data set, a batch at a time.
-
-    Args:
-        data: `datasets.Dataset` with the column `text`.
-        places: int64 (m,), which texts in which order; None for all.
-
-    Yields:
-        str.
-    """
+    """Yield the texts of a data set, or those at `places` (int64, in any order), a batch at a time."""
     if places is None:
         for batch in data.iter(_BATCH):
             yield from batch["text"]
@@ -88,14 +74,7 @@ def each(data, places=None):
 
 
 def fingerprint(texts):
-    """Hash of a sequence of texts: equal if and only if the texts and their order are.
-
-    Args:
-        texts: iterable of str.
-
-    Returns:
-        str, 64 hex digits (sha256).
-    """
+    """Hash of an iterable of str, equal only if the texts and their order are equal -> str, 64 hex digits (sha256)."""
     digest = hashlib.sha256()
     for text in texts:
         data = text.encode()

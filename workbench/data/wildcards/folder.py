@@ -1,6 +1,5 @@
 """Folder: lists of fillers (.txt, .json, .yaml) read from a folder, and an export written to one completely or not at all."""
 
-import contextlib
 import json
 import os
 import re
@@ -123,79 +122,59 @@ def _generator(known):
     return CombinatorialPromptGenerator(manager)
 
 
-def write(folder, files, overwrite=False):
+def write(folder, files):
     """Write the files of an export, all or none: they are written next to the folder, which they then replace.
 
     Args:
         folder: str or Path; new, empty, or with nothing but an earlier export, which is replaced.
         files: dict of file name to its text.
-        overwrite: bool, write into a folder with other files too: files of the same name are replaced, the others stay.
 
     Raises:
         ArtifactError: the folder holds other things, is a file, or cannot be written. Nothing was changed.
     """
     folder = Path(folder).expanduser().resolve()
-    beside = not _check_free(folder, overwrite)
+    new = folder.with_name(f".{folder.name[:80]}.{secrets.token_hex(4)}.part")
+    old = new.with_suffix(".old")
     mark = json.dumps({"workbench": __version__, "files": sorted(files)}, ensure_ascii=False, indent=1)
-    contents = files | {MARK: mark}
-    if beside:  # next to other people's files: one by one
-        for name, text in contents.items():
-            with _explained(folder), artifacts.atomic_path(folder / name) as temporary:
-                temporary.write_text(text, "utf-8", newline="\n")
-        return
-    aside = folder.with_name(f".{folder.name[:80]}.{secrets.token_hex(4)}.part")
-    old = aside.with_suffix(".old")
     try:
-        with _explained(folder):
-            aside.mkdir(parents=True)
-            for name, text in contents.items():
-                (aside / name).write_text(text, "utf-8", newline="\n")
-            if folder.exists():
-                os.replace(folder, old)
-            try:
-                os.replace(aside, folder)
-            except BaseException:
-                if old.exists():
-                    os.replace(old, folder)
-                raise
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _explained(folder):
-    """Turn an error of the system into one sentence."""
-    try:
-        yield
+        _check_free(folder)
+        new.mkdir(parents=True)
+        for name, text in (files | {MARK: mark}).items():
+            (new / name).write_text(text, "utf-8", newline="\n")
+        if folder.exists():
+            os.replace(folder, old)
+        try:
+            os.replace(new, folder)
+        except BaseException:
+            if old.exists():
+                os.replace(old, folder)
+            raise
     except OSError as err:
         raise ArtifactError(
             f"Cannot write to {folder} ({err.strerror or err}). Give another folder; nothing half-written is left."
         ) from err
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
 
 
-def _check_free(folder, overwrite):
-    """Whether the folder can be replaced; False if it holds other files and `overwrite` allows to write into it."""
+def _check_free(folder):
+    """Raise ArtifactError unless the folder is new, empty, or holds nothing but an earlier export."""
     if not folder.exists():
-        return True
+        return
     if not folder.is_dir():
         raise ArtifactError(f"Cannot export to {folder}: it is a file. Give a folder.")
-    with _explained(folder):
-        there = sorted(path.name for path in folder.iterdir())
     try:
         mine = [*artifacts.read_json(folder / MARK)["files"], MARK]
     except (ArtifactError, KeyError, TypeError):
         mine = []
-    others = [name for name in there if name not in mine]
-    if not others:
-        return True
-    if overwrite:
-        return False
-    listed = ", ".join(others[:5]) + (f" and {len(others) - 5} more" if len(others) > 5 else "")
-    raise ArtifactError(
-        f"Cannot export to {folder}: it holds {listed}, which no export wrote. Nothing was changed. Give a new or empty folder, "
-        "or overwrite=True to write next to them (files of the same name are replaced)."
-    )
+    others = sorted(path.name for path in folder.iterdir() if path.name not in mine)
+    if others:
+        listed = ", ".join(others[:5]) + (f" and {len(others) - 5} more" if len(others) > 5 else "")
+        raise ArtifactError(
+            f"Cannot export to {folder}: it holds {listed}, which no export wrote. Nothing was changed. "
+            "Give a new or empty folder."
+        )
 
 
 def _files(folder):

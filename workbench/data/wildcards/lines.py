@@ -30,14 +30,7 @@ class Reference(NamedTuple):
 
 
 def unwritable(text):
-    """Why dynamicprompts cannot read a text as it is.
-
-    Args:
-        text: str.
-
-    Returns:
-        str, the reason in a few words, or None if `escape` can write the text.
-    """
+    """Why dynamicprompts cannot read a text as it is, in a few words; None if `escape` can write the text."""
     for sign, meaning in _MEANINGS.items():
         if sign in text:
             return f"holds {sign}, which begins {meaning}"
@@ -55,13 +48,7 @@ def unwritable(text):
 
 
 def escape(text):
-    """Write plain text so that dynamicprompts reads it as plain text.
-
-    Args:
-        text: str, any stretch of literal text outside variants.
-
-    Returns:
-        str, such as `snake_{_}case` for `snake__case`.
+    """Write literal text outside variants so that dynamicprompts reads it as text: `snake__case` as `snake_{_}case`.
 
     Raises:
         TemplateError: it cannot be written (see `unwritable`).
@@ -77,13 +64,9 @@ def escape(text):
 
 
 def as_line(parts):
-    """Write a filler or a template as a line of a list.
+    """Write a filler (str) or a template (iterable of str and `Reference`) as a line of a list.
 
-    Args:
-        parts: str, plain text; or an iterable of str and `Reference`. White space at the ends of the line is dropped.
-
-    Returns:
-        str. Text such as `3::oak`, which would have a weight, becomes `3{:}:oak`.
+    White space at its ends is dropped. Text such as `3::oak`, which would have a weight, becomes `3{:}:oak`.
 
     Raises:
         TemplateError: some of it cannot be written (see `unwritable`), or nothing is left.

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from workbench import ngram
+from workbench import artifacts, ngram
 from workbench.language.dsl import Ranking
+from workbench.language.dsl.fitting import split_rows
 from workbench.language.dsl.gaps import Inventory, gap, stretches
-from workbench.language.dsl.learning import parted
-from workbench.language.dsl.ranking import features, learn
+from workbench.language.dsl.weighing import features, learn
 from workbench.language.ngram import KneserNey
 from workbench.template import Slot, Template
 from workbench.values import ArtifactError
@@ -67,25 +67,26 @@ def test_length_and_repetition_are_seen():
     np.testing.assert_allclose(found, [[-1, -2, 4, 2], [-1e4, -3, 1, 0]])
 
 
-def test_weights_are_kept():
+def test_weights_are_kept(tmp_path):
     found = learn(choices(WEIGHTS, 20))
-    assert Ranking.from_config(found.to_config()) == found
-    for wrong in (None, {}, {"writer": "x"}, {"writers": 1.0}, {"writer": float("nan")}, [1, 2]):
-        if wrong != {}:
-            with pytest.raises(ArtifactError, match="This is no saved Ranking"):
-                Ranking.from_config(wrong)
+    found.save(tmp_path)
+    assert Ranking.load(tmp_path) == found
+    for wrong in ({"writer": "x"}, {"writers": 1.0}, {"writer": True}):
+        artifacts.save(tmp_path, "ranking", wrong, {})
+        with pytest.raises(ArtifactError, match="is not a 'ranking' that this workbench .* can read"):
+            Ranking.load(tmp_path)
 
 
 def test_prompts_are_kept_apart_from_those_not_learned_first():
-    learned, held = parted(100, 60, 0, 10)
+    learned, held = split_rows(100, 60, 0, 10)
     assert len(learned) == 60 and len(held) == 10 and not set(learned) & set(held)
-    learned, held = parted(100, 100, 0, 10)
+    learned, held = split_rows(100, 100, 0, 10)
     assert sorted([*learned, *held]) == list(range(100)) and len(held) == 10
-    learned, held = parted(100, 500, 1, 0)
+    learned, held = split_rows(100, 500, 1, 0)
     assert learned.tolist() == list(range(100)) and not len(held)
     # the prompts that languages saved before have learned
     old = np.sort(np.random.default_rng(4).choice(100, 60, replace=False))
-    assert np.array_equal(parted(100, 60, 4, 0)[0], old)
+    assert np.array_equal(split_rows(100, 60, 4, 0)[0], old)
 
 
 TEMPLATE = Template.build(
