@@ -29,6 +29,7 @@ NO_TORCH = (
     *(f"{room}/__init__" for room in ROOMS if room != "models"),
     "world/grammar",
     "world/scenes",
+    "world/captions",
     "world/render",
     "language/lexicon",
     "language/ngram/__init__",

@@ -1,3 +1,4 @@
+import ast
 import copy
 import importlib.util
 import os
@@ -75,6 +76,18 @@ def notebook(rendered):
 
 def test_every_notebook_and_the_table_of_the_readme_are_well():
     assert tool.check() == []
+
+
+NOT_FOR_NOTEBOOKS = re.compile(r"(tools|benchmarks|tests|workbench\.(control|data|language|search|show))(\.|$)")
+
+
+@pytest.mark.parametrize("path", tool.paths(), ids=lambda path: path.stem)
+def test_notebooks_import_from_the_front_of_the_package_and_not_from_its_rooms_or_from_the_checkout(path):
+    code = "\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code")
+    named = [node.module or "" for node in ast.walk(ast.parse(code)) if isinstance(node, ast.ImportFrom)]
+    named += [alias.name for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Import) for alias in node.names]
+    assert "workbench.lesson" in named
+    assert not [name for name in named if NOT_FOR_NOTEBOOKS.match(name)], "write: from workbench import ..."
 
 
 @pytest.mark.parametrize("path", tool.paths(), ids=lambda path: path.stem)

@@ -15,7 +15,6 @@ _LAZY = {
     "codebook": "language.codebook",
     "corpus": "data.corpus",
     "describe": "search.describe:describe",
-    "dsl": "language.dsl",
     "encode": "language.encode",
     "evaluate": "language.evaluate:evaluate",
     "export": "show.export",
