@@ -23,11 +23,10 @@ _HALO = [withStroke(linewidth=2.6, foreground="white")]
 _NAME_LENGTH = 26
 
 
-class Picture(NamedTuple):
+class CaptionedFigure(NamedTuple):
     """A figure with its words; `lesson.show(*picture)` shows it.
 
-    `alt` says what to see and is the same whatever the data, so that a notebook can compare it; `numbers` says what these
-    data show.
+    `alt` says what to see and is the same for all data, so that a notebook can compare it; `numbers` says what these data show.
     """
 
     figure: Figure
@@ -72,7 +71,7 @@ def plot_map(xy, codes, names, texts=None, title="Map of the learned language"):
         title: str.
 
     Returns:
-        `Picture`.
+        `CaptionedFigure`.
 
     Raises:
         ValueError: arrays that do not fit each other.
@@ -91,23 +90,13 @@ def plot_map(xy, codes, names, texts=None, title="Map of the learned language"):
     ax.set_xlabel("UMAP axis 1 (no unit: only nearness has a meaning)", color=_FAINT, fontsize=9)
     ax.set_ylabel("UMAP axis 2", color=_FAINT, fontsize=9)
     ax.margins(0.04)
-    name_texts = [
-        ax.text(
-            *centre,
-            written(names[code]),
-            fontsize=10 if k <= 40 else 8.5,
-            weight="bold",
-            color=_INK,
-            ha="center",
-            va="center",
-            zorder=5,
-        )
-        for code, centre in enumerate(labels.centres(xy, codes, k))
-        if sizes[code]
-    ]
+    look = {"fontsize": 10 if k <= 40 else 8.5, "weight": "bold", "color": _INK, "ha": "center", "va": "center", "zorder": 5}
+    used = np.flatnonzero(sizes)
+    places = labels.centres(xy, codes, k)
+    name_texts = [ax.text(*places[code], written(names[code]), **look) for code in used]
     for text in name_texts:
         text.set(parse_math=False, path_effects=_HALO)  # a $ in a prompt is no formula
-    taken = labels.spread(ax, name_texts, [xy[codes == code] for code in np.flatnonzero(sizes)])
+    taken = labels.spread(ax, name_texts, [xy[codes == code] for code in used])
     if texts is not None:
         for row, text in labels.free_rows(ax, xy, [written(text) for text in texts], codes, taken):
             note = ax.annotate(
@@ -115,7 +104,7 @@ def plot_map(xy, codes, names, texts=None, title="Map of the learned language"):
             )
             note.set(parse_math=False, path_effects=_HALO)
     largest = ", ".join(f"{names[code]} {sizes[code] / len(xy):.1%}" for code in np.argsort(-sizes, kind="stable")[:5])
-    return Picture(
+    return CaptionedFigure(
         figure,
         "Scatter map of fillers: each dot is a filler, near dots mean alike. Fillers of one code share a colour and a mark, "
         "and the name of the code is written on them.",
@@ -134,7 +123,7 @@ def plot_usage(counts, names, title="How often each code is used"):
         title: str.
 
     Returns:
-        `Picture`; a code that is never used is marked "unused".
+        `CaptionedFigure`; a code that is never used is marked "unused".
 
     Raises:
         ValueError: shapes that do not fit, negative counts, or nothing counted.
@@ -166,7 +155,7 @@ def plot_usage(counts, names, title="How often each code is used"):
     axes[0].set_ylabel("code, most used first", fontsize=9)
     axes[-1].text(100 / k, len(part) - 0.55, " equal share", fontsize=8, color=_WARN, va="bottom", path_effects=_HALO)
     listed = "; ".join(f"{names[code]} {shares[code]:.1f} %" for code in order)
-    return Picture(
+    return CaptionedFigure(
         figure,
         "Bar chart of the share of the corpus that each code takes, most used code on top; a dashed line marks an equal share.",
         "Dashed: the share that each code would have if all were used alike.",
@@ -183,7 +172,7 @@ def plot_transitions(matrix, names, title="Which code follows which"):
         title: str.
 
     Returns:
-        `Picture`. Read along a row: what comes after this code.
+        `CaptionedFigure`. Read along a row: what comes after this code.
 
     Raises:
         ValueError: a wrong shape, or rows that sum neither to 1 nor to 0.
@@ -226,7 +215,7 @@ def plot_transitions(matrix, names, title="Which code follows which"):
     heads, tails = ["start of prompt", *(names[code] for code in order)], [*(names[code] for code in order), "end of prompt"]
     strongest = np.dstack(np.unravel_index(np.argsort(-shown, axis=None, kind="stable")[:10], shown.shape))[0]
     listed = "; ".join(f"{heads[i]} → {tails[j]} {shown[i, j]:.0%}" for i, j in strongest if shown[i, j] > 0)
-    return Picture(
+    return CaptionedFigure(
         figure,
         "Heat map of which code follows which: rows are codes in the order of the average prompt, columns the code that comes "
         "next; dark cells are frequent steps, blank ones never happen.",
