@@ -46,8 +46,8 @@ class Export:
 def write_wildcards(dsl, folder, n=None, weights=False, overwrite=False):
     """Write a folder for dynamicprompts: a list of fillers per code, and templates such as `a __subject__, by __artist__`.
 
-    `templates.txt` holds whole prompts and `segments.txt` the stretches between separators, one template a line, the most
-    common first; so `__templates__` draws a template and fills it. Lists hold the fillers of `dsl.fillers`, the most used
+    `templates.txt` has complete prompts and `segments.txt` the stretches between separators, one template a line, the most
+    common first; so `__templates__` draws a template and fills it. Lists have the fillers of `dsl.fillers`, the most used
     first. dynamicprompts has no escape character: texts that it cannot read (with `{`, `#`, `$`, `%` or a tab) are left out
     and counted. `wildcards.read` reads the folder.
 

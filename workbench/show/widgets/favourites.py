@@ -1,4 +1,4 @@
-"""Favourites: kept prompts as a file, CSV or JSONL, whole or not at all, safe to open in a spreadsheet."""
+"""Favourites: kept prompts as a CSV or JSONL file, complete or not written at all, and safe to open in a spreadsheet."""
 
 import csv
 import io

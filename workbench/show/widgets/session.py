@@ -16,7 +16,7 @@ LONGEST = 20_000  # characters that are read: beyond that a paste is a file, not
 COOLEST, HOTTEST = 0.1, 2.0  # temperature
 LAST_SEED = 2**31 - 1
 _UNDOS = 100
-_SPARE = 2  # results written beyond those that are shown, as some may be alike
+_SPARE = 2  # results written beyond those that are shown, as some may be equal
 READS_ONLY = (
     "This language only reads: it was learned without a writer. Chips can be looked at, locked and masked, but nothing new can "
     "be written. DeepDSL.fit with a writer gives one that writes."
@@ -184,9 +184,7 @@ class Session:
     @_verb("mask")
     def mask(self, number):
         """Put `<?>` in the place of a chip."""
-        slot = self._slot(number)
-        if number in self.locked:
-            raise ValueError(f"{_short(slot.text)} is locked. Unlock it to mask it.")
+        self._unlocked(number, "mask")
         self._set(template=typed.with_text(self.template, number, None))
         return "The chip is open now: <?> stands for anything. Fill masks writes something there."
 
@@ -206,9 +204,7 @@ class Session:
             open_ = [(slot.name is None, i) for i, slot in enumerate(self.template.slots) if slot.text is None]
             fit = [(late, i) for late, i in open_ if late or name is None or self.template.slots[i].name == name]
             number = min(fit)[1] if fit else None
-        slot = None if number is None else self._slot(number)
-        if slot is not None and number in self.locked:
-            raise ValueError(f"{_short(slot.text)} is locked. Unlock it to replace it.")
+        slot = None if number is None else self._unlocked(number, "replace")
         if slot is None:
             text = self.text.rstrip()
             template = Template.build([f"{text}, {filler}" if text else filler])
@@ -274,7 +270,7 @@ class Session:
         """Keep a result, or without a number the prompt itself."""
         if number is None:
             if self.template.masked or not self.text.strip():
-                raise ValueError("Only a whole prompt can be kept: this one is empty or has open chips.")
+                raise ValueError("Only a complete prompt can be kept: this one is empty or has open chips.")
             result = self._made(self.text, self.template, "typed", 0)
         else:
             result = self._result(number)
@@ -312,6 +308,12 @@ class Session:
             raise IndexError("Choose a chip first." if number is None else f"There is no chip number {number + 1}.")
         return slots[number]
 
+    def _unlocked(self, number, verb):
+        slot = self._slot(number)
+        if number in self.locked:
+            raise ValueError(f"{_short(slot.text)} is locked. Unlock it to {verb} it.")
+        return slot
+
     def _result(self, number):
         if not 0 <= number < len(self.results):
             raise IndexError(f"There is no result number {number + 1}.")
@@ -336,13 +338,11 @@ class Session:
         )
 
     def _reroll_chip(self, number):
-        slot, slots = self._slot(number), self.template.slots
-        if number in self.locked:
-            raise ValueError(f"{_short(slot.text)} is locked. Unlock it to re-roll it.")
+        slot, slots = self._unlocked(number, "re-roll"), self.template.slots
         others = [i for i, other in enumerate(slots) if i != number and other.text is not None]
         said = self._list(self._sampled(others), "re-roll chip")
         named = sum(other.name is not None for other in slots[:number])
-        if slot.name is None:  # what was written there is known only as part of the whole
+        if slot.name is None:  # what was written there is known only as part of the prompt
             return said
         first = self.results[0].template.slots[named].text
         self._set(template=typed.with_text(self.template, number, first))

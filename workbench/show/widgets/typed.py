@@ -1,6 +1,6 @@
 """Typed: between the text that people type, in which `<?>` and `<artist:?>` are masks, and a `Template`.
 
-Other than in the printed form of a template, any other `<` is the character itself: prompts hold `<lora:x:0.8>` and hearts.
+In contrast to the printed form of a template, any other `<` is the character itself: prompts have `<lora:x:0.8>` and hearts.
 """
 
 import difflib
