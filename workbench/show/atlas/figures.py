@@ -114,13 +114,12 @@ def plot_map(xy, codes, names, texts=None, title="Map of the learned language"):
     )
 
 
-def plot_usage(counts, names, title="How often each code is used"):
+def plot_usage(counts, names):
     """Draw how much of the corpus each code takes, most used first.
 
     Args:
         counts: int (k,), units of each code in the corpus.
         names: k str.
-        title: str.
 
     Returns:
         `CaptionedFigure`; a code that is never used is marked "unused".
@@ -137,7 +136,7 @@ def plot_usage(counts, names, title="How often each code is used"):
     order, k = np.argsort(-shares, kind="stable"), len(names)
     columns = 1 if k <= 40 else 2
     rows = -(-k // columns)
-    figure, axes = _pages(9.6, 1.3 + 0.215 * max(rows, 4), title, columns)
+    figure, axes = _pages(9.6, 1.3 + 0.215 * max(rows, 4), "How often each code is used", columns)
     top = shares.max() * 1.14
     for ax, part in zip(axes, np.array_split(order, columns), strict=True):
         places = np.arange(len(part))
@@ -163,13 +162,12 @@ def plot_usage(counts, names, title="How often each code is used"):
     )
 
 
-def plot_transitions(matrix, names, title="Which code follows which"):
+def plot_transitions(matrix, names):
     """Draw how often one code follows another as a heat map, codes ordered by where in the prompt they stand on average.
 
     Args:
         matrix: float (k + 1, k + 1) from `transitions`: shares of each row; last row start, last column end of the prompt.
         names: k str.
-        title: str.
 
     Returns:
         `CaptionedFigure`. Read along a row: what comes after this code.
@@ -188,13 +186,15 @@ def plot_transitions(matrix, names, title="Which code follows which"):
     order = _by_position(matrix)
     shown = matrix[np.ix_([k, *order], [*order, k])]
     side = 2.9 + max((0.185 if k <= 40 else 0.15) * (k + 1), 2.6)
-    figure, ax = _page(side + 0.9, side, title)
+    figure, ax = _page(side + 0.9, side, "Which code follows which")
     # steps that never happen stay blank; the few brightest (often the end of the prompt) share the top colour
     top = max(np.quantile(shown[shown > 0], 0.98), 1e-6)
     image = ax.imshow(np.ma.masked_equal(shown, 0), cmap="viridis_r", norm=PowerNorm(0.5, vmin=0, vmax=top), aspect="equal")
     ax.set_facecolor("#f4f4f4")
-    _tick_names(ax.yaxis, range(k + 1), ["start of prompt", *(names[code] for code in order)])
-    _tick_names(ax.xaxis, range(k + 1), [*(names[code] for code in order), "end of prompt"])
+    ordered = [names[code] for code in order]
+    heads, tails = ["start of prompt", *ordered], [*ordered, "end of prompt"]
+    _tick_names(ax.yaxis, range(k + 1), heads)
+    _tick_names(ax.xaxis, range(k + 1), tails)
     ax.tick_params(axis="x", rotation=90)
     ax.set_xlabel("next code", fontsize=9)
     ax.set_ylabel("code, in the order of the average prompt", fontsize=9)
@@ -202,17 +202,10 @@ def plot_transitions(matrix, names, title="Which code follows which"):
     ax.axvline(k - 0.5, color=_INK, linewidth=1.2)
     if k <= 12:
         _write_shares(ax, shown, top)
-    bar = figure.colorbar(
-        image,
-        ax=ax,
-        shrink=0.6,
-        pad=0.02,
-        extend="max" if shown.max() > top else "neither",
-        format=PercentFormatter(1, decimals=0),
-    )
+    extend, percent = "max" if shown.max() > top else "neither", PercentFormatter(1, decimals=0)
+    bar = figure.colorbar(image, ax=ax, shrink=0.6, pad=0.02, extend=extend, format=percent)
     bar.set_label("share of what follows, each row sums to 100 %", fontsize=9)
     bar.ax.tick_params(labelsize=8)
-    heads, tails = ["start of prompt", *(names[code] for code in order)], [*(names[code] for code in order), "end of prompt"]
     strongest = np.dstack(np.unravel_index(np.argsort(-shown, axis=None, kind="stable")[:10], shown.shape))[0]
     listed = "; ".join(f"{heads[i]} → {tails[j]} {shown[i, j]:.0%}" for i, j in strongest if shown[i, j] > 0)
     return CaptionedFigure(

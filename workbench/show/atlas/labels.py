@@ -45,12 +45,8 @@ def spread(ax, texts, clouds):
     ax.figure.draw_without_rendering()  # layout first, otherwise the boxes are those of another layout
     boxes = np.array([_box(text) for text in texts]).reshape(-1, 4)
     frame = ax.get_window_extent().extents
-    moved = boxes + np.array([_lift(ax, box, cloud) for box, cloud in zip(boxes, clouds, strict=True)]).reshape(-1, 1) * [
-        0,
-        1,
-        0,
-        1,
-    ]
+    lifts = [_lift(ax, box, cloud) for box, cloud in zip(boxes, clouds, strict=True)]
+    moved = boxes + np.outer(lifts, [0, 1, 0, 1])
     for _ in range(_ROUNDS):
         push = _pushes(moved)
         if not push.any():

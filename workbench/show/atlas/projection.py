@@ -62,7 +62,6 @@ def fit(vectors, *, seed=0):
     n = len(x)
     rows = np.sort(np.random.default_rng(seed).permutation(n)[:_FITTED])
     k = min(_NEIGHBOURS, len(rows) - 1)
-    nearest = _Nearest(x[rows])
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*precomputed_knn", category=UserWarning)  # we never call its transform
         mapper = umap.UMAP(
@@ -72,14 +71,14 @@ def fit(vectors, *, seed=0):
             min_dist=_MIN_DIST,
             random_state=seed,
             n_jobs=1,
-            precomputed_knn=nearest(x[rows], k),
+            precomputed_knn=_nearest(x[rows], x[rows], k),
         )
         placed = mapper.fit_transform(x[rows])
     xy = np.empty((n, 2), dtype=np.float32)
     xy[rows] = placed
     others = np.setdiff1d(np.arange(n), rows)
     if len(others):
-        xy[others] = _place(placed, *nearest(x[others], k))
+        xy[others] = _place(placed, *_nearest(x[rows], x[others], k))
     judged = np.sort(np.random.default_rng(seed).permutation(n)[:_JUDGED])
     trust = trustworthiness(x[judged], xy[judged], n_neighbors=min(15, (len(judged) - 1) // 2))
     return Atlas(xy, float(trust), rows)
@@ -165,17 +164,11 @@ def gathered(xy):
     return xy
 
 
-class _Nearest:
-    """Exact nearest rows: UMAP's own search is approximate and compiles for half a minute."""
-
-    def __init__(self, rows):
-        self.size = len(rows)
-        self.search = NearestNeighbors(algorithm="brute").fit(rows)
-
-    def __call__(self, queries, k):
-        with config_context(working_memory=64):  # MiB a block: memory does not grow with the number of queries
-            distances, ids = self.search.kneighbors(queries, n_neighbors=k)
-        return ids, distances.astype(np.float32)
+def _nearest(rows, queries, k):
+    """Exact nearest rows, ids and distances (m, k): UMAP's own search is approximate and compiles for half a minute."""
+    with config_context(working_memory=64):  # MiB a block: memory does not grow with the number of queries
+        distances, ids = NearestNeighbors(algorithm="brute").fit(rows).kneighbors(queries, n_neighbors=k)
+    return ids, distances.astype(np.float32)
 
 
 def _place(placed, ids, distances):

@@ -86,7 +86,7 @@ def _setting(name, low, high, doc):
     own = f"_{name}"
 
     def put(self, value):
-        setattr(self, own, _within(value, low, high, getattr(self, own)))
+        setattr(self, own, float(_within(value, low, high, getattr(self, own))))
 
     return property(lambda self: getattr(self, own), put, doc=doc)
 

@@ -34,13 +34,7 @@ def read(dsl, text):
 
 def write(template):
     """The text of a template as it is typed: fillers and literals as they are, masks printed. The inverse of `read`."""
-    return "".join(_typed(part) for part in template.parts)
-
-
-def _typed(part):
-    if isinstance(part, str):
-        return part
-    return str(part) if part.text is None else part.text
+    return "".join(p if isinstance(p, str) else str(p) if p.text is None else p.text for p in template.parts)
 
 
 def with_text(template, number, text):
