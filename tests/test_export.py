@@ -126,7 +126,7 @@ def test_weights_are_the_usage_and_dynamicprompts_draws_by_them(tmp_path):
 def test_n_keeps_the_most_used_fillers(tmp_path):
     assert texts_of(export.write_wildcards(small(), tmp_path, n=1).folder, "artist.txt") == ["rembrandt"]
     for n in (0, True, 1.5):
-        with pytest.raises(ValueError, match="n is how many fillers"):
+        with pytest.raises(ValueError, match="n, how many fillers a code has at most, must be an int of 1 or more"):
             export.write_wildcards(small(), tmp_path / "x", n=n)
 
 

@@ -361,7 +361,7 @@ def test_of_many_prompts_some_are_read_evenly_spaced(flat, tmp_path):
     dsl.read = lambda texts: seen.extend(texts) or read(texts)
     index = site.write(dsl, tmp_path / "site", [f"a red castle {i}" for i in range(101)], n=3)
     assert seen == [f"a red castle {i}" for i in (0, 50, 100)]
-    assert "3 of the 3 prompts drawn from the 101 given hold this code." in (index.parent / "codes/a.html").read_text("utf-8")
+    assert "3 of the 3 prompts out of the 101 given hold this code." in (index.parent / "codes/a.html").read_text("utf-8")
 
 
 def test_without_prompts_the_examples_are_those_that_the_language_keeps():

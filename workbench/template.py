@@ -374,12 +374,18 @@ def as_html(text):
     return html.escape(str(text).replace("\0", "␀"))
 
 
-def _chip(slot, place):
-    text, name = "?" if slot.text is None else slot.text, slot.name or "?"
+def chip_number(slot, place):
+    """Which of `CHIPS` a filled slot has, 0..7; `place` is a dict of name -> its number in an order, as in `Template.html`."""
+    name = slot.name or "?"
     number = place.get(name, slot.code)
     if number is None:
         number = zlib.crc32(name.encode("utf-8", "surrogatepass"))
-    colour = OPEN_CHIP if slot.text is None else CHIPS[number % len(CHIPS)]
+    return number % len(CHIPS)
+
+
+def _chip(slot, place):
+    text, name = "?" if slot.text is None else slot.text, slot.name or "?"
+    colour = OPEN_CHIP if slot.text is None else CHIPS[chip_number(slot, place)]
     border = "1px dashed #666" if slot.text is None else "1px solid #666"
     style = f"background:{colour};color:{INK};border:{border};border-radius:4px;padding:1px 5px"
     label = f'<span style="font-size:75%;color:{INK}"> {as_html(name)}</span>' if slot.name else ""

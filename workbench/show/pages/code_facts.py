@@ -48,11 +48,7 @@ def gather(dsl, seen):
     files, near, order = file_names(dsl.codes), _near(dsl), sorted(dsl.codes, key=lambda code: (-code.count, code.id))
     return [
         CodeFacts(
-            code.id,
-            code.name,
-            code.count,
-            code.usage,
-            code.literal,
+            *(code.id, code.name, code.count, code.usage, code.literal),
             files[code.id],
             rank,
             tuple(code.fillers),

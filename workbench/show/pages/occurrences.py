@@ -1,4 +1,4 @@
-"""Occurrences: prompts in which a code occurs, and the segments it stands in."""
+"""Occurrences: prompts and segments in which a code occurs."""
 
 from collections import Counter
 from dataclasses import replace
@@ -14,7 +14,7 @@ _ENDS = " ,|.;"  # `DeepDSL` cuts these off the segments it counts
 
 
 class Marked(NamedTuple):
-    """A prompt, and where a code stands in it: (start, end) in characters, in order."""
+    """A prompt, and the places of a code in it: (start, end) in characters, in order."""
 
     text: str
     spans: tuple
@@ -61,9 +61,8 @@ def look(dsl, prompts, n):
     total = len(prompts)
     rows = np.unique(np.linspace(0, total - 1, min(n, total)).astype(int)) if total else ()
     texts = [prompts[int(row)] for row in rows]
-    where = (
-        "of the built-in grammar" if built_in else "that were given" if len(texts) == total else f"drawn from the {total:,} given"
-    )
+    given = "that were given" if len(texts) == total else f"out of the {total:,} given"
+    where = "of the built-in grammar" if built_in else given
     finds = _Finds()
     literal = {code.id for code in dsl.codes if code.literal}
     for template, units in zip(dsl.read(texts), dsl.tag(texts), strict=True) if texts else ():
@@ -104,10 +103,10 @@ class _Finds:
         for code, found in spans.items():
             self.prompts[code] += 1
             filler = template.prompt[slice(*found[0])].lower()
-            # a filler that was shown already comes after all that were not
-            place = sum(filler == other for other, _ in self.marked.setdefault(code, []))
-            if place < _EXAMPLES:
-                self.marked[code].append((filler, Marked(template.prompt, tuple(sorted(found)))))
+            marked = self.marked.setdefault(code, [])
+            before = sum(filler == other for _, other, _ in marked)
+            if before < _EXAMPLES:
+                marked.append((before, filler, Marked(template.prompt, tuple(sorted(found)))))
         slots = [(slot.start, slot.end) for slot in template.slots]
         # a function word in a slot ("castle on a hill") belongs to the filler there
         words = [(a, b, code) for a, b, code in words if not any(start <= a < end for start, end in slots)]
@@ -118,35 +117,24 @@ class _Finds:
             at = end
 
     def count(self, template, words, times):
-        """A segment, seen so many times."""
+        """A segment that was seen a number of times."""
         template, words = _stripped(template, words)
+        shape = template.skeleton
         for code in {slot.code for slot in template.slots} | {code for *_, code in words}:
-            shape = template.skeleton
             self.counts.setdefault(code, Counter())[shape] += times
             spans = tuple((a, b) for a, b, other in words if other == code)
             self.shapes.setdefault((code, shape), (template, spans))
 
     def seen(self):
-        """Dict of code -> `Seen`."""
+        """Dict of code -> `Seen`: a filler that was shown already comes after all that were not."""
         found = {}
         for code, marked in self.marked.items():
             counts = self.counts.get(code, Counter())
-            segments = [Segment(self.shapes[code, shape][0], c, self.shapes[code, shape][1]) for shape, c in _common(counts)]
-            examples = tuple(one for _, one in sorted(_turns(marked), key=lambda pair: pair[0])[:_EXAMPLES])
-            found[code] = Seen(examples, tuple(segments), self.prompts[code], len(counts))
+            common = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[:_SEGMENTS]
+            segments = (Segment(self.shapes[code, shape][0], times, self.shapes[code, shape][1]) for shape, times in common)
+            examples = (example for *_, example in sorted(marked, key=lambda one: one[0])[:_EXAMPLES])
+            found[code] = Seen(tuple(examples), tuple(segments), self.prompts[code], len(counts))
         return found
-
-
-def _common(counts):
-    return sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[:_SEGMENTS]
-
-
-def _turns(marked):
-    """Pairs (how many earlier ones have the same filler, example)."""
-    shown = Counter()
-    for filler, example in marked:
-        yield shown[filler], example
-        shown[filler] += 1
 
 
 def _stripped(template, words):

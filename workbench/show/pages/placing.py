@@ -1,4 +1,4 @@
-"""Placing: the folder of a site, which takes the place of an earlier site only, and as a whole."""
+"""Placing: the folder of a site, which replaces an earlier site completely, and nothing but an earlier site."""
 
 import contextlib
 from itertools import islice
