@@ -250,7 +250,7 @@ _WRITERS = {
 
 
 def _tail(draft, size):
-    """Labels of at most `size` modifiers, in one of the usual orders or in none; a scene only if there is none yet."""
+    """Labels of at most `size` modifiers, in one of the usual orders or in random order; a scene only if there is none yet."""
     counts, chosen = Counter(piece[2] for piece in draft.pieces if piece[2] == "scene"), []
     for _ in range(size):
         label = draft.one_of(_TAIL)
