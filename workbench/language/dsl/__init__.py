@@ -37,6 +37,7 @@ from workbench.language.dsl.writing import Writing
 from workbench.language.ngram import KneserNey, NgramConfig
 from workbench.language.prior import PriorConfig, TemplatePrior
 from workbench.language.writer import Decoding, Writer, WriterConfig
+from workbench.language.writer.config import SAMPLE
 from workbench.models import DEFAULT, Encoder, load_encoder
 from workbench.values import ArtifactError
 from workbench.words import is_function
@@ -163,9 +164,9 @@ class DeepDSL(Reading, Given, Writing, Infilling, Keeping):
         """Writer, prior and n-grams, from the templates of prompts drawn by seed; what is finished is not done again."""
         config = self.config.writer
         held_out = min(HELD_OUT, len(corpus) // _SHARE) if len(corpus) >= _ENOUGH else 0
-        chosen, apart = parted(len(corpus), config.sample, 0, held_out)
+        chosen, apart = parted(len(corpus), SAMPLE, 0, held_out)
         templates = self._templates(corpus, features, chosen, progress)
-        read = (config.sample, len(chosen))
+        read = (SAMPLE, len(chosen))
         texts = (ngram.tokens(template.prompt) for template in templates)
         counts, folder = KneserNey(self.config.ngram), stage / f"ngram-{writing_key(*read, asdict(self.config.ngram))}"
         self.ngram_ = finished(folder, "ngram", KneserNey, lambda: counts.fit(texts))

@@ -19,7 +19,7 @@ _PULL = 5.0  # nats that a candidate for a guided mask gains with the cosine to 
 HELD_OUT = 240  # prompts that a ranking is learned on, at most
 _FEWEST = 20  # and at least
 _CANDIDATES = 64  # fillings drawn from the writer, and as many from the n-grams, before they are ranked
-_SCORED = Decoding(known=False, max_pieces=256)  # nothing that was proposed or given is cut
+_SCORED = Decoding(known=False)  # nothing that was proposed or given is cut
 _CLOSE = re.compile(r" ([,;.!?:])")
 _NEAR = 24  # known fillers near the wanted one that guided infill considers
 

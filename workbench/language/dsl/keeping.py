@@ -77,7 +77,7 @@ class Keeping:
         config, tensors = artifacts.load(folder, _KIND)
         try:
             return cls._restored(folder, config, tensors, encoder)
-        except (KeyError, TypeError, ValueError, AttributeError) as err:
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as err:
             raise ArtifactError(f"{folder} is damaged: its config.json holds no whole language ({err!r}). Save again.") from err
 
     @classmethod

@@ -135,7 +135,7 @@ def finished(folder, kind, cls, learn):
     """A learned part of class `cls` from its folder, or learned now and kept there."""
     if folder.is_dir():
         try:
-            return cls.from_state(*artifacts.load(folder, kind))
+            return artifacts.restored(cls.from_state, folder, kind)
         except ArtifactError:
             shutil.rmtree(folder)  # damaged: made again
     part = learn()

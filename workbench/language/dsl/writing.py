@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from workbench.language.writer import Decoding
+from workbench.language.writer.config import WINDOW
 from workbench.template import Slot, Template
 from workbench.values import Sample, TemplateError
 
@@ -227,7 +228,7 @@ class Writing:
                     scores.append(one.log_prob)
             if len(templates) >= n:
                 return templates[:n], np.array(scores[:n])
-        raise TemplateError(f"The prior's templates are too long for the writer's window of {self.writer_.config.window}.")
+        raise TemplateError(f"The prior's templates are too long for the writer's window of {WINDOW} positions.")
 
     def _content_of(self, texts, spelled=True):
         return self.writer_.content(texts, self._vectors_of([text.lower() for text in texts]), spelled=spelled)
