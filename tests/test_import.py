@@ -48,3 +48,10 @@ def test_a_module_is_found_as_an_attribute():
 def test_an_unknown_attribute_is_an_error_that_lists_what_there_is():
     with pytest.raises(AttributeError, match="module 'workbench' has no attribute 'DeepDLS'. It has: .*DeepDSL, .*template"):
         _ = workbench.DeepDLS
+
+
+def test_the_language_loads_no_model_library_that_it_may_not_need():
+    code = "import json, sys; from workbench import DeepDSL; print(json.dumps(sorted(sys.modules)))"
+    loaded = set(json.loads(run(code)))
+    assert "workbench.language.dsl" in loaded
+    assert not {"transformers.models.clip", "diffusers", "umap", "sklearn", "kmedoids", "datasets", "matplotlib"} & loaded
