@@ -266,7 +266,10 @@ def learned(tmp_path_factory):
     prompts = corpora.load("world", n=400, seed=0, progress=False)
     config = DSLConfig(codebook=CodebookConfig(n_codes=8, epochs=6), writer=None)
     known = {slot: [f for group in SLOTS[slot].values() for f in group] for slot in ("artist", "medium")}
-    dsl = DeepDSL.fit(prompts, config, encoder, folder=tmp_path_factory.mktemp("fits"), progress=False, codes=known)
+    with pytest.MonkeyPatch.context() as patch:  # fewer numbers of that encoder, so that its noise does not drown the memory
+        patch.setattr("workbench.language.codebook._N_DIMS", 8)
+        patch.setattr("workbench.language.codebook._N_CONTEXT", 6)
+        dsl = DeepDSL.fit(prompts, config, encoder, folder=tmp_path_factory.mktemp("fits"), progress=False, codes=known)
     return dsl, known, prompts
 
 

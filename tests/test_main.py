@@ -116,7 +116,7 @@ def test_arguments_reach_the_stages(prompts, monkeypatch):
     seen = {}
 
     def fit(corpus, config, encoder, progress):
-        seen.update(n=len(corpus), codes=config.codebook.n_codes, seed=config.codebook.seed, encoder=encoder, progress=progress)
+        seen.update(n=len(corpus), codes=config.codebook.n_codes, seed=config.seed, encoder=encoder, progress=progress)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(DeepDSL, "fit", fit)
