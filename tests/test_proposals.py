@@ -18,7 +18,7 @@ from workbench.language.dsl import Decoding, DeepDSL
 from workbench.template import Template
 from workbench.values import GuideError, Proposal, Sample
 
-PACKAGE = Path(proposals.__file__).parents[1]
+PACKAGE = Path(proposals.__file__).parents[2]
 SHARP = {"temperature": 0.7, "top_k": 5, "top_p": 0.9}
 
 
