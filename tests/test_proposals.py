@@ -15,7 +15,6 @@ from workbench import proposals
 from workbench.control.proposals import FromDistribution, FromDSL, FromScipy, LMProposal
 from workbench.control.proposals.cut import CLOSE, Cut
 from workbench.language.dsl import Decoding, DeepDSL
-from workbench.template import Template
 from workbench.values import GuideError, Proposal, Sample
 
 PACKAGE = Path(proposals.__file__).parents[2]
@@ -58,16 +57,14 @@ def _writing(request):
 
 def _prior(request):
     prior = request.getfixturevalue("dsl").prior_
-    drawn, log_p = prior.sample(100, 3, temperature=0.7, top_p=0.9)
-    names = [code.name for code in request.getfixturevalue("dsl").codes]
-    templates = [_template(parts, names) for parts in drawn]
-    return log_p, prior.log_score(templates, temperature=0.7, top_p=0.9)
+    drawn = prior.sample(100, 3, temperature=0.7, top_p=0.9)
+    return [one.log_prob for one in drawn], prior.log_score([one.template for one in drawn], temperature=0.7, top_p=0.9)
 
 
-def _template(parts, names):
-    from workbench.template import Slot
-
-    return Template.build(p if isinstance(p, str) else Slot(names[p], "x", code=int(p)) for p in parts)
+def _ngram(request):
+    model = request.getfixturevalue("dsl").ngram_
+    drawn = model.sample(60, 3, temperature=0.7, max_words=9)
+    return [one.log_prob for one in drawn], model.log_score(drawn[::-1], temperature=0.7, max_words=9)[::-1]
 
 
 def _distribution(request):
@@ -85,6 +82,7 @@ CASES = {
     "FromDSL": _dsl,
     "Writing": _writing,
     "TemplatePrior": _prior,
+    "KneserNey": _ngram,
     "FromDistribution": _distribution,
     "FromScipy": _scipy,
 }

@@ -91,10 +91,13 @@ def _scorer(name, dsl, written, score):
 
 
 def _read(dsl, texts):
+    names = tuple(code.name for code in dsl.codes)  # the codes may have been renamed since a text was read
+
     def find(new):
+        new = [text for _, text in new]
         return [_slots(template) for at in range(0, len(new), _CHUNK) for template in dsl.read(new[at : at + _CHUNK])]
 
-    return _READ.get(dsl, texts, find)
+    return _READ.get(dsl, [(names, text) for text in texts], find)
 
 
 def _slots(template):

@@ -8,8 +8,8 @@ import torch
 from workbench import checks, words
 from workbench.control.proposals.causal import sums
 from workbench.control.scorers.scorer import Scorer, text_scorer
-from workbench.models import printable
 from workbench.models.clip import target_of
+from workbench.models.loading import printable
 from workbench.models.text_tower import phrase_features
 
 _BATCH = 64  # texts in one forward pass of the language model
