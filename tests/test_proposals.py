@@ -80,7 +80,7 @@ def _scipy(request):
 CASES = {
     "LMProposal": _lm,
     "FromDSL": _dsl,
-    "Writing": _writing,
+    "DeepDSL": _writing,
     "TemplatePrior": _prior,
     "KneserNey": _ngram,
     "FromDistribution": _distribution,
