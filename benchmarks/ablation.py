@@ -64,8 +64,8 @@ def rebuilt(writer, embed, prompts, templates):
         prompts, templates, writer.fill([t.open() for t in templates], contents, greedy), strict=True
     ):
         unseen = [(f.start, f.end) for f in truth.fillers if f.unseen]
-        for slot, written in zip(template.slots, filling.fillers, strict=True):
-            words = written.lower().split()
+        for slot, written in zip(template.slots, filling.template.slots, strict=True):
+            words = written.text.lower().split()
             for i, start in enumerate(_starts(text, slot)):
                 new = any(a <= start < b for a, b in unseen)
                 if new or any(f.start <= start < f.end for f in truth.fillers):
@@ -96,7 +96,7 @@ def measure(writer, embed, prompts, templates, judge, seed=0):
     real = judge.perplexity([ngram.tokens(text) for _, text in prompts])
     fluent = []
     for content in (None, "noise"):
-        written = [f.template.prompt for f in writer.fill(opened, content, DRAWN, seed=seed)]
+        written = [sample.text for sample in writer.fill(opened, content, DRAWN, seed=seed)]
         fluent.append(judge.perplexity([ngram.tokens(text) for text in written]) / real)
     return [nats, one, *rebuilt(writer, embed, prompts, templates), *fluent]
 

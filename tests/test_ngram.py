@@ -228,7 +228,7 @@ def test_equal_seeds_give_equal_proposals_and_samples(trigram):
 @pytest.mark.parametrize(("order", "temperature"), [(1, 1.0), (2, 1.0), (3, 1.0), (1, 0.5), (3, 0.5), (3, 2.0)])
 def test_samples_are_as_frequent_as_probable(order, temperature):
     model, n = KneserNey(NgramConfig(order=order)).fit(TOY), 20_000
-    counts = Counter(map(tuple, model.sample(n, seed=0, max_words=3, temperature=temperature)))
+    counts = Counter(tuple(text.split()) for text in model.sample(n, seed=0, max_words=3, temperature=temperature))
 
     def next_word(before):
         """Probability of every known word and the end, at the temperature, without the unknown word."""
@@ -245,8 +245,8 @@ def test_samples_are_as_frequent_as_probable(order, temperature):
 
 def test_samples_end_at_max_words_and_hold_known_words_only(trigram):
     found = trigram.sample(200, seed=0, max_words=4)
-    assert len(found) == 200 and max(map(len, found)) == 4
-    assert {word for text in found for word in text} <= set(trigram.vocabulary_)
+    assert len(found) == 200 and max(len(text.split()) for text in found) == 4
+    assert {word for text in found for word in text.split()} <= set(trigram.vocabulary_)
 
 
 # ---- state and errors ---------------------------------------------------------------------------------------------------

@@ -558,10 +558,10 @@ def test_what_cannot_be_used_is_said_and_nothing_is_left(flat, tmp_path, options
 
 def test_a_freshly_learned_language_gets_its_pages(flat, tmp_path):
     encoder = load_encoder(write_bert(tmp_path / "bert"), layer=3, device="cpu")
-    config = DSLConfig(sample=150, codebook=CodebookConfig(n_codes=8, n_dims=8, n_context=6, epochs=2), writer=None)
+    config = DSLConfig(codebook=CodebookConfig(n_codes=8, epochs=2), writer=None)
     prompts = corpora.load("world", n=200, seed=0, progress=False)
     dsl = DeepDSL.fit(prompts, config, encoder, folder=tmp_path / "fits", progress=False)
-    dsl = dsl.rename({0: "<b>bold</b>"})
+    dsl.rename({0: "<b>bold</b>"})
     folder = site.write(dsl, tmp_path / "site", n=40).parent
     assert len(crawl(folder)) == 8 * 2 + 1
     said = Reader((folder / "codes" / "b-bold-b.html").read_text("utf-8")).text

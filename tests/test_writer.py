@@ -316,8 +316,7 @@ def test_blended_content_is_told(toy_writer, blend):
 
 def test_scores_do_not_depend_on_what_else_is_scored(toy_writer):
     templates = [parse(t, dict(colour=0, thing=1, artist=2)) for t in TOY_GAPS]
-    fillings = toy_writer.fill(templates * 2, seed=4)
-    fillers = [filling.fillers for filling in fillings]
+    fillers, _ = toy_writer.fillers(templates * 2, seed=4)
     together = toy_writer.score(templates, fillers, owner=list(range(5)) * 2)
     alone = [toy_writer.score([templates[i % 5]], [one])[0] for i, one in enumerate(fillers)]
     np.testing.assert_allclose(together, alone, atol=1e-4)
@@ -382,7 +381,7 @@ def test_probabilities_are_cut_by_top_k_then_top_p():
 def test_equal_seeds_give_equal_texts_and_others_do_not(toy_writer):
     templates = [parse(t, dict(colour=0, thing=1, artist=2)) for t in TOY_GAPS] * 3
     first, second, third = (toy_writer.fill(templates, "noise", seed=seed) for seed in (1, 1, 2))
-    assert first == second and [f.fillers for f in first] != [f.fillers for f in third]
+    assert first == second != third
 
 
 ROUGH_GAPS = ["<?>", "a <?>", "(<?>", "<?>, 8k", "<?><?>", "a (<x:?>) b", "h. <?>", "[a <?>], <?> <x:?>"]
@@ -448,15 +447,15 @@ def test_the_loss_goes_down(toy_writer):
 
 
 def test_the_code_says_what_kind_of_filler_is_written(toy_writer):
-    found = toy_writer.fill([toy_parse("<colour:?> <thing:?> by <artist:?>")] * 60, seed=0)
+    found, _ = toy_writer.fillers([toy_parse("<colour:?> <thing:?> by <artist:?>")] * 60, seed=0)
     for number, known in enumerate((set(COLOURS), set(PAINTS.values()), set(PAINTS))):
-        assert np.mean([filling.fillers[number] in known for filling in found]) > 0.9
+        assert np.mean([fillers[number] in known for fillers in found]) > 0.9
 
 
 def test_words_to_the_right_of_a_gap_are_heeded(toy_writer):
     for mask in ("<thing:?>", "<?>"):
-        found = toy_writer.fill([toy_parse(f"red {mask} by {artist}") for artist in PAINTS] * 10, seed=0)
-        right = [filling.fillers[0] == thing for filling, thing in zip(found, [*PAINTS.values()] * 10, strict=True)]
+        found, _ = toy_writer.fillers([toy_parse(f"red {mask} by {artist}") for artist in PAINTS] * 10, seed=0)
+        right = [fillers[0] == thing for fillers, thing in zip(found, [*PAINTS.values()] * 10, strict=True)]
         assert np.mean(right) > 0.85
 
 
@@ -472,9 +471,9 @@ def test_content_of_a_filler_brings_it_back(toy_writer):
     colours = list(COLOURS) * 8
     vectors = toy_writer.content(colours, embed(colours))
     templates = [toy_parse("<colour:?> dog by Bob")] * len(colours)
-    given_back = toy_writer.fill(templates, [[vector] for vector in vectors], seed=0)
-    absent = toy_writer.fill(templates, seed=0)
-    hits = [np.mean([f.fillers[0] == c for f, c in zip(found, colours, strict=True)]) for found in (given_back, absent)]
+    given_back, _ = toy_writer.fillers(templates, [[vector] for vector in vectors], seed=0)
+    absent, _ = toy_writer.fillers(templates, seed=0)
+    hits = [np.mean([f[0] == c for f, c in zip(found, colours, strict=True)]) for found in (given_back, absent)]
     assert hits[0] > 0.8 > 0.5 > hits[1]
 
 
@@ -492,8 +491,8 @@ def test_a_filler_that_was_never_seen_is_spelled_from_its_content():
     right = []
     for spelled in (True, False):
         content = [[row] for row in writer.content(texts, embed(texts), spelled=spelled)]
-        found = writer.fill(templates, content, Decoding(temperature=0.01), words=words)
-        right.append(np.mean([f.fillers[0].lower() == text for f, text in zip(found, texts, strict=True)]))
+        found, _ = writer.fillers(templates, content, Decoding(temperature=0.01), words=words)
+        right.append(np.mean([f[0].lower() == text for f, text in zip(found, texts, strict=True)]))
     assert right[0] >= 0.6 > 0.1 >= right[1]
 
 
@@ -523,7 +522,7 @@ def test_content_is_that_of_the_filler_and_nothing_else(toy_writer):
 
 def test_words_are_written_in_their_usual_casing(toy_writer):
     found = toy_writer.fill([toy_parse("gold cat by <artist:?>"), toy_parse("<colour:?> dog by Bob")], seed=0)
-    assert found[0].fillers == ("Ann",) and found[0].template.prompt == "gold cat by Ann"
+    assert found[0] == found[0].template.prompt == "gold cat by Ann" and type(found[0].log_prob) is float
     assert found[0].template.slots[0].text == "Ann" and not found[1].template.masked
 
 
@@ -536,10 +535,12 @@ def test_what_the_user_wrote_stays_to_the_letter(rough, data):
     parts = data.draw(st.lists(st.one_of(visible, masks), max_size=6))
     at = data.draw(st.integers(0, len(parts)))
     template = Template.build([*parts[:at], Slot(None), *parts[at:]])
-    [filling] = rough.fill([template], seed=len(parts), decoding=Decoding(max_pieces=4))
+    options = {"seed": len(parts), "decoding": Decoding(max_pieces=4)}
+    [written], [[fillers], [log_prob]] = rough.fill([template], **options), rough.fillers([template], **options)
+    assert written.log_prob == log_prob
     kept = "".join(part if isinstance(part, str) else part.text or "GAP" for part in template.parts).split("GAP")
-    pieces, position = filling.template.prompt, 0
-    for text, filler in itertools.zip_longest(kept, filling.fillers, fillvalue=""):
+    pieces, position = written.text, 0
+    for text, filler in itertools.zip_longest(kept, fillers, fillvalue=""):
         assert pieces.startswith(text + filler, position)
         position += len(text + filler)
     assert position == len(pieces)
@@ -590,7 +591,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_weights(more, tmp_path, monk
 def test_the_checkpoint_of_another_run_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(learning, "_EVERY", 5)
     fit(TINY, folder=tmp_path / "part")
-    for other in ({"config": replace(TINY, seed=TINY.seed + 1)}, {"config": TINY, "lexicon": ["owl"]}):
+    for other in ({"config": TINY, "seed": 1}, {"config": TINY, "lexicon": ["owl"]}):
         with pytest.raises(ArtifactError, match="holds the checkpoint of another run: .*stopped at step 10. Give another folder"):
             fit(**other, folder=tmp_path / "part")
 
@@ -605,7 +606,7 @@ def test_a_damaged_checkpoint_is_made_again(tmp_path, monkeypatch):
 def test_equal_seeds_learn_equal_weights_and_leave_the_global_generator_alone():
     torch.manual_seed(5)
     before = torch.random.get_rng_state()
-    first, second, other = fit(TINY), fit(TINY), fit(replace(TINY, seed=1))
+    first, second, other = fit(TINY), fit(TINY), fit(TINY, seed=1)
     assert torch.equal(before, torch.random.get_rng_state())
     assert_equal_weights(weights(first), weights(second))
     assert not np.array_equal(weights(first)["codes.weight"], weights(other)["codes.weight"])
@@ -659,7 +660,7 @@ def test_contrast_is_low_when_each_finds_its_own():
     found = [float(info_nce(x, features, 6)) for x in (features, features.roll(1, 0), torch.ones(6, 6))]
     assert found[0] < 0.01 and found[1] > 9 and found[2] == pytest.approx(np.log(6))
     padded = torch.cat([features, torch.ones(3, 6)])
-    assert float(info_nce(padded, padded, 6)) == pytest.approx(found[0])  # rows beyond n do not count
+    assert float(info_nce(padded, padded, 6)) == pytest.approx(found[0], rel=1e-3)  # rows beyond n do not count
     twice = features[[0, 0, 1, 2]]
     assert float(info_nce(twice, twice, 4)) < 0.01  # the same filler in another prompt is no wrong answer
 
@@ -681,8 +682,8 @@ def test_global_content_is_one_vector_for_a_prompt():
 def test_other_ways_to_learn_learn_and_write(more):
     writer = fit(replace(TINY, **more), lexicon=["owl"])
     assert ("adversary" in writer.history_[-1]) == ("adversary" in more)
-    found = writer.fill([toy_parse("<colour:?> <thing:?>")] * 3, "noise", seed=0, decoding=Decoding(max_pieces=4))
-    assert all(filling.fillers[0] and filling.fillers[1] for filling in found)
+    found, _ = writer.fillers([toy_parse("<colour:?> <thing:?>")] * 3, "noise", seed=0, decoding=Decoding(max_pieces=4))
+    assert all(one and other for one, other in found)
 
 
 def test_global_content_is_drawn_once_for_a_prompt():
@@ -839,8 +840,8 @@ def test_english_articles_say_how_a_filler_begins():
     assert writer.tokens_.articles
     for article, clash in (("a", "aei"), ("an", "bcdfgjklmnpqrstvwxyz")):
         for known in (True, False):
-            found = writer.fill([toy_parse(f"{article} <?>")] * 60, decoding=Decoding(temperature=3.0, known=known))
-            firsts = {filling.fillers[0][:1].lower() for filling in found}
+            found, _ = writer.fillers([toy_parse(f"{article} <?>")] * 60, decoding=Decoding(temperature=3.0, known=known))
+            firsts = {fillers[0][:1].lower() for fillers in found}
             assert bool(firsts & set(clash)) != known  # held to known words, and to nothing
 
 

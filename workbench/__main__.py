@@ -58,7 +58,7 @@ def _parser():
     parser.add_argument("--n", type=int, metavar="N", help="at most so many prompts (default: all; built-in corpus: 20,000)")
     parser.add_argument("--column", metavar="C", help="column that holds the prompts (default: found by its name)")
     parser.add_argument("--codes", type=int, default=32, metavar="K", help="size of the alphabet (default: 32)")
-    parser.add_argument("--seed", type=int, default=0, metavar="S", help="of all that is drawn by lot (default: 0)")
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="of everything that is random (default: 0)")
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder to write to (default: out)")
     parser.add_argument("--encoder", metavar="NAME", help="hub id or folder of a language model (default: all-MiniLM-L6-v2)")
     parser.add_argument(
@@ -124,19 +124,18 @@ def _run(options):
     from workbench.data import corpus
     from workbench.language.codebook import CodebookConfig
 
-    codes, before = CodebookConfig(n_codes=options.codes, seed=options.seed), time.perf_counter()
+    codes, before = CodebookConfig(n_codes=options.codes), time.perf_counter()
     prompts = corpus.load(options.prompts, column=options.column, n=options.n, seed=options.seed, progress=options.progress)
     read = round(time.perf_counter() - before, 2)
     print(f"{len(prompts):,} prompts kept of {prompts.report.read:,} rows read.", flush=True)
 
     from workbench.language.dsl import DeepDSL, DSLConfig
-    from workbench.models import DEFAULT
     from workbench.show.pages import report
 
     base = DSLConfig.full() if options.writing == "full" else DSLConfig()
-    writer = None if options.writing == "none" else replace(base.writer, seed=options.seed)
-    config = replace(base, codebook=codes, writer=writer)
-    dsl = DeepDSL.fit(prompts, config, encoder=options.encoder or DEFAULT, progress=options.progress)
+    writer = None if options.writing == "none" else base.writer
+    config = replace(base, codebook=codes, writer=writer, seed=options.seed)
+    dsl = DeepDSL.fit(prompts, config, encoder=options.encoder, progress=options.progress)
     dsl.stats["seconds"]["corpus"] = read  # fit got them read
     dsl.save(folder)
     print(f"\n{report.summary(dsl, shutil.get_terminal_size((100, 24)).columns)}\n\nDrawing the map ...", flush=True)

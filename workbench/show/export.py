@@ -8,6 +8,7 @@ from pathlib import Path
 
 from workbench import __version__, artifacts, checks
 from workbench.data import wildcards
+from workbench.data.wildcards.lines import Reference, as_line, file_names, unwritable
 from workbench.template import Slot, parse
 from workbench.values import NotFittedError
 
@@ -43,7 +44,7 @@ class Export:
         return "\n".join(lines + [f"  left out: {n:,} {reason}" for reason, n in self.left_out.items()])
 
 
-def write_wildcards(dsl, folder, n=None, weights=False, overwrite=False):
+def write_wildcards(dsl, folder, n=None, weights=False):
     """Write a folder for dynamicprompts: a list of fillers per code, and templates such as `a __subject__, by __artist__`.
 
     `templates.txt` has complete prompts and `segments.txt` the stretches between separators, one template a line, the most
@@ -57,7 +58,6 @@ def write_wildcards(dsl, folder, n=None, weights=False, overwrite=False):
         n: int, fillers per code at most, the most used; None for all that are known (4,000 in all).
         weights: bool, lists as .json, in which the weight of each filler is its usage: dynamicprompts draws by weight. It
             takes no weights from .txt, and when it combines it repeats a filler as often as its weight says.
-        overwrite: bool, write also into a folder that holds other things; files of equal names are replaced.
 
     Returns:
         `Export`.
@@ -72,7 +72,7 @@ def write_wildcards(dsl, folder, n=None, weights=False, overwrite=False):
         checks.whole("n, how many fillers a code has at most,", n)
     lists, left_out = _writable(found, n)
     names = [dsl.codes[code].name for code in lists]
-    stems = dict(zip(names, wildcards.file_names(names), strict=True))
+    stems = dict(zip(names, file_names(names), strict=True))
     files = dict(_list(stems[name], kept, weights) for name, kept in zip(names, lists.values(), strict=True))
     templates = 0
     for name, counted in (("templates", dsl.templates), ("segments", dsl.segments)):
@@ -80,7 +80,7 @@ def write_wildcards(dsl, folder, n=None, weights=False, overwrite=False):
         templates += len(lines)
         if lines:
             files[f"{name}.txt"] = "".join(lines)
-    wildcards.write(folder, files, overwrite)
+    wildcards.write(folder, files)
     return Export(Path(folder), tuple(sorted(files)), stems, sum(map(len, lists.values())), templates, dict(left_out))
 
 
@@ -152,7 +152,7 @@ def _writable(found, n):
     for code, pairs in found.items():
         kept = []
         for text, count in pairs:
-            why = wildcards.unwritable(text)
+            why = unwritable(text)
             if why:
                 left_out[f"fillers: text {why}"] += 1
             elif text.strip():
@@ -166,7 +166,7 @@ def _writable(found, n):
 
 def _list(stem, found, weights):
     """A list of (text, count) as a file: (name, text)."""
-    lines = [(wildcards.line(text), count) for text, count in found]
+    lines = [(as_line(text), count) for text, count in found]
     if not weights:
         return f"{stem}.txt", "".join(f"{line}\n" for line, _ in lines)
     # One line of weighted choices in a .txt would do too, but dynamicprompts parses it anew for each draw: half a second of it.
@@ -178,11 +178,11 @@ def _line(counted, stems, left_out):
     """A template as a line, or None: it is counted then."""
     parts = parse(counted.examples[0]).parts
     for part in parts:
-        why = wildcards.unwritable(part) if isinstance(part, str) else None
+        why = unwritable(part) if isinstance(part, str) else None
         if why:
             left_out[f"templates: text {why}"] += 1
             return None
         if isinstance(part, Slot) and part.name not in stems:
             left_out["templates: a slot has no list"] += 1
             return None
-    return wildcards.line(part if isinstance(part, str) else wildcards.Reference(stems[part.name]) for part in parts)
+    return as_line(part if isinstance(part, str) else Reference(stems[part.name]) for part in parts)

@@ -28,7 +28,8 @@ _PLACES = {
     "sea": "at sea",
     "rain": "in the rain",
 }
-_ADJECTIVES = ("large", "bold", "bright", "simple", "single", "centered", "lone", "plain")
+ADJECTIVES = ("large", "bold", "bright", "simple", "single", "centered", "lone", "plain")
+MAX_SURPLUS = 4  # phrases of praise in a prompt
 _WORD = re.compile(r"[a-z]+")
 _MEANING = {value.lower(): (name, value) for name, values in VALUES.items() for value in values}
 
@@ -95,20 +96,28 @@ def caption(scene, form="sentence", seed=0):
         parts = [part for part in scene if part]
         rng.shuffle(parts)
         return ", ".join(parts)
-    adjective = f"{rng.choice(_ADJECTIVES)} " if form == "prompt" and rng.random() < 0.5 else ""
-    thing = f"{adjective}{scene.color} {scene.object}"
-    thing = f"{'an' if thing[0] in 'aeiou' else 'a'} {thing} {_PLACES[scene.background]}"
-    front = rng.random() < 0.5
-    parts = [f"{'an' if scene.style[0] in 'aeiou' else 'a'} {scene.style} of {thing}"] if front else [thing, scene.style]
+    adjective = rng.choice(ADJECTIVES) if form == "prompt" and rng.random() < 0.5 else ""
+    style_first = rng.random() < 0.5
+    parts = [opening(scene, adjective, style_first)] + ([] if style_first else [scene.style])
     if scene.artist:
         parts.append(f"by {scene.artist}")
     if form == "prompt":
-        surplus = rng.sample(_SURPLUS, rng.randint(1, 4))
+        surplus = rng.sample(SURPLUS, rng.randint(1, MAX_SURPLUS))
         if rng.random() < 0.5:
             parts += surplus
         else:
             parts = [parts[0], *rng.sample(parts[1:] + surplus, len(parts[1:] + surplus))]
     return ", ".join(parts)
+
+
+def opening(scene, adjective="", style_first=False):
+    """The first part of a caption: "a large red circle in the snow", or with the style, "a photo of a large red circle ..."."""
+    thing = _with_article(f"{adjective} {scene.color} {scene.object}".lstrip()) + f" {_PLACES[scene.background]}"
+    return f"{_with_article(scene.style)} of {thing}" if style_first else thing
+
+
+def _with_article(phrase):
+    return f"{'an' if phrase[0] in 'aeiou' else 'a'} {phrase}"
 
 
 def read(text):
@@ -141,4 +150,4 @@ def check(scene):
 
 
 # Praise of the prompt grammar, without what would say something of a scene.
-_SURPLUS = tuple(phrase for phrase in lexicon.QUALITY["praise"] if not any(read(phrase).values()))
+SURPLUS = tuple(phrase for phrase in lexicon.QUALITY["praise"] if not any(read(phrase).values()))

@@ -8,7 +8,7 @@ import numpy as np
 from workbench import words
 from workbench.language.ngram.tables import Lexicon, Tables, checked, checked_words, positive, small
 from workbench.language.ngram.two_sided import TwoSided
-from workbench.values import ArtifactError, NotFittedError
+from workbench.values import ArtifactError, NotFittedError, Sample
 
 __all__ = ["KneserNey", "NgramConfig", "TwoSided", "tokens"]
 
@@ -92,13 +92,17 @@ class KneserNey:
         """
         lexicon, tables = self._fitted()
         numbers = [lexicon.numbers(sequence) for sequence in checked(sequences)]
+        return self._each(numbers, tables.prob)
+
+    def _each(self, numbers, prob):
+        """Logarithm of `prob(context, words)` for every word and the end of texts, given as lists of numbers: list of arrays."""
         lengths = np.array([len(each) for each in numbers], np.int64)
         flat = np.fromiter(chain.from_iterable(numbers), np.int64, int(lengths.sum()))
-        line, places, context = self._laid_out(lexicon, flat, lengths)
+        line, places, context = self._laid_out(self._lexicon, flat, lengths)
         found = np.empty(len(places))
         for at in range(0, len(places), _ROWS):
             rows = slice(at, at + _ROWS)
-            found[rows] = tables.prob([column[rows] for column in context], line[places[rows]])
+            found[rows] = prob([column[rows] for column in context], line[places[rows]])
         return np.split(np.log(found), np.cumsum(lengths + 1)[:-1]) if numbers else []
 
     def perplexity(self, sequences):
@@ -171,15 +175,61 @@ class KneserNey:
             temperature: float above 0; p to the power of 1 / temperature, normalised. 1 is the fastest.
 
         Returns:
-            n lists of str; a list may be empty.
+            list of n `Sample`: words joined by blanks, with their numbers in `vocabulary_` as `ids` and `log_prob`. Some may be
+            empty.
         """
         lexicon, _ = self._fitted()
         positive(n=n, max_words=max_words)
-        if not 0 < temperature < np.inf:
-            raise ValueError(f"temperature must be above 0 and finite, got {temperature!r}.")
+        _check_temperature(temperature)
         drawn = self._grow(*self._sides([], [])[:1], n, max_words, temperature, np.random.default_rng(seed))
-        names = np.array(lexicon.vocabulary, object)
-        return [names[row[row < lexicon.unknown]].tolist() for row in drawn]
+        ids = [tuple(row[row < lexicon.unknown].tolist()) for row in drawn]
+        scores = self._scores(ids, max_words, temperature).tolist()
+        return [Sample(self._text(one), ids=one, log_prob=score) for one, score in zip(ids, scores, strict=True)]
+
+    def log_score(self, samples, max_words=80, temperature=1.0):
+        """Log-probability of texts, as `sample` draws them under the same options.
+
+        Args:
+            samples: list of str. A `Sample` of this model is scored by its words, any other text by its `tokens`.
+            max_words: int.
+            temperature: float above 0.
+
+        Returns:
+            float64 (n,), nats; -inf for texts with unknown words or more than `max_words`.
+        """
+        lexicon, _ = self._fitted()
+        positive(max_words=max_words)
+        _check_temperature(temperature)
+        if isinstance(samples, str):
+            raise TypeError("log_score takes a list of texts, got one str.")
+        ids = [getattr(sample, "ids", None) for sample in samples]
+        own = (one is not None and self._text(one) == sample for one, sample in zip(ids, samples, strict=True))
+        read = (one if ours else lexicon.numbers(tokens(text)) for one, ours, text in zip(ids, own, samples, strict=True))
+        return self._scores(list(read), max_words, temperature)
+
+    def _text(self, ids):
+        """Words joined by blanks; a number that is none of this vocabulary's is left out."""
+        return " ".join(self.vocabulary_[number] for number in ids if 0 <= number < len(self.vocabulary_))
+
+    def _scores(self, ids, max_words, temperature):
+        """Log-probability of texts, lists of numbers, as `sample` draws them: float64 (n,)."""
+        tables, unknown = self._tables, self._lexicon.unknown
+
+        def prob(context, words):
+            if temperature == 1:
+                return tables.prob(context, words) / (1 - tables.prob(context, np.full(len(words), unknown)))
+            found = np.empty(len(words))
+            for one, rows in _by_context(context, len(words)):
+                logits = np.log(tables.row(one)) / temperature
+                p = np.exp(logits - logits.max())
+                found[rows] = p[words[rows]] / (p.sum() - p[unknown])
+            return found
+
+        out = np.full(len(ids), -np.inf)
+        rows = [i for i, one in enumerate(ids) if len(one) <= max_words and unknown not in one]
+        for i, found in zip(rows, self._each([ids[i] for i in rows], prob), strict=True):
+            out[i] = found[:max_words].sum()  # the end of a text that is cut is not drawn
+        return out
 
     def _grow(self, left, n, length, temperature, rng):
         """Draw n continuations of `left` -> int64 (n, length), `end` from where a text has ended."""
@@ -199,10 +249,8 @@ class KneserNey:
     def _draw(self, context, n, temperature, rng):
         if temperature == 1:
             return self._tables.draw(context, n, rng)
-        drawn, rows_of = np.empty(n, np.int64), {}
-        for row in range(n):
-            rows_of.setdefault(tuple(int(column[row]) for column in context), []).append(row)
-        for one, rows in rows_of.items():  # a whole distribution each, so once for those that share a context
+        drawn = np.empty(n, np.int64)
+        for one, rows in _by_context(context, n):
             logits = np.log(self._tables.row(one)) / temperature
             p = np.cumsum(np.exp(logits - logits.max()))
             drawn[rows] = np.searchsorted(p, rng.random(len(rows)) * p[-1], side="right")
@@ -299,3 +347,16 @@ class KneserNey:
             raise ArtifactError(f"This is no saved KneserNey ({err!r}): expected what to_state gives.") from err
         model._lexicon, model.vocabulary_, model._pairs = lexicon, lexicon.vocabulary, None
         return model
+
+
+def _by_context(context, n):
+    """Pairs (context, rows that have it): a whole distribution is worked out once for each different context."""
+    rows_of = {}
+    for row in range(n):
+        rows_of.setdefault(tuple(int(column[row]) for column in context), []).append(row)
+    return rows_of.items()
+
+
+def _check_temperature(temperature):
+    if not 0 < temperature < np.inf:
+        raise ValueError(f"temperature must be above 0 and finite, got {temperature!r}.")

@@ -10,7 +10,7 @@ import torch
 from workbench.language.prior.learning import learn, padded
 from workbench.language.prior.network import Network
 from workbench.language.prior.steps import Alphabet, check_templates
-from workbench.values import ArtifactError, NotFittedError
+from workbench.values import ArtifactError, NotFittedError, Sample
 
 __all__ = ["PriorConfig", "TemplatePrior"]
 
@@ -30,11 +30,10 @@ class PriorConfig:
     dropout: float = 0.2  # share, 0..1
     literals: int = 200  # most common literals kept, as typed; what occurs once is never kept
     max_parts: int = 64  # slots and literals of a template; the rest is cut
-    seed: int = 0
 
     def __post_init__(self):
-        for name in ("width", "layers", "epochs", "batch", "literals", "max_parts", "seed"):
-            value, least = getattr(self, name), {"literals": 0, "seed": 0, "max_parts": 2}.get(name, 1)
+        for name in ("width", "layers", "epochs", "batch", "literals", "max_parts"):
+            value, least = getattr(self, name), {"literals": 0, "max_parts": 2}.get(name, 1)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise ValueError(f"{name} must be an int of {least} or more, got {value!r}.")
         if not self.rate > 0 or not 0 <= self.dropout < 1:
@@ -57,7 +56,7 @@ class TemplatePrior:
     def __init__(self, config=PriorConfig()):  # noqa: B008 - frozen
         self.config = config
 
-    def fit(self, templates, progress=True):
+    def fit(self, templates, progress=True, seed=0):
         """Learn from templates. A tenth, chosen by the seed, is held out; the weights that suit it best are kept.
 
         Takes half a minute for 20,000 templates on one core.
@@ -65,6 +64,7 @@ class TemplatePrior:
         Args:
             templates: list of `Template` whose slots have codes; texts of slots play no part.
             progress: bool, show a progress bar.
+            seed: int.
 
         Returns:
             self.
@@ -78,12 +78,12 @@ class TemplatePrior:
         steps, report = _simplified(alphabet, templates, self.config.max_parts)
         if len(steps) < 2:
             raise ValueError(f"A prior needs 2 templates or more, got {len(steps)} of {len(templates)} given. Read more prompts.")
-        rng = np.random.default_rng(self.config.seed)
+        rng = np.random.default_rng(seed)
         order = rng.permutation(len(steps))
         n_held = max(1, len(steps) // 10)
         held, train = [steps[i] for i in order[:n_held]], [steps[i] for i in order[n_held:]]
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.config.seed)
+            torch.manual_seed(seed)
             net = Network(len(alphabet.codes), len(alphabet.literals), *_shape(self.config))
             history = learn(net, train, held, self.config, rng, progress)
         self._restore(net, alphabet, report | {"held_out": n_held}, history)
@@ -97,7 +97,7 @@ class TemplatePrior:
     # ---- writing --------------------------------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def sample(self, n, seed, temperature=1.0, top_p=1.0, length=None):
+    def sample(self, n, seed=0, temperature=1.0, top_p=1.0, length=None):
         """Draw templates.
 
         Args:
@@ -108,7 +108,8 @@ class TemplatePrior:
             length: int, number of slots of every template: it cannot end before and must end then; None leaves it to the prior.
 
         Returns:
-            list of n tuples of str (literal) and int (code); float64 (n,), log-probability of each (nats) under these options.
+            list of n `Sample`. Its `template` has open slots with a code and no name, its `log_prob` is in nats under these
+            options, and its text shows codes as numbers: "<3>, by <7>".
 
         Raises:
             NotFittedError: before `fit`.
@@ -140,14 +141,19 @@ class TemplatePrior:
             on = code[:, 0] != end
             parts, slots = (parts + 1 + (literal[:, 0] > 0))[on], slots + 1
             open_rows, codes, literals, memory = open_rows[on], code[on], literal[on], memory[:, on].contiguous()
-        return [self._alphabet.parts(steps) for steps in written], log_p.numpy()
+        templates = [self._alphabet.template(steps) for steps in written]
+        texts = ("".join(p if isinstance(p, str) else f"<{p.code}>" for p in template.parts) for template in templates)
+        return [
+            Sample(text, template=template, log_prob=p)
+            for text, template, p in zip(texts, templates, log_p.tolist(), strict=True)
+        ]
 
     @torch.no_grad()
     def log_score(self, templates, temperature=1.0, top_p=1.0, length=None):
         """The log-probability of templates, under the options of `sample`.
 
         Args:
-            templates: list of `Template` whose slots have codes.
+            templates: list of `Template` whose slots have codes, or of what `sample` returned.
             temperature: float above 0.
             top_p: float in (0, 1].
             length: int or None.

@@ -92,12 +92,13 @@ class Alphabet:
             return None, {"unknown code"}
         return (steps[:-1] if "cut" in changes else steps), changes
 
-    def parts(self, steps):
-        """The parts that `steps` wrote: tuple of str and int codes."""
+    def template(self, steps):
+        """The `Template` that `steps` wrote; its slots are open and have a code and no name."""
         parts = []
         for code, literal in steps:
-            parts += ([self.literals[literal]] if literal else []) + ([self.codes[code]] if code < self.end else [])
-        return tuple(parts)
+            parts.append(self.literals[literal])
+            parts += [Slot(None, code=self.codes[code])] if code < self.end else []
+        return Template.build(parts)
 
 
 def check_templates(templates, owner):
@@ -109,7 +110,7 @@ def check_templates(templates, owner):
     """
     if isinstance(templates, str | Template) or not hasattr(templates, "__iter__"):
         raise TypeError(f"{owner} needs a list of Template, got {type(templates).__name__}. Use dsl.read(prompts).")
-    templates = list(templates)
+    templates = [getattr(one, "template", None) or one for one in templates]
     for row, template in enumerate(templates):
         if not isinstance(template, Template):
             raise TypeError(f"{owner} needs a list of Template, got {type(template).__name__} in row {row}.")

@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import asdict
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,20 +17,12 @@ from workbench.language.writer.network import Network
 from workbench.language.writer.tokens import SPACE, HubTokens, Tokens
 from workbench.models import load_lm
 from workbench.template import Slot
-from workbench.values import ArtifactError, NotFittedError, TemplateError
+from workbench.values import ArtifactError, NotFittedError, Sample, TemplateError
 
-__all__ = ["Decoding", "Filling", "Writer", "WriterConfig"]
+__all__ = ["Decoding", "Writer", "WriterConfig"]
 
 _LEAST = 3  # positions a gap takes beyond its mark: where it begins, where its words begin, one piece
 _LEXICON = 20_000  # words of the encoder that spelling is practised with
-
-
-class Filling(NamedTuple):
-    """A template with its masked slots filled, and the log-probability of what was filled in: nats, under the decoding used."""
-
-    template: object
-    fillers: tuple
-    log_prob: float
 
 
 class Writer:
@@ -59,7 +50,7 @@ class Writer:
 
     # ---- learning -------------------------------------------------------------------------------------------------------
 
-    def fit(self, templates, embed, n_codes, lexicon=(), folder=None, progress=True):
+    def fit(self, templates, embed, n_codes, lexicon=(), folder=None, progress=True, seed=0):
         """Learn to write from templates of real prompts.
 
         Args:
@@ -69,6 +60,7 @@ class Writer:
             lexicon: list of str, words to practise spelling with beyond those of the corpus.
             folder: Path for checkpoints; the same call then goes on from the latest. None: none are kept.
             progress: bool, show a progress bar.
+            seed: int.
 
         Returns:
             self.
@@ -78,7 +70,7 @@ class Writer:
             ArtifactError: the folder holds the checkpoint of another run.
         """
         config, templates = self.config, list(templates)
-        given, templates = len(templates), _sampled(templates, config)
+        given, templates = len(templates), _sampled(templates, config, seed)
         for template in templates:
             for slot in template.slots:
                 if slot.code is None or not 0 <= slot.code < n_codes or slot.text is None:
@@ -106,15 +98,15 @@ class Writer:
         self._mean, self._scale = features.mean(0), np.float32(max(float(features.std()), 1e-6))
         self._n_codes = n_codes
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(config.seed)
+            torch.manual_seed(seed)
             self.network_ = Network(config, self.tokens_.size, n_codes + 2, features.shape[1], lm)
         if torch.cuda.is_available():
             self.network_.cuda()
         fillers = [self._spell(text) for text in texts], self._standard(features)
-        chosen = [lexicon[i] for i in np.random.default_rng(config.seed).permutation(len(lexicon))[:_LEXICON]]
+        chosen = [lexicon[i] for i in np.random.default_rng(seed).permutation(len(lexicon))[:_LEXICON]]
         spelt = self._standard(embed(chosen)) if chosen else features
         words = Words([self.tokens_.spell(SPACE + word) for word in chosen], spelt)
-        trainer = Trainer(self.network_, config, prompts, fillers, n_codes, words)
+        trainer = Trainer(self.network_, config, prompts, fillers, n_codes, words, seed)
         self.history_ = trainer.run(folder, progress)
         self.seconds_ = trainer.seconds
         halved(self.network_)
@@ -147,7 +139,17 @@ class Writer:
         return True
 
     def fill(self, templates, content=None, decoding=Decoding(), blend=1.0, seed=0, words=()):  # noqa: B008 - frozen
-        """Fill the masked slots of templates.
+        """Fill the masked slots of templates; arguments and errors as of `fillers`.
+
+        Returns:
+            list of b `Sample`, whose `template` is the filled one. Text that was there stays to the letter.
+        """
+        found, log_probs = self.fillers(templates, content, decoding, blend, seed, words)
+        filled = [template.fill(list(texts)) for template, texts in zip(templates, found, strict=True)]
+        return [Sample(one.prompt, template=one, log_prob=p) for one, p in zip(filled, log_probs.tolist(), strict=True)]
+
+    def fillers(self, templates, content=None, decoding=Decoding(), blend=1.0, seed=0, words=()):  # noqa: B008 - frozen
+        """What `fill` writes into the masked slots of templates.
 
         Args:
             templates: list of b `Template`. A masked slot with a code is filled with that kind, one without with anything.
@@ -160,7 +162,7 @@ class Writer:
             words: texts whose words may be written though the corpus has them too seldom to be known.
 
         Returns:
-            list of b `Filling`. Text that was there stays to the letter.
+            list of b tuples of str, one for each masked slot; float64 (b,), their log-probability in nats under this decoding.
 
         Raises:
             NotFittedError: before `fit`.
@@ -169,11 +171,11 @@ class Writer:
         layouts, rows = self._layouts(templates, content)
         tokens = self.tokens_.knowing(words)
         found = Decoder(self._network(), tokens, decoding, self.exemplars_).fill(layouts, rows, blend, seed)
-        out = []
-        for template, layout, fills, log_prob in zip(templates, layouts, found.fills, found.log_probs, strict=True):
-            texts = tuple(_text(tokens, ids, gap.spaced) for ids, gap in zip(fills, layout.gaps, strict=True))
-            out.append(Filling(template.fill(list(texts)), texts, float(log_prob)))
-        return out
+        texts = [
+            tuple(_text(tokens, ids, gap.spaced) for ids, gap in zip(fills, layout.gaps, strict=True))
+            for layout, fills in zip(layouts, found.fills, strict=True)
+        ]
+        return texts, found.log_probs
 
     def score(self, templates, fillers, owner=None, content=None, decoding=Decoding()):  # noqa: B008 - frozen
         """Log-probability of fillers for the masked slots of templates, exactly as `fill` draws them.
@@ -365,9 +367,9 @@ def _plain(values):
     return None if values is None else json.loads(json.dumps(values, default=str))
 
 
-def _sampled(templates, config):
+def _sampled(templates, config, seed):
     """At most `config.sample` templates, drawn by seed."""
     if len(templates) <= config.sample:
         return templates
-    chosen = np.random.default_rng(config.seed).choice(len(templates), config.sample, replace=False)
+    chosen = np.random.default_rng(seed).choice(len(templates), config.sample, replace=False)
     return [templates[i] for i in np.sort(chosen)]

@@ -40,7 +40,6 @@ class WriterConfig:
     adversary: float = 0.0  # weight of the adversarial match of content drawn from the prior and from the posterior
     told: float = 0.15  # share of content rows that tell the spelling too, not the meaning alone
     spelling: float = 0.15  # share of content rows in which a filler is replaced by random words, to learn to spell
-    seed: int = 0
 
     @property
     def spelled_dims(self):

@@ -47,14 +47,15 @@ class Trainer:
         lexicon: `Words`, to learn to spell with.
     """
 
-    def __init__(self, network, config, prompts, fillers, n_codes, lexicon):
+    def __init__(self, network, config, prompts, fillers, n_codes, lexicon, seed=0):
+        self.seed = seed
         self.network, self.config, self.prompts, self.lexicon = network, config, prompts, lexicon
         self.ids, self.features = fillers
         self.masker = Masker(config, prompts, n_codes)
         self.device = next(network.parameters()).device
         self.optimizer, self.total = self._optimizer(), config.steps * config.rounds
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(config.seed)
+            torch.manual_seed(self.seed)
             self.adversary = Adversary(config, n_codes, self.device) if config.adversary else None
         self.step, self.history, self.seconds = 0, [], 0.0
 
@@ -88,9 +89,9 @@ class Trainer:
                 rate = config.rate * _schedule(self.step % config.steps, config.steps)
                 for group in self.optimizer.param_groups:
                     group["lr"] = rate
-                generator = torch.Generator(self.device).manual_seed(config.seed * 1_000_003 + self.step)
+                generator = torch.Generator(self.device).manual_seed(self.seed * 1_000_003 + self.step)
                 with torch.random.fork_rng(devices=[]):
-                    torch.manual_seed(config.seed * 1_000_003 + self.step)
+                    torch.manual_seed(self.seed * 1_000_003 + self.step)
                     values = self._train(layouts, slots, generator)
                 self.step += 1
                 for name, value in values.items():
@@ -116,15 +117,15 @@ class Trainer:
         order, turn = np.zeros(0, np.int64), 0
         while True:
             while len(order) < size * _POOL:
-                order = np.concatenate([order, np.random.default_rng([config.seed, 1, turn]).permutation(len(lengths))])
+                order = np.concatenate([order, np.random.default_rng([self.seed, 1, turn]).permutation(len(lengths))])
                 turn += 1
             chosen, order = order[: size * _POOL], order[size * _POOL :]
-            rng = np.random.default_rng([config.seed, 2, step])
+            rng = np.random.default_rng([self.seed, 2, step])
             chosen = chosen[np.argsort(lengths[chosen] + rng.uniform(0, 4, len(chosen)), kind="stable")]
             piles = np.array_split(chosen, _POOL)
             for pile in rng.permutation(_POOL):
                 if step >= self.step:
-                    mine = np.random.default_rng([config.seed, 3, step])
+                    mine = np.random.default_rng([self.seed, 3, step])
                     yield self._draw(piles[pile], mine)
                 step += 1
 
@@ -239,7 +240,7 @@ class Trainer:
 
     def _run(self):
         """What tells this run from others: a digest of its options, prompts and features."""
-        digest = hashlib.sha256(json.dumps([asdict(self.config), self.ids, self.lexicon.ids], default=int).encode())
+        digest = hashlib.sha256(json.dumps([asdict(self.config), self.seed, self.ids, self.lexicon.ids], default=int).encode())
         for array in (*self.prompts, self.features, self.lexicon.features):
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()

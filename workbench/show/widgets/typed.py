@@ -27,9 +27,8 @@ def read(dsl, text):
     parts = [masks[piece] if number % 2 else piece for number, piece in enumerate(pieces)]
     literals = "".join(pieces[::2])
     unknown = _ALMOST.findall(literals)
-    if len(pieces) == 1:
-        return (dsl.read(text) if text.strip() else Template.build([text])), unknown
-    return (dsl.understand(Template.build(parts)) if literals.strip() else Template.build(parts)), unknown
+    template = Template.build(parts)
+    return (dsl.read(template) if literals.strip() else template), unknown
 
 
 def write(template):

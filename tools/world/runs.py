@@ -1,0 +1,69 @@
+"""Runs: what all these trainings share: a checkpoint beside the folder, a moving average, a folder replaced whole."""
+
+import contextlib
+import copy
+import os
+import secrets
+import shutil
+from pathlib import Path
+
+import torch
+
+from workbench.artifacts import Checkpoint
+
+
+def checkpoint(folder, part, **run):
+    """The `artifacts.Checkpoint` of a training, beside the folder of its model.
+
+    Args:
+        folder: Path of the model.
+        part: str, what is trained.
+        **run: plain values that another training would not have, such as seed and steps.
+    """
+    return Checkpoint(folder.with_name(f".{folder.name}.{part}.checkpoint"), f"training of the {part}", {"part": part, **run})
+
+
+def moving_average(model, keep):
+    """A copy of a model whose weights follow those of the model.
+
+    Args:
+        model: torch.nn.Module.
+        keep: float 0..1, share of the average that an update keeps; less in the first steps.
+
+    Returns:
+        (average, update): the copy, and a function of the step (int, from 0) to call after each step, as `training.train` does
+        with `after`.
+    """
+    average = copy.deepcopy(model).requires_grad_(False)
+
+    @torch.no_grad()
+    def update(step):
+        new = 1 - min(keep, (step + 1) / (step + 10))
+        for mean, weight in zip(average.parameters(), model.parameters(), strict=True):
+            mean.lerp_(weight, new)
+
+    return average, update
+
+
+@contextlib.contextmanager
+def whole_folder(folder):
+    """A temporary folder to write to, which takes the place of `folder` when the block ends well.
+
+    Args:
+        folder: str or Path; an older one is replaced, files and all.
+
+    Yields:
+        Path of the temporary folder, which exists and lies beside `folder`.
+    """
+    folder = Path(folder)
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        for path in temporary.rglob("*"):
+            path.chmod(0o755 if path.is_dir() else 0o644)  # some writers leave files that only their owner can read
+        if folder.exists():
+            shutil.rmtree(folder)
+        os.replace(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
