@@ -1,6 +1,5 @@
 import importlib.metadata
 import json
-import logging
 import sys
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import torch
 import transformers
 from tiny_encoder import WINDOW, write_bert, write_gpt2
 
-from workbench.models import encoder, load_encoder, loading, printable
+from workbench.models import load_encoder
 from workbench.values import ModelError
 
 IDS = torch.tensor([[2, 30, 31, 32, 3], [2, 40, 3, 0, 0]])
@@ -151,26 +150,6 @@ def test_a_translation_model_is_an_error(tmp_path):
         load_encoder(folder, layer=1)
 
 
-def test_loading_is_quiet_and_leaves_the_settings_of_transformers_alone(bert, capfd):
-    settings = transformers.utils.logging
-    verbosity, bars = settings.get_verbosity(), settings.is_progress_bar_enabled()
-    settings.set_verbosity(logging.INFO)
-    settings.enable_progress_bar()
-    try:
-        capfd.readouterr()
-        with loading.quiet():
-            assert settings.get_verbosity() == logging.ERROR and not settings.is_progress_bar_enabled()
-        assert settings.get_verbosity() == logging.INFO and settings.is_progress_bar_enabled()
-        settings.set_verbosity(logging.WARNING)
-        load_encoder(bert, layer=1)
-        captured = capfd.readouterr()
-        assert captured.out + captured.err == ""
-    finally:
-        settings.set_verbosity(verbosity)
-        if not bars:
-            settings.disable_progress_bar()
-
-
 def unreachable(*args, **kwargs):
     raise OSError("We couldn't connect to 'https://huggingface.co'")
 
@@ -261,15 +240,3 @@ def test_a_word_longer_than_the_window_counts_whole(bert):
 def test_words_must_be_a_list_of_str(bert, words):
     with pytest.raises(TypeError, match="embed_words takes a list of str"):
         load_encoder(bert, layer=1, device="cpu").embed_words(words)
-
-
-def test_half_a_surrogate_pair_becomes_a_question_mark_and_all_else_stays():
-    assert printable("a\ud83dz 👩‍🎨 塔 \x00") == "a?z 👩‍🎨 塔 \x00"
-
-
-def test_the_products_are_those_of_a_plain_linear_layer(bert):
-    plain = torch.nn.Linear(16, 8)
-    with torch.inference_mode():
-        x = torch.randn(3, 5, 16, generator=torch.Generator().manual_seed(0))
-        expected = plain(x)
-        assert (encoder._faster_on_cpu(torch.nn.Sequential(plain))(x) - expected).abs().max() < 1e-5

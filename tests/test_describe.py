@@ -109,7 +109,7 @@ def test_no_more_slots_than_asked_for(dsl, clip, picture):
         ({"template": ""}, TemplateError, "nothing to fill"),
         ({"beam": 0}, ValueError, "beam must be"),
         ({"max_slots": 0}, ValueError, "max_slots must be"),
-        ({"prior": -1}, ValueError, "prior is the weight"),
+        ({"prior": -1}, ValueError, "prior must be a number of 0 or more"),
     ],
 )
 def test_what_cannot_be_described_is_refused(dsl, clip, picture, options, error, message):
