@@ -215,7 +215,6 @@ def test_csv_is_one_table(tmp_path):
 
 def test_csv_cells_are_no_formulas(tmp_path):
     dsl = small({"artist": {"=1+1": 3, "--ar 16:9": 2, "rembrandt": 1}, "+x": {"y": 1}}, [(("artist",), 1)])
-    dsl.transitions = np.zeros((3, 3), np.float32)
     export.write_csv(dsl, tmp_path / "g.csv")
     with open(tmp_path / "g.csv", encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
