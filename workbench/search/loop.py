@@ -13,9 +13,9 @@ without a gradient (votes, rewards) leaves `gradient` out; movers that need none
 
 A **mover** changes prompts: it proposes the next ones from the objective and from what it remembers. It is a subclass of `Mover`,
 made from a `Run`, which gives it tokens, random draws of each search, scores and the best prompts so far. A new method is one
-such class and one line in `workbench.search.movers.METHODS`. A genetic search crosses prompts and asks `run.score`; a reinforcement
-search keeps a policy, draws prompts from it and asks `run.score`; a soft search moves vectors along `run.objective.gradient` and
-projects them in `finish`.
+such class and one line in `workbench.search.movers.METHODS`. A genetic search crosses prompts and asks `run.score`; a
+reinforcement search keeps a policy, draws prompts from it and asks `run.score`; a soft search moves vectors along
+`run.objective.gradient` and projects them in `finish`.
 
 A search runs **stages** one after another, each a mover and its number of steps, such as the method and then the polish.
 """
