@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from tools.world import cards, lessons, portable, runs, vocabulary
-from workbench import artifacts, training
+from workbench import files, training
 from workbench.models import load_clip
 from workbench.models.loading import quiet
 from workbench.world.render import render_all
@@ -176,7 +176,7 @@ def save(folder, model, tokenizer, seed, steps, plan=Plan()):  # noqa: B008 - a 
         model.float()
         tokenizer.save_pretrained(temporary)
         portable.tokenizer(temporary)
-        artifacts.write_json(temporary / "preprocessor_config.json", _PROCESSOR)
+        files.write_json(temporary / "preprocessor_config.json", _PROCESSOR)
         about = {"seed": seed, "steps": steps, "what": plan.what, "how": plan.how, "kind": "a CLIP"}
         cards.write(temporary, plan.part, check(temporary), plan.gates, **about)
 

@@ -13,7 +13,7 @@ import torch
 from torch.nn import functional
 from tqdm.auto import tqdm
 
-from workbench import artifacts
+from workbench import artifacts, files
 from workbench.language.writer.config import SPELLED
 from workbench.language.writer.examples import Masker
 from workbench.language.writer.layout import batch, rounded
@@ -341,7 +341,7 @@ def _clear(folder):
     """Remove a damaged checkpoint, which `artifacts.save` would not write over; nothing that could be someone's."""
     path = folder / artifacts.CONFIG
     with contextlib.suppress(ArtifactError):
-        head = artifacts.read_json(path)
+        head = files.read_json(path)
         if not isinstance(head, dict) or head.get("kind") != _CHECKPOINT:
             return
     path.unlink(missing_ok=True)
