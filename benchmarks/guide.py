@@ -146,10 +146,10 @@ def sets(say, args, toy):
         "1,000 of 4,096 new draws, `importance_resample`": lambda e, s: guide.importance_resample(e, n=1000, seed=s).samples,
         "150 new ones by `quasi_rejection`, beta 60": lambda e, s: guide.quasi_rejection(e, beta=60, n=150, seed=s).samples,
         "1,000 of the draws of the fit, `importance_resample`": lambda e, s: (
-            guide.importance_resample(e, n=1000, seed=s, draws=e.fit.pool).samples
+            guide.importance_resample(e, n=1000, seed=s, pool=e.fit.pool).samples
         ),
         "150 of the draws of the fit, `quasi_rejection`, beta 60": lambda e, s: (
-            guide.quasi_rejection(e, beta=60, n=150, seed=s, first=e.fit.pool).samples
+            guide.quasi_rejection(e, beta=60, n=150, seed=s, pool=e.fit.pool).samples
         ),
     }
     found = {name: [] for name in ways}
@@ -287,15 +287,15 @@ def language(say, args, toy):
         line("unguided", known.samples, args.pool)
         say(f"| asked | | | {' | '.join(f'{asked[name]:.3f}' for name in names)} | .900 at least | | 1.100 at most |")
         beta = known.beta_for(1 / budget)
-        draws = guide.quasi_rejection(ebm, beta=beta, n=n, seed=1, first=known)
+        draws = guide.quasi_rejection(ebm, beta=beta, n=n, seed=1, pool=known)
         line(f"`quasi_rejection` of the draws of the fit, TVD {draws.tvd:.3f}", draws.samples, 0)
-        some = guide.importance_resample(ebm, n=n, draws=known).samples
+        some = guide.importance_resample(ebm, n=n, pool=known).samples
         line(f"`importance_resample` of the draws of the fit, {len(set(some)):,} different", some, 0)
         if fresh:
-            draws = guide.quasi_rejection(ebm, beta=beta, n=n, seed=1, first=args.pool)
+            draws = guide.quasi_rejection(ebm, beta=beta, n=n, seed=1, pool=args.pool)
             line(f"`quasi_rejection`, TVD {draws.tvd:.3f}", draws.samples, draws.proposed)
         same = guide.constrain(FromDistribution(lambda n, seed: real, lambda texts: np.zeros(len(texts))), moments, n=len(real))
-        share = perplexity(guide.importance_resample(same, n=6000, draws=same.fit.pool).samples) / perplexity(real)
+        share = perplexity(guide.importance_resample(same, n=6000, pool=same.fit.pool).samples) / perplexity(real)
         say(f"| prompts of the grammar | 6,000 | | {' | ' * len(names)} | {perplexity(real) * share:.2f} | {share:.3f} |")
         say("")
 
@@ -326,9 +326,9 @@ def pictures(say, args, toy):
         for value in values:
             asked = of_picture(pipeline, shows(value), steps=4)
             ebm = guide.constrain(law, {asked: 0.5}, n=n, seed=0)
-            near = guide.importance_resample(ebm, n=int(ebm.fit.ess / 2), draws=ebm.fit.pool)
+            near = guide.importance_resample(ebm, n=int(ebm.fit.ess / 2), pool=ebm.fit.pool)
             fresh = guide.pool(ebm, n=n, seed=1)
-            fresh = guide.importance_resample(ebm, n=int(ebm.fit.ess / 2), draws=fresh)
+            fresh = guide.importance_resample(ebm, n=int(ebm.fit.ess / 2), pool=fresh)
             again = of_picture(pipeline, shows(value), seed=1)(near.samples).mean()
             cells = [f"{ebm.fit.before[0]:.3f}", f"{n:,}", f"{ebm.fit.ess:.0f}"]
             for draws in (near, fresh):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from tiny_encoder import write_bert
 
-from workbench import codebook, wildcards
 from workbench import corpus as corpora
+from workbench import wildcards
 from workbench.language.codebook import Codebook, CodebookConfig
 from workbench.language.dsl import Code, DeepDSL, DSLConfig, Fillers, Learned, TemplateCount
 from workbench.models import load_encoder
@@ -265,9 +265,9 @@ def learned(tmp_path_factory):
     prompts = corpora.load("world", n=400, seed=0, progress=False)
     config = DSLConfig(codebook=CodebookConfig(n_codes=8, epochs=6), writer=None)
     known = {slot: [f for group in SLOTS[slot].values() for f in group] for slot in ("artist", "medium")}
-    with pytest.MonkeyPatch.context() as patch:  # as few dimensions as so small an encoder fills
-        patch.setattr(codebook, "_N_DIMS", 8)
-        patch.setattr(codebook, "_N_CONTEXT", 6)
+    with pytest.MonkeyPatch.context() as patch:  # fewer numbers of that encoder, so that its noise does not drown the memory
+        patch.setattr("workbench.language.codebook._N_DIMS", 8)
+        patch.setattr("workbench.language.codebook._N_CONTEXT", 6)
         dsl = DeepDSL.fit(prompts, config, encoder, folder=tmp_path_factory.mktemp("fits"), progress=False, codes=known)
     return dsl, known, prompts
 

@@ -41,7 +41,7 @@ def distinct(texts):
 
 
 def test_a_language_is_asked_for_three_things_at_once(ebm):
-    draws = guide.quasi_rejection(ebm, budget=4, n=70, first=ebm.fit.pool)
+    draws = guide.quasi_rejection(ebm, budget=4, n=70, pool=ebm.fit.pool)
     assert draws.proposed == 320 and draws.tvd < 0.05  # no new draws
     found = moments(ebm, draws.samples)
     assert found.keys() == ASKED.keys() and found == pytest.approx(ASKED, abs=0.03)
@@ -50,7 +50,7 @@ def test_a_language_is_asked_for_three_things_at_once(ebm):
 
 def test_what_it_then_writes_is_as_varied_and_as_fluent(ebm):
     unguided = ebm.fit.pool.samples
-    draws = guide.quasi_rejection(ebm, budget=4, n=70, first=ebm.fit.pool).samples
+    draws = guide.quasi_rejection(ebm, budget=4, n=70, pool=ebm.fit.pool).samples
     assert distinct(draws) >= 0.9 * distinct(unguided[:70])
     judge = ngram.KneserNey().fit([ngram.tokens(text) for text in corpus.load("world", n=3000, seed=2, progress=False)])
     mine, base = (judge.perplexity([ngram.tokens(text) for text in texts]) for texts in (draws, unguided))
@@ -58,7 +58,7 @@ def test_what_it_then_writes_is_as_varied_and_as_fluent(ebm):
 
 
 def test_fresh_draws_have_the_moments_too(ebm, dsl):
-    draws = guide.quasi_rejection(ebm, dsl, budget=4, n=40, seed=5, first=160)
+    draws = guide.quasi_rejection(ebm, dsl, budget=4, n=40, seed=5, pool=160)
     assert not set(draws.samples) <= set(ebm.fit.pool.samples)
     found = moments(ebm, draws.samples)
     assert found["n_words() <= 25"] == 1 and found == pytest.approx(ASKED, abs=0.16)  # two standard errors of 40
@@ -68,7 +68,7 @@ def test_fresh_draws_have_the_moments_too(ebm, dsl):
 def test_a_language_is_taken_wherever_a_proposal_is(ebm, dsl):
     assert ebm.bases == (FromDSL(dsl),)
     known = Pool(ebm.fit.pool.samples, ebm.fit.pool.log_ratio, FromDSL(dsl), ebm.key)
-    assert guide.quasi_rejection(ebm, dsl, beta=3, n=5, first=known).samples
+    assert guide.quasi_rejection(ebm, dsl, beta=3, n=5, pool=known).samples
     some = ebm.fit.pool.samples[:6]
     weights = list(ebm.weights.values())
     features = np.array([scorer(some) for scorer, _ in ebm.tilts]).T
@@ -105,7 +105,7 @@ def test_a_template_is_a_context(dsl):
     law = FromDSL(dsl).given("a castle on a hill, oil on canvas, by Claude Monet")
     with pytest.warns(UserWarning, match="effective sample size"):
         ebm = guide.constrain(law, {n_words() <= 9: 0.5}, n=40, seed=0)
-    drawn = guide.importance_resample(ebm, n=20, draws=ebm.fit.pool)
+    drawn = guide.importance_resample(ebm, n=20, pool=ebm.fit.pool)
     assert moments(ebm, drawn.samples)["n_words() <= 9"] == pytest.approx(0.5, abs=0.05)
     assert all(text.template.same_shape(dsl.read("a castle on a hill, oil on canvas, by Claude Monet")) for text in drawn.samples)
 
@@ -118,7 +118,7 @@ def test_half_of_the_pictures_show_what_was_asked_for(ebm, dsl):
     with pytest.warns(UserWarning, match="effective sample size"):
         target = guide.constrain(law, {square: 0.5}, n=96)
     assert target.fit.before[0] < 0.45
-    draws = guide.importance_resample(target, n=40, draws=target.fit.pool)
+    draws = guide.importance_resample(target, n=40, pool=target.fit.pool)
     assert square(draws.samples).mean() == pytest.approx(0.5, abs=0.03)
     other = of_picture(pipeline, shows("square"), steps=2)
     assert other(draws.samples[::-1]).tolist() == square(draws.samples)[::-1].tolist()

@@ -51,7 +51,7 @@ def constrain(proposal, moments, n=4096, seed=0, *, via=None, contexts=None):
 
     Raises:
         GuideError: a moment that cannot be reached, with what was seen; a scorer or proposal that fails.
-        ValueError: n or contexts of the wrong kind.
+        ValueError: n, contexts or a moment of the wrong kind.
 
     Warns:
         UserWarning: the effective sample size is small, with advice.
@@ -119,13 +119,8 @@ def _checked(moments):
         raise GuideError(f"moments is a dict of scorer -> mean with one entry or more, got {moments!r}.")
     for scorer, moment in moments.items():
         check_scorer(scorer)
-        try:
-            good = not isinstance(moment, (str, bytes)) and np.ndim(moment) == 0 and np.isfinite(float(moment))
-        except (TypeError, ValueError):
-            good = False
-        if not good:
-            raise GuideError(f"The moment of {name_of(scorer)!r} must be a finite number, got {moment!r}.")
-    return np.array([float(moment) for moment in moments.values()])
+        checks.number(f"The moment of {name_of(scorer)!r}", moment)
+    return np.array(list(moments.values()), np.float64)
 
 
 class _Drawn(NamedTuple):

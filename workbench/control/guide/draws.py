@@ -46,7 +46,7 @@ class Draws:
         return "\n".join(lines)
 
 
-def quasi_rejection(ebm, proposal=None, beta=None, n=256, seed=0, *, budget=None, first=None):
+def quasi_rejection(ebm, proposal=None, beta=None, n=256, seed=0, *, budget=None, pool=None):
     """Draw from a proposal and keep each draw with probability min(1, P / (beta * q)).
 
     With a larger beta the samples are nearer to the target and fewer draws are kept; from the largest P / q on it is exact
@@ -62,9 +62,9 @@ def quasi_rejection(ebm, proposal=None, beta=None, n=256, seed=0, *, budget=None
         budget: float of 1 or more, draws per sample: takes the largest beta that keeps to it.
         n: int, samples to return.
         seed: int.
-        first: int, draws that distances are estimated from, or a `Pool` of such draws, such as `ebm.fit.pool`, which costs no new
-            draws. None: as many new ones as the fit of the EBM had, or 4,096. They are used as samples too. Draws of the fit have
-            its moments more closely than fresh draws can.
+        pool: int, draws that distances are estimated from and that are used as samples too; or a `Pool`, such as
+            `ebm.fit.pool`, which costs no new draws and has the moments more closely than fresh draws can. None: as many new
+            draws as the fit had, or 4,096.
 
     Returns:
         `Draws`.
@@ -80,16 +80,13 @@ def quasi_rejection(ebm, proposal=None, beta=None, n=256, seed=0, *, budget=None
         "An approximate sampler for energy-based models with divergence diagnostics", Eikema, Kruszewski, Dance, Elsahar and
         Dymetman, TMLR 2022 (first version arXiv:2112.05702); systematic sampling: Madow 1949.
     """
-    if first is None:  # what was affordable for the fit is affordable here
-        fitted = getattr(ebm.fit, "pool", None)
-        first = 4096 if fitted is None else len(fitted.samples)
-    n, first = checks.whole("n", n), first if isinstance(first, Pool) else checks.whole("first", first, 2)
+    n = checks.whole("n", n)
     if (beta is None) == (budget is None):
         raise ValueError("Give one of beta=, the bound, and budget=, the draws that may be spent on a sample.")
     beta = None if beta is None else checks.number("beta", beta, 0, above=True)
     budget = None if budget is None else checks.number("budget", budget, 1)
     proposal = source_of(ebm, proposal)
-    known = first_draws(ebm, proposal, first, seed)
+    known = first_draws(ebm, proposal, pool, seed)
     beta = known.beta_for(1 / budget) if beta is None else beta
     found = known.estimates(beta)
     if budget is not None and found.acceptance[0] * budget < 1 - 1e-9:
@@ -115,7 +112,7 @@ def quasi_rejection(ebm, proposal=None, beta=None, n=256, seed=0, *, budget=None
     return Draws(kept, proposed, len(out) / proposed, known, beta, float(found.tvd[0]), float(found.kl[0]))
 
 
-def importance_resample(ebm, proposal=None, n=256, seed=0, *, draws=4096):
+def importance_resample(ebm, proposal=None, n=256, seed=0, *, pool=None):
     """Draw a pool, and from it again in proportion to P / q. Samples repeat where few draws have most of the weight.
 
     Resampling is systematic, sorted by P / q, so that it adds very little noise. On the pool of the fit the moments are reached
@@ -126,7 +123,7 @@ def importance_resample(ebm, proposal=None, n=256, seed=0, *, draws=4096):
         proposal: anything `proposals.of` takes; None is the only base of the target.
         n: int, samples to return.
         seed: int.
-        draws: int, size of the pool, or a `Pool`, such as `ebm.fit.pool`, which costs no new draws.
+        pool: as in `quasi_rejection`.
 
     Returns:
         `Draws`.
@@ -138,7 +135,7 @@ def importance_resample(ebm, proposal=None, n=256, seed=0, *, draws=4096):
         Rubin 1987, the SIR algorithm; systematic resampling: Kitagawa 1996, and Madow 1949 for the order.
     """
     n = checks.whole("n", n)
-    known = first_draws(ebm, source_of(ebm, proposal), draws, seed)
+    known = first_draws(ebm, source_of(ebm, proposal), pool, seed)
     rng = np.random.default_rng([seed, 1])
     rows = rng.permutation(np.repeat(np.arange(len(known.samples)), _counts(n * known.weights, known.log_ratio, rng)))
     return Draws([known.samples[i] for i in rows], len(known.samples), len(np.unique(rows)) / len(known.samples), known)

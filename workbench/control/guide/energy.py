@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from workbench import checks
 from workbench.control import proposals
 from workbench.control.guide.scoring import answers, check_scorer, log_scores, name_of, names_of, scores
 from workbench.values import GuideError
@@ -35,7 +36,8 @@ class EBM:
         fit: `Fit`, what `constrain` found, or None.
 
     Raises:
-        GuideError: a base that is not a proposal, a scorer that is not a function, or a weight that is not a finite number.
+        GuideError: a base that is not a proposal, or a scorer that is not a function.
+        ValueError: a weight that is not a finite number.
 
     Source:
         Reinforcement learning as such a target: Korbak et al., arXiv:2205.11275.
@@ -53,8 +55,7 @@ class EBM:
         for scorer in [*(s for s, _ in tilts), *self.filters]:
             check_scorer(scorer)
         for scorer, weight in tilts:
-            if isinstance(weight, bool) or not np.isreal(weight) or not np.isfinite(weight):
-                raise GuideError(f"The weight of {name_of(scorer)!r} must be a finite number, got {weight!r}.")
+            checks.number(f"The weight of {name_of(scorer)!r}", weight)
         object.__setattr__(self, "bases", tuple(proposals.of(base) for base in self.bases))
         object.__setattr__(self, "tilts", tuple((scorer, float(weight)) for scorer, weight in tilts))
 

@@ -28,7 +28,7 @@ class Fit:
         log_z_error: float, standard error of that.
         kl: float, KL(target, proposal), nats: how far the moments are from those of the proposal.
         seconds: float.
-        pool: `Pool` of the samples drawn, with their weights in the target: `importance_resample(ebm, n=500, draws=ebm.fit.pool)`
+        pool: `Pool` of the samples drawn, with their weights in the target: `importance_resample(ebm, n=500, pool=ebm.fit.pool)`
             costs no new draw. None with contexts, where each has its own normaliser.
     """
 

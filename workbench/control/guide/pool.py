@@ -158,11 +158,14 @@ def source_of(ebm, proposal):
     return ebm.bases[0]
 
 
-def first_draws(ebm, proposal, first, seed):
-    """A new `Pool` if `first` is a number, otherwise `first`, which must be of this proposal and target."""
-    if not isinstance(first, Pool):
-        return pool(ebm, proposal, first, seed)
-    if first.proposal != proposal or first.target != ebm.key:
-        what = "drawn from another proposal" if first.proposal != proposal else "of another target"
+def first_draws(ebm, proposal, known, seed):
+    """A new `Pool` of as many draws as `known` says, or `known` itself, which must be of this proposal and target."""
+    if known is None:  # what was affordable for the fit is affordable here
+        fitted = getattr(ebm.fit, "pool", None)
+        known = 4096 if fitted is None else len(fitted.samples)
+    if not isinstance(known, Pool):
+        return pool(ebm, proposal, checks.whole("pool", known, 2), seed)
+    if known.proposal != proposal or known.target != ebm.key:
+        what = "drawn from another proposal" if known.proposal != proposal else "of another target"
         raise GuideError(f"This pool is {what}. Take ebm.fit.pool of the same target, guide.pool(ebm, proposal), or a number.")
-    return first
+    return known

@@ -150,7 +150,7 @@ def _trainable(lm, ebm):
         raise GuideError(
             "A learned language cannot be tuned: a prior draws its templates and a writer fills them, with the least likely "
             "words cut off (top_p), so that its samples give no gradients. Steer it without tuning: "
-            "quasi_rejection(ebm, budget=10), or importance_resample(ebm, draws=ebm.fit.pool). To learn moments into weights, "
+            "quasi_rejection(ebm, budget=10), or importance_resample(ebm, pool=ebm.fit.pool). To learn moments into weights, "
             "tune a language model (models.load_lm)."
         )
     if lacking:

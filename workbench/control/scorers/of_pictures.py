@@ -13,11 +13,12 @@ from workbench.models.checker import load_checker
 from workbench.models.loading import quiet
 
 _ROOM = 256e6  # bytes of pictures kept per pipeline
+_BATCH = 16  # pictures drawn at once
 _CHUNK = 64  # pictures in memory at a time, besides those kept
 _DRAWN = Cache(_ROOM, lambda picture: len(picture.getbands()) * picture.width * picture.height)
 
 
-def of_picture(pipeline, scorer, *, pictures=1, steps=20, guidance=None, seed=0, batch=16):
+def of_picture(pipeline, scorer, *, pictures=1, steps=20, guidance=None, seed=0):
     """Score a text by the picture that a pipeline draws from it.
 
     What one picture shows may be chance: a moment of it is then reached by texts that were lucky with this seed. The mean over
@@ -34,27 +35,26 @@ def of_picture(pipeline, scorer, *, pictures=1, steps=20, guidance=None, seed=0,
         steps: int, denoising steps; the time to draw grows in proportion.
         guidance: float or None, as in `Pipeline.draw`.
         seed: int.
-        batch: int, pictures drawn at once.
 
     Returns:
         `Scorer`, list of n texts -> float64 (n,).
 
     Raises:
         TypeError: a pipeline without `draw`, or a scorer that is not a function.
-        ValueError: pictures, steps or batch below 1.
+        ValueError: pictures or steps below 1.
     """
     if not callable(getattr(pipeline, "draw", None)):
         raise TypeError(f"of_picture needs a pipeline, such as models.load_pipeline('world'), got {type(pipeline).__name__}.")
     if not callable(scorer):
         raise TypeError(f"of_picture needs a function of pictures, got {scorer!r}.")
-    for name, value in (("pictures", pictures), ("steps", steps), ("batch", batch)):
-        checks.whole(name, value)
+    checks.whole("pictures", pictures)
+    checks.whole("steps", steps)
 
     def draw(new):
         texts, seeds = [text for text, *_ in new], [_seed(text, own) for text, own, *_ in new]
         diffusers = sys.modules.get("diffusers")  # it logs, with each batch, all words beyond the window
         with quiet(), quiet(diffusers.utils.logging) if diffusers else contextlib.nullcontext():
-            return pipeline.draw(texts, steps=steps, guidance=guidance, seed=seeds, batch=batch)
+            return pipeline.draw(texts, steps=steps, guidance=guidance, seed=seeds, batch=_BATCH)
 
     def score(texts):
         different, found = list(dict.fromkeys(texts)), []

@@ -4,6 +4,7 @@ import math
 import numbers
 import weakref
 from collections import OrderedDict
+from functools import partialmethod
 
 import numpy as np
 
@@ -38,18 +39,6 @@ class Scorer:
     def __repr__(self):
         return self.__name__
 
-    def __le__(self, value):
-        return self._compared("<=", value)
-
-    def __ge__(self, value):
-        return self._compared(">=", value)
-
-    def __lt__(self, value):
-        return self._compared("<", value)
-
-    def __gt__(self, value):
-        return self._compared(">", value)
-
     def __bool__(self):
         raise TypeError(
             f"{self.__name__} is a function, not true or false. For a range, use two scorers: one with <= and one with >=."
@@ -64,6 +53,11 @@ class Scorer:
             return np.where(np.isnan(found), np.nan, _SIGNS[sign](found, value))
 
         return Scorer(answers, f"{self.__name__} {sign} {value:g}")
+
+    __le__ = partialmethod(_compared, "<=")
+    __ge__ = partialmethod(_compared, ">=")
+    __lt__ = partialmethod(_compared, "<")
+    __gt__ = partialmethod(_compared, ">")
 
 
 def text_scorer(name, score):
