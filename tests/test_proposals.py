@@ -13,11 +13,11 @@ from transformers import DynamicCache
 
 from workbench import proposals
 from workbench.control.proposals import FromDistribution, FromDSL, FromScipy, LMProposal
-from workbench.control.proposals.cut import CLOSE, Cut
 from workbench.language.dsl import Decoding, DeepDSL
+from workbench.models.cut import CLOSE, Cut
 from workbench.values import GuideError, Proposal, Sample
 
-PACKAGE = Path(proposals.__file__).parents[1]
+PACKAGE = Path(proposals.__file__).parents[2]
 SHARP = {"temperature": 0.7, "top_k": 5, "top_p": 0.9}
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from workbench.control.proposals.cut import Cut
+from workbench.models.cut import Cut
 from workbench.values import GuideError, Sample
 
 
@@ -218,6 +218,6 @@ class LMProposal:
         head = torch.tensor([begin] * len(ids), device=device)
         # padding stands behind each text, where a causal model does not see it
         logits = model(input_ids=torch.cat([head, targets[:, :-1]], 1), use_cache=False).logits[:, len(begin) - 1 :].float()
-        law, _ = self.cut.log_law(logits[there], sizes[there])
+        law, _ = self.cut.log_law(logits[there], kept=sizes[there])
         found = law.gather(1, targets[there][:, None])[:, 0].double()
         return torch.zeros(len(ids), dtype=torch.float64, device=device).index_add(0, there.nonzero()[:, 0], found)

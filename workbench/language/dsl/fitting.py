@@ -25,6 +25,7 @@ from workbench.language.ngram import KneserNey
 from workbench.language.prior import TemplatePrior
 from workbench.language.units import Units
 from workbench.language.writer import Writer
+from workbench.language.writer.config import SAMPLE
 from workbench.template import Template
 from workbench.words import is_function
 
@@ -255,9 +256,9 @@ def _learn_to_write(learned, reader, corpus, features, stage, progress):
     """Writer, prior, n-grams and ranking, from the templates of prompts drawn by seed, put into `learned`."""
     config = learned.config
     held_out = min(infilling.HELD_OUT, len(corpus) // _SHARE) if len(corpus) >= _ENOUGH else 0
-    chosen, apart = split_rows(len(corpus), config.writer.sample, config.seed, held_out)
+    chosen, apart = split_rows(len(corpus), SAMPLE, config.seed, held_out)
     templates = _templates(corpus, features, reader, chosen, progress)
-    read = (config.seed, config.writer.sample, len(chosen))
+    read = (config.seed, SAMPLE, len(chosen))
 
     def fit_ngram():
         return KneserNey(config.ngram).fit(ngram.tokens(template.prompt) for template in templates)
