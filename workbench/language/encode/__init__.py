@@ -182,7 +182,7 @@ def _workers(encoder):
 
 
 def _plan(texts, encoder):
-    from workbench.models import printable
+    from workbench.models.loading import printable
 
     spans, counts, bases, base = [], [], [], 0
     readable = [printable(text) for text in texts]  # character by character, so places stay what they are
