@@ -16,7 +16,7 @@ from workbench.template import Slot, Template, parse
 from workbench.values import ArtifactError, NotFittedError
 from workbench.world.lexicon import SLOTS
 
-# dynamicprompts 0.31 calls pyparsing by names that pyparsing 3.3 would rather not hear
+# dynamicprompts 0.31 calls pyparsing by names that pyparsing 3.3 deprecates
 pytestmark = pytest.mark.filterwarnings("ignore:.*deprecated - use:DeprecationWarning")
 
 FILLERS = {
@@ -110,11 +110,7 @@ def test_dynamicprompts_parses_all_templates_and_generates_only_literals_and_fil
             for pool in pools:
                 expected = {head + text for head in expected for text in pool}
             expected = {text.strip() for text in expected}
-            assert (
-                set(combine.generate(line, 1000))
-                == expected
-                == set(wildcards.combinations(line, wildcards.read(exported.folder)))
-            )
+            assert set(combine.generate(line, 1000)) == expected
             assert set(draw.generate(line, 20)) <= expected
     assert len(set(draw.generate("__templates__", 10))) > 3  # the templates are a list, too
 
@@ -130,7 +126,7 @@ def test_weights_are_the_usage_and_dynamicprompts_draws_by_them(tmp_path):
 def test_n_keeps_the_most_used_fillers(tmp_path):
     assert texts_of(export.write_wildcards(small(), tmp_path, n=1).folder, "artist.txt") == ["rembrandt"]
     for n in (0, True, 1.5):
-        with pytest.raises(ValueError, match="n is how many fillers"):
+        with pytest.raises(ValueError, match="n, how many fillers a code has at most, must be an int of 1 or more"):
             export.write_wildcards(small(), tmp_path / "x", n=n)
 
 
@@ -144,8 +140,7 @@ def test_other_files_in_the_folder_are_never_lost(exported):
     (exported.folder / "mine.txt").write_text("precious")
     with pytest.raises(ArtifactError, match="it holds mine.txt, which no export wrote. Nothing was changed"):
         export.write_wildcards(small(), exported.folder)
-    export.write_wildcards(small({"b": {"x": 1}}, []), exported.folder, overwrite=True)
-    assert (exported.folder / "mine.txt").read_text() == "precious" and texts_of(exported.folder, "b.txt") == ["x"]
+    assert (exported.folder / "mine.txt").read_text() == "precious"
 
 
 def test_an_empty_folder_and_one_that_a_link_points_to_are_written(tmp_path):
@@ -220,7 +215,6 @@ def test_csv_is_one_table(tmp_path):
 
 def test_csv_cells_are_no_formulas(tmp_path):
     dsl = small({"artist": {"=1+1": 3, "--ar 16:9": 2, "rembrandt": 1}, "+x": {"y": 1}}, [(("artist",), 1)])
-    dsl.transitions = np.zeros((3, 3), np.float32)
     export.write_csv(dsl, tmp_path / "g.csv")
     with open(tmp_path / "g.csv", encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))

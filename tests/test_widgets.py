@@ -693,8 +693,10 @@ def test_only_controls_and_options_that_ipywidgets_7_has_too():
 
 
 def test_every_control_has_a_name_and_names_differ(studio):
+    from ipywidgets import HTML
+
     studio.reroll_button.click()
-    names = [c.description for c in controls_of(studio) if hasattr(c, "description") and type(c).__name__ != "HTML"]
+    names = [c.description for c in controls_of(studio) if hasattr(c, "description") and not isinstance(c, HTML)]
     assert all(names) and len(set(names)) == len(names)
 
 

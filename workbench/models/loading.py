@@ -1,4 +1,4 @@
-"""What all loaders share: built-in folders, errors in words, weights that can be trusted."""
+"""What all loaders share: built-in folders, errors that say what to do, and checks of the weights."""
 
 import contextlib
 from pathlib import Path
@@ -23,7 +23,7 @@ def printable(text):
 
 @contextlib.contextmanager
 def quiet(logging=transformers_logging):
-    """Hide remarks (of weights not loaded, which is what truncation means) and the progress bar of a second's work.
+    """Hide warnings (about weights that were left out on purpose) and the progress bar of a second's work.
 
     Args:
         logging: the module `utils.logging` of transformers or of diffusers.
@@ -43,8 +43,7 @@ def source(name, kind):
     """Folder or hub id of a model asked for by name.
 
     Args:
-        name: str or Path; `"world"` is the tiny model of this kind that comes with the package; of CLIPs there is
-            a second one, `"world-small"`.
+        name: str or Path; `"world"` is the tiny model of this kind that comes with the package, `"world-small"` a second CLIP.
         kind: str, folder of the built-in one: `"clip"`, `"lm"`, `"pipeline"`.
 
     Returns:
@@ -91,7 +90,7 @@ def frozen(model, name, missing=()):
     """`model` in float32 and evaluation mode, without gradients.
 
     Raises:
-        ModelError: weights are `missing` (else they would be random), or not finite.
+        ModelError: weights are `missing`, so that they would be random, or not finite.
     """
     if missing:
         raise ModelError(f"The weights of {name} are incomplete: {len(missing)} are missing, such as {sorted(missing)[0]}.")

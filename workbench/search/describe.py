@@ -1,14 +1,13 @@
 """Describing: a prompt of the learned language for a picture."""
 
-import math
-import numbers
 import re
 
 import numpy as np
 
+from workbench import checks
 from workbench.models import CLIP, load_clip
 from workbench.models.clip import target_of
-from workbench.search.rank.building import Choice, build_prompt, check_count
+from workbench.search.rank.building import Choice, build_prompt
 from workbench.template import Slot, Template, parse
 from workbench.values import TemplateError
 from workbench.words import is_function
@@ -47,10 +46,9 @@ def describe(dsl, image, clip="world", *, template=None, beam=4, max_slots=8, pr
         ModelError: the CLIP cannot be found.
         ValueError: `beam` or `max_slots` below 1, or `prior` below 0.
     """
-    if isinstance(prior, bool) or not isinstance(prior, numbers.Real) or not 0 <= prior < math.inf:
-        raise ValueError(f"prior is the weight of the corpus, 0 or more, got {prior!r}.")
-    check_count("beam", beam)
-    check_count("max_slots", max_slots)
+    checks.number("prior", prior, 0)
+    checks.whole("beam", beam)
+    checks.whole("max_slots", max_slots)
     given = None if template is None else _to_fill(dsl, template)
     clip = clip if isinstance(clip, CLIP) else load_clip(clip)
     features = target_of(clip, image)
