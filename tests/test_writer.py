@@ -692,15 +692,15 @@ def loss_of(monkeypatch):
 
 def test_the_loss_is_the_weighted_sum_of_its_terms(loss_of):
     loss, values, _ = loss_of()
-    assert float(loss) == pytest.approx(values["nats"], rel=1e-3) and set(values) == {"nats", "guess", "kl", "contrast"}
+    assert loss.item() == pytest.approx(values["nats"], rel=1e-3) and set(values) == {"nats", "guess", "kl", "contrast"}
     for name, term in (("CONTRAST", "contrast"), ("GUESS", "guess")):
         more, values_too, _ = loss_of(**{name: 2.0})
         assert values_too["nats"] == pytest.approx(values["nats"], rel=1e-3)
-        assert float(more) - float(loss) == pytest.approx(2 * values_too[term], rel=0.02)
+        assert more.item() - loss.item() == pytest.approx(2 * values_too[term], rel=0.02)
     more, values_too, _ = loss_of(BETA=2.0)
-    assert float(more) > float(loss) and values_too["kl"] >= 0
+    assert more.item() > loss.item() and values_too["kl"] >= 0
     free, _, _ = loss_of(BETA=2.0, FREE_NATS=1000.0)
-    assert float(free) > float(more)  # what is free is still counted, but has no gradient
+    assert free.item() > more.item()  # what is free is still counted, but has no gradient
 
 
 def test_free_nats_of_kl_pull_at_nothing(loss_of):
