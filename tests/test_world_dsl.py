@@ -84,7 +84,7 @@ def test_content_says_a_prompt_again_words_it_never_saw_included(dsl, held_out):
     templates = [template for template in dsl.read(list(held_out)[:60]) if template.slots]
     share = {}
     for spelled in (True, False):
-        contents = [list(dsl._content_of([slot.text for slot in one.slots], spelled)) for one in templates]
+        contents = [list(dsl._author.content([slot.text for slot in one.slots], spelled)) for one in templates]
         words = [slot.text for one in templates for slot in one.slots]
         opened = [one.open() for one in templates]
         found, _ = dsl.writer_.fillers(opened, contents, Decoding(temperature=0.01), words=words)

@@ -1,23 +1,18 @@
-"""The tiny models that draw, judge and write in the built-in world: checker, aesthetic head, language model, pipeline."""
+"""The tiny models that write and draw in the built-in world: language model and pipeline."""
 
-import itertools
-import json
-import math
 import shutil
 
 import numpy as np
-import PIL.Image
 import pytest
 import torch
 
-from tools.world import aesthetic as aesthetic_training
-from tools.world import autoencoder, cards, checker, lm, pipeline
-from workbench.models import aesthetic, load_clip, load_lm, load_pipeline
-from workbench.models.checker import VALUES, load_checker
+from tools.world import lm, pipeline
+from workbench.models import load_clip, load_lm, load_pipeline
+from workbench.models.checker import load_checker
 from workbench.models.loading import FOLDER
-from workbench.values import ArtifactError, ModelError, PictureError
+from workbench.values import ModelError
 from workbench.world import scenes
-from workbench.world.render import render, render_all
+from workbench.world.render import render_all
 
 FRESH = 9_000_000  # seeds that no training has used
 
@@ -32,117 +27,7 @@ def world():
     return load_pipeline("world", device="cpu")
 
 
-# Checker
-
-
-@pytest.mark.parametrize("split", ["train", "held_out"])
-def test_the_checker_reads_pictures_it_has_never_seen(judge, split):
-    truth = scenes.scenes(400, FRESH, split)
-    found = judge.accuracy(render_all(truth, FRESH), truth)
-    assert min(found[name] for name in scenes.ATTRIBUTES) >= 0.99, found
-
-
-def test_the_checker_reads_blurred_and_larger_pictures(judge):
-    truth = scenes.scenes(100, FRESH, "any")
-    large = [PIL.Image.fromarray(picture).resize((64, 64)) for picture in render_all(truth, FRESH)]
-    assert judge.accuracy(large, truth)["all"] >= 0.95
-    readings = judge.read(large[:2])
-    assert readings[0]._fields == scenes.ATTRIBUTES and readings[0].object in scenes.OBJECTS
-
-
-def test_the_checker_says_how_sure_it_is(judge):
-    chances = judge.probabilities(render(scenes.Scene("star", "red", "sea", "photo"), FRESH))
-    assert {name: array.shape for name, array in chances.items()} == {name: (1, len(values)) for name, values in VALUES.items()}
-    assert all(abs(array.sum() - 1) < 1e-5 for array in chances.values())
-    assert chances["object"][0, scenes.OBJECTS.index("star")] > 0.9
-
-
-def test_the_checker_refuses_what_is_no_picture(judge):
-    with pytest.raises(PictureError, match="Not a picture"):
-        judge.read(["a red star", 3][1])
-    with pytest.raises(ValueError, match="a scene for each picture, got 1 pictures and 2 scenes"):
-        judge.accuracy(np.zeros((32, 32, 3)), scenes.scenes(2))
-
-
-def test_a_checker_of_another_world_is_an_error(tmp_path):
-    with pytest.raises(ArtifactError, match="there is no such folder"):
-        load_checker(tmp_path / "none")
-    shutil.copytree(FOLDER / "checker", tmp_path / "other")
-    head = json.loads((tmp_path / "other" / "config.json").read_text("utf-8"))
-    head["config"]["values"]["object"][0] = "dragon"
-    (tmp_path / "other" / "config.json").write_text(json.dumps(head), "utf-8")
-    with pytest.raises(ArtifactError, match="reads other values than this world has. Train it again"):
-        load_checker(tmp_path / "other")
-
-
-# Aesthetic score
-
-
-def test_the_true_score_is_contrast_and_color_less_noise():
-    grey, halves, red = (np.zeros((32, 32, 3), np.float32) for _ in range(3))
-    grey += 0.5
-    halves[:, 16:] = 1
-    red[..., 0] = 1
-    noise = np.random.default_rng(0).integers(0, 2, (32, 32, 1)).astype(np.float32) * np.ones(3, np.float32)
-    flat, parted, colored, noisy = aesthetic.beauty([grey, halves, red, noise])
-    assert abs(flat - 5) < 1e-5
-    # luma 0 and 1 in equal parts: 0.5; in the 30 inner columns two differ by 1/4 from the mean of their neighbours
-    assert abs(parted - (5 + 10 * (0.5 - 2 / 30 / 4 / 2))) < 1e-4
-    assert abs(colored - (5 + 10 * 0.3 / 3 * math.hypot(1, 0.5))) < 1e-4
-    assert noisy < parted - 1
-
-
-def test_the_head_guesses_the_score_from_features():
-    head, clip = aesthetic.load_aesthetic(), load_clip("world", device="cpu")
-    pictures = render_all(scenes.scenes(300, FRESH, "any"), FRESH)
-    guess = head.score(clip.image_features(pictures))
-    assert np.allclose(head.score_pictures(pictures[:3]), guess[:3], atol=1e-4)
-    assert guess.shape == (300,) and guess.dtype == np.float32
-    assert np.corrcoef(guess, aesthetic.beauty(pictures))[0, 1] >= 0.94
-    with pytest.raises(ValueError, match=r"reads features \(n, 128\), got \(1, 5\)"):
-        head.score(np.zeros((1, 5), np.float32))
-
-
 # Language model
-
-
-def test_the_probabilities_of_all_sentences_and_keywords_sum_to_two_thirds():
-    both = {scenes.caption(scenes.Scene("star", "red", "sea", "photo"), "sentence", seed): seed for seed in range(20)}
-    assert len(both) == 2  # the style in front, or behind; the same draw for every scene
-    total = 0.0
-    for values in itertools.product(scenes.OBJECTS, scenes.COLORS, scenes.BACKGROUNDS, scenes.STYLES, (None, *scenes.ARTISTS)):
-        scene = scenes.Scene(*values)
-        if (scene.color, scene.object) not in scenes.HELD_OUT:
-            said = [value for value in scene if value]
-            total += math.factorial(len(said)) * math.exp(lm.log_prob(", ".join(said)))
-            total += sum(math.exp(lm.log_prob(scenes.caption(scene, "sentence", seed))) for seed in both.values())
-    assert abs(total - 2 / 3) < 1e-9
-
-
-def test_what_captions_cannot_say_has_no_probability():
-    held = next(iter(sorted(scenes.HELD_OUT)))
-    for text in (
-        "red, circle, snow",
-        ", ".join((*held, "snow", "photo")),
-        "a a blue circle in the snow, photo",
-        "a bold blue circle in the snow, photo",  # an adjective is of prompts, and those have surplus
-        "a blue circle in the snow, photo, 4k, 4k",
-        "",
-    ):
-        assert lm.log_prob(text) == -math.inf, text
-    assert all(lm.log_prob(text) > -40 for text in lm.captions(300, FRESH))
-
-
-def test_prompts_have_the_probability_with_which_they_are_drawn():
-    scene = scenes.Scene("circle", "blue", "snow", "photo")
-    drawn = [scenes.caption(scene, "prompt", seed).lower() for seed in range(6000)]
-    given = math.log(3 * 40 * 36 * 2)  # form, pair, background and style, no artist
-    for rest in (1, 2):  # parts behind the first
-        share = np.mean([text.count(",") == rest and text.startswith("a photo of a blue circle") for text in drawn])
-        n = {1: 58, 2: 58 * 57}[rest]
-        example = "a photo of a blue circle in the snow, 4k" + ", hd" * (rest - 1)
-        expected = n * math.exp(lm.log_prob(example) + given)
-        assert abs(share - expected) < 4 * math.sqrt(expected / 6000), (share, expected)
 
 
 def test_the_language_model_is_near_the_entropy_of_captions():
@@ -211,30 +96,3 @@ def test_a_damaged_pipeline_is_an_error(tmp_path):
     shutil.rmtree(folder / "unet")
     with pytest.raises(ModelError, match="holds no text-to-image pipeline that can be read"):
         load_pipeline(str(folder))
-
-
-def test_all_models_together_are_small_and_each_has_a_card():
-    parts = ("clip", "lm", "checker", "aesthetic", "pipeline", "clip_small")
-    assert sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file()) < 15e6
-    for part in parts:
-        assert "must not be used for" in (FOLDER / part / "README.md").read_text("utf-8")
-    assert not [path for path in FOLDER.rglob("*") if path.suffix in (".bin", ".pt", ".pkl", ".pth", ".ckpt")]
-
-
-# Training, a few steps of it
-
-
-@pytest.mark.parametrize("module", [checker, lm, aesthetic_training, pipeline])
-def test_each_part_trains_into_a_folder_with_a_card(module, tmp_path, monkeypatch):
-    for name in ("clip", "checker"):
-        shutil.copytree(FOLDER / name, tmp_path / name)
-    monkeypatch.setattr(autoencoder, "STEPS", 1)
-    if hasattr(module, "PICTURES"):
-        monkeypatch.setattr(module, "PICTURES", 200)
-    measure = module.check
-    monkeypatch.setattr(module, "check", lambda folder, seed=0: measure(folder, seed, n=4))
-    part = module.__name__.rsplit(".", 1)[1]
-    module.train(tmp_path / part, seed=1, steps=1, progress=False)
-    found = cards.read(tmp_path / part)
-    assert found["part"] == part and found["steps"] == 1 and set(module.GATES) <= set(found["figures"])
-    assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith(".")) == []

@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 
 from workbench import ngram
-from workbench.language.dsl.ranking import features
+from workbench.language.dsl.infilling import ranked
+from workbench.language.dsl.weighing import features
 from workbench.language.writer import Decoding
 from workbench.template import Slot, Template
 from workbench.world.grammar import OPEN_SLOTS
@@ -71,7 +72,7 @@ def _infill_rows(what, dsl, queries, candidates, kind, baseline, kneser_ney, wor
     right_kind = {}
     for number, (text, start, end, label, unseen) in enumerate(queries):
         left, right, truth = ngram.tokens(text[:start]), ngram.tokens(text[end:]), plain(text[start:end])
-        template = dsl._read_masked(Template.build([text[:start], Slot(None), text[end:]]))
+        template = dsl.read(Template.build([text[:start], Slot(None), text[end:]]))
         written = dsl.writer_.score([template], filled, np.zeros(len(filled), np.int64), decoding=Decoding(known=False))
         spoken = dsl.ngram_.fill_log_prob(left, words, right)
         hybrid = dsl.ranking_(features(written, spoken, left + right, words))
@@ -94,7 +95,7 @@ def _infill_rows(what, dsl, queries, candidates, kind, baseline, kneser_ney, wor
 def _check_ranking(dsl, template, filled, scores, n=200):
     """The product scores whole prompts, which takes twice the time: say so if its ranking is not that of this benchmark."""
     some = np.random.default_rng(0).permutation(len(filled))[:n]
-    product, _ = dsl._ranked(template, [filled[i] for i in some], None)
+    product, _ = ranked(dsl.learned, template, [filled[i] for i in some], None)
     finite = np.isfinite(product) & np.isfinite(scores[some])
     apart = (product - scores[some])[finite]
     if np.mean(np.abs(apart - np.median(apart)) < 1e-3) < 0.95:

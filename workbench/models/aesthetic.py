@@ -1,4 +1,4 @@
-"""Aesthetic score: a truth by formula, and the head on CLIP features that guesses it, as real ones guess people's votes."""
+"""Aesthetic score: a formula, and a head on CLIP features that predicts it, as real ones predict people's votes."""
 
 from pathlib import Path
 
@@ -9,12 +9,11 @@ from workbench.models import load_clip
 from workbench.pictures import as_pictures
 
 FOLDER = Path(__file__).parents[1] / "world" / "models" / "aesthetic"
-KIND = "aesthetic head"
 _LUMA = np.float32([0.299, 0.587, 0.114])
 
 
 def beauty(images):
-    """The truth of this world: contrast + colorfulness - fine noise, by formula. It is a definition, not a claim about beauty.
+    """The true score of this world by a formula: contrast + colorfulness - fine noise. A definition, not a claim about beauty.
 
     Args:
         images: n pictures of any size, see `pictures.as_pictures`; they are read at 32 x 32.
@@ -42,13 +41,15 @@ def beauty(images):
     return (5 + 10 * (luma.std((1, 2)) + (spread + 0.3 * mean) / 3 - fineness / 2)).astype(np.float32)
 
 
-class Aesthetic:
+class Aesthetic(artifacts.Saved):
     """A head of one hidden layer on the unit image features of a CLIP.
 
     Attributes:
         weights: dict of str to float32 array: "mean" and "scale" (d,), "hidden" (d, h), "hidden_bias" (h,), "out" (h,),
             "linear" (d,), "bias" ().
     """
+
+    kind = "aesthetic head"
 
     def __init__(self, weights):
         self.weights = weights
@@ -59,7 +60,7 @@ class Aesthetic:
         return len(self.weights["mean"])
 
     def score(self, features):
-        """How beautiful pictures with these features are likely to be.
+        """Predict the score of pictures from their features.
 
         Args:
             features: float32 (n, d), array or tensor, `models.CLIP.image_features` of the CLIP it was trained on.
@@ -82,7 +83,7 @@ class Aesthetic:
         return (hidden @ w["out"] + x @ w["linear"] + w["bias"]).astype(np.float32)
 
     def score_pictures(self, images, clip=None):
-        """How beautiful pictures are likely to be.
+        """Predict the score of pictures.
 
         Args:
             images: n pictures, see `pictures.as_pictures`.
@@ -97,23 +98,18 @@ class Aesthetic:
         """
         return self.score((clip or load_clip("world")).image_features(images))
 
-    def save(self, folder):
-        """Save to a folder: `config.json` and safetensors."""
-        artifacts.save(
-            folder, KIND, {"width": self.width}, {key: np.asarray(value, np.float32) for key, value in self.weights.items()}
-        )
+    def to_state(self):
+        """(config, tensors) for `save`."""
+        return {"width": self.width}, {key: np.asarray(value, np.float32) for key, value in self.weights.items()}
+
+    @classmethod
+    def from_state(cls, config, tensors):
+        """The head that `to_state` describes."""
+        if len(tensors["mean"]) != config["width"]:
+            raise ValueError("its weights have another width")
+        return cls(tensors)
 
 
-def load_aesthetic(folder=FOLDER):
-    """Load a head that `Aesthetic.save` wrote.
-
-    Args:
-        folder: str or Path; the one that comes with the package, for `load_clip("world")`, if not given.
-
-    Returns:
-        `Aesthetic`.
-
-    Raises:
-        ArtifactError: the folder is missing, damaged, or holds something else.
-    """
-    return Aesthetic(artifacts.load(folder, KIND)[1])
+def load_aesthetic():
+    """Load the `Aesthetic` that comes with the package, for `load_clip("world")`."""
+    return Aesthetic.load(FOLDER)

@@ -1,4 +1,4 @@
-"""Checker: the judge of drawn pictures. Reads object, colour, background and style from a picture, without any CLIP."""
+"""Checker: a network that reads object, color, background and style from a picture of the built-in world, without any CLIP."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -8,10 +8,8 @@ import torch
 
 from workbench import artifacts
 from workbench.pictures import as_pictures
-from workbench.values import ArtifactError
 
 FOLDER = Path(__file__).parents[1] / "world" / "models" / "checker"
-KIND = "picture checker"
 SIZE = 32  # pixels a side; other pictures are resized to it
 _CHUNK = 256
 
@@ -62,20 +60,22 @@ def as_tensor(array):
     return torch.from_numpy(array).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-class Checker:
-    """A trained network that reads pictures of the built-in world. It always names a known value, also where there is none.
+class Checker(artifacts.Saved):
+    """A trained network that reads pictures of the built-in world. It always names a known value, even where there is none.
 
     Args:
         model: the trained `network`.
         values: dict of attribute to its values, as given to `network`; the attributes are those of `Reading`.
     """
 
+    kind = "picture checker"
+
     def __init__(self, model, values):
         self.model = model.eval().requires_grad_(False)
         self.values = {name: tuple(known) for name, known in values.items()}
 
     def probabilities(self, images):
-        """How sure it is.
+        """Probabilities of all values.
 
         Args:
             images: n pictures, see `pictures.as_pictures`.
@@ -93,24 +93,24 @@ class Checker:
         return {name: part.softmax(1).numpy() for name, part in zip(self.values, parts, strict=True)}
 
     def read(self, images):
-        """What is in the pictures: list of n `Reading`. Arguments and errors as in `probabilities`."""
+        """The most likely values: list of n `Reading`. Arguments and errors as in `probabilities`."""
         best = {name: array.argmax(1) for name, array in self.probabilities(images).items()}
         rows = zip(*(best[name] for name in Reading._fields), strict=True)
         return [Reading(*(self.values[name][i] for name, i in zip(Reading._fields, row, strict=True))) for row in rows]
 
     def accuracy(self, images, truth):
-        """Share of pictures whose attribute is read right.
+        """Share of pictures whose attribute is read correctly.
 
         Args:
             images: n pictures.
             truth: n scenes or readings, what should be in them.
 
         Returns:
-            dict of attribute -> float 0..1, and "all": all four right.
+            dict of attribute -> float 0..1, and "all": all four correct.
 
         Raises:
             PictureError: one of them is not a picture.
-            ValueError: not as many pictures as scenes.
+            ValueError: another number of pictures than of scenes.
         """
         readings = self.read(images)
         if len(readings) != len(truth):
@@ -120,30 +120,23 @@ class Checker:
         )
         return dict(zip(self.values, right.mean(0).tolist(), strict=True)) | {"all": float(right.all(1).mean())}
 
-    def save(self, folder):
-        """Save to a folder: `config.json` and safetensors, float16."""
+    def to_state(self):
+        """(config, tensors) for `save`: weights in float16."""
         tensors = {key: value.detach().numpy() for key, value in self.model.state_dict().items() if value.is_floating_point()}
-        width = self.model[0].out_channels
-        config = {"width": width, "values": {name: list(known) for name, known in self.values.items()}}
-        artifacts.save(folder, KIND, config, {key: value.astype(np.float16) for key, value in tensors.items()})
+        config = {"width": self.model[0].out_channels, "values": {name: list(known) for name, known in self.values.items()}}
+        return config, {key: value.astype(np.float16) for key, value in tensors.items()}
+
+    @classmethod
+    def from_state(cls, config, tensors):
+        """The checker that `to_state` describes."""
+        values = config["values"]
+        if tuple(values) != Reading._fields:
+            raise ValueError(f"it should read {', '.join(Reading._fields)}")
+        model = network(values, config["width"])
+        model.load_state_dict({key: torch.from_numpy(value.astype(np.float32)) for key, value in tensors.items()}, strict=False)
+        return cls(model, values)
 
 
-def load_checker(folder=FOLDER):
-    """Load a checker that `Checker.save` wrote.
-
-    Args:
-        folder: str or Path; the one that comes with the package if not given.
-
-    Returns:
-        `Checker`, on the CPU.
-
-    Raises:
-        ArtifactError: the folder is missing, damaged, or not a checker.
-    """
-    config, tensors = artifacts.load(folder, KIND)
-    values = config.get("values")
-    if not isinstance(values, dict) or tuple(values) != Reading._fields:
-        raise ArtifactError(f"{folder} is damaged: it does not say which values it reads. Save again or restore it.")
-    model = network(values, config["width"])
-    model.load_state_dict({key: torch.from_numpy(value.astype(np.float32)) for key, value in tensors.items()}, strict=False)
-    return Checker(model, values)
+def load_checker():
+    """Load the `Checker` that comes with the package, on the CPU."""
+    return Checker.load(FOLDER)

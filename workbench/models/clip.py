@@ -9,7 +9,8 @@ import transformers
 # not from the top: there, transformers 5.15 and its neighbours offer it with torchvision only, which it does not need
 from transformers.models.auto.image_processing_auto import AutoImageProcessor
 
-from workbench.models.loading import FAILURES, frozen, not_found, printable, quiet, source
+from workbench import checks
+from workbench.models.loading import FAILURES, frozen, load_tokenizer, not_found, printable, quiet, source
 from workbench.pictures import as_pictures
 from workbench.values import ModelError
 
@@ -47,7 +48,7 @@ class CLIP:
         return next(self.model.parameters()).device
 
     def image_features(self, images):
-        """Where pictures lie.
+        """Features of pictures.
 
         Args:
             images: what `pictures.as_pictures` takes: PIL images, paths, arrays; one or a list of n.
@@ -66,7 +67,7 @@ class CLIP:
         return torch.nn.functional.normalize(torch.cat(out), dim=-1).clone()
 
     def text_features(self, texts):
-        """Where texts lie. A text longer than the window is cut at its end, as everywhere with CLIP.
+        """Features of texts. A text longer than the window is cut at its end, as everywhere with CLIP.
 
         Args:
             texts: str or list of n str.
@@ -78,12 +79,7 @@ class CLIP:
             TypeError: not str.
             ValueError: an empty list.
         """
-        texts = [texts] if isinstance(texts, str) else list(texts)
-        if not all(isinstance(text, str) for text in texts):
-            raise TypeError("text_features takes a str or a list of str.")
-        if not texts:
-            raise ValueError("There are no texts: an empty list was given.")
-        out = []
+        texts, out = checks.texts([texts] if isinstance(texts, str) else texts, "texts"), []
         for start in range(0, len(texts), _CHUNK):
             chunk = [printable(text) for text in texts[start : start + _CHUNK]]
             batch = self.tokenizer(chunk, padding=True, truncation=True, max_length=self.window, return_tensors="pt")
@@ -122,9 +118,9 @@ def load_clip(name="world", device=None):
 
     Args:
         name: str; `"world"` is the tiny one that comes with the package and knows only the built-in picture world,
-            `"world-small"` a second one that is still smaller and shares nothing with it. Else a hub id such as
+            `"world-small"` a second one that is still smaller and shares nothing with it. Otherwise a hub id such as
             `"openai/clip-vit-base-patch32"`, or a folder with model, tokenizer and image processor.
-        device: str or torch.device; None takes a CUDA GPU if there is one, else the CPU.
+        device: str or torch.device; None takes a CUDA GPU if there is one, otherwise the CPU.
 
     Returns:
         `CLIP`.
@@ -140,20 +136,18 @@ def load_clip(name="world", device=None):
             if config.model_type != "clip":
                 tower = "its text tower is missing" if "vision" in config.model_type else f"it is a {config.model_type}"
                 raise ModelError(f"{name} is not a CLIP with two towers: {tower}. Give one such as openai/clip-vit-base-patch32.")
-            tokenizer = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+            tokenizer = load_tokenizer(folder, name)
             processor = AutoImageProcessor.from_pretrained(folder, trust_remote_code=False)
             model, info = transformers.CLIPModel.from_pretrained(
                 folder, use_safetensors=True, trust_remote_code=False, output_loading_info=True
             )
     except FAILURES as err:
         raise not_found("CLIP", folder, err) from err
-    # What older checkpoints leave out is counted up, not learned.
+    # Older checkpoints leave out position ids, which are numbers in order and not learned.
     missing = {key for key in info["missing_keys"] if not key.endswith("position_ids")}
     for tower, what in (("text_model", "text"), ("vision_model", "vision")):
         if f"{tower}.embeddings.position_embedding.weight" in missing:
             raise ModelError(f"{name} is not a CLIP with two towers: its {what} tower is missing from the weights.")
-    if not tokenizer.is_fast:
-        raise ModelError(f"{name} has only a slow tokenizer ({type(tokenizer).__name__}). Take a model with a tokenizer.json.")
     model = frozen(model, name, missing).to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     window = min(tokenizer.model_max_length, model.config.text_config.max_position_embeddings)
     return CLIP(str(name), folder, model, tokenizer, processor, window, model.config.projection_dim)

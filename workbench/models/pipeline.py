@@ -16,7 +16,7 @@ class Pipeline:
     Attributes:
         name: str, as it was asked for.
         source: str, the folder or hub id it was loaded from.
-        pipe: diffusers.DiffusionPipeline; all that it can do, through `pipe(...)`.
+        pipe: diffusers.DiffusionPipeline; call `pipe(...)` for all its options.
     """
 
     name: str
@@ -32,11 +32,11 @@ class Pipeline:
         return self.pipe.device
 
     def draw(self, prompts, *, negative=None, steps=20, guidance=None, seed=0, batch=16):
-        """A picture of each prompt.
+        """Draw a picture for each prompt.
 
         Args:
             prompts: str or list of n str.
-            negative: str or None, what the pictures should not be like.
+            negative: str or None, what the pictures should not show.
             steps: int, denoising steps, >= 1.
             guidance: float, weight of classifier-free guidance, 1 is none; None takes 3 for the built-in pipeline, and the
                 pipeline's own default for others.
@@ -77,8 +77,8 @@ def load_pipeline(name="world", device=None):
 
     Args:
         name: str; `"world"` is the tiny `StableDiffusionPipeline` that comes with the package and draws only the built-in
-            picture world, 32 x 32. Else a hub id such as `"stable-diffusion-v1-5/stable-diffusion-v1-5"`, or a folder.
-        device: str or torch.device; None takes a CUDA GPU if there is one, else the CPU.
+            picture world, 32 x 32. Otherwise a hub id such as `"stable-diffusion-v1-5/stable-diffusion-v1-5"`, or a folder.
+        device: str or torch.device; None takes a CUDA GPU if there is one, otherwise the CPU.
 
     Returns:
         `Pipeline`, float32, without progress bars.

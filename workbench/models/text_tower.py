@@ -1,160 +1,84 @@
-"""The text tower of a CLIP for many texts that begin alike: what they have in common is computed once.
+"""The text tower of a CLIP for texts that begin alike: the beginning runs once, and only the positions that are read run at all.
 
-Texts are sorted and cut into pieces. The common beginning of a piece is run alone; of each layer its keys and values are kept.
-The rest of its texts becomes a tree of tokens: a token that follows the same tokens in several texts is one row. Rows are not
-padded; a row looks at the kept keys and at the rows on its way to the root, which is what a causal mask shows it. The last
-layer computes the pooled tokens only.
+A position of this tower sees only those before it. So the keys and values of a fixed beginning are the same in every text and
+are kept; positions after the end token change nothing and are left out; in the last block only the pooled position goes on.
 """
 
 import numpy as np
 import torch
+from torch.nn import functional
 
 from workbench import checks
 from workbench.models.loading import printable
 
 _TOKENISED = 4096  # texts given to the tokenizer at a time
+_ROWS = 2048  # tokens in one forward: more gains nothing on a CPU and costs memory
+_WORTH = 64  # tokens that must be saved before sorted texts are cut into two groups with beginnings of their own
 
-_ROWS = 512  # rows of a tree: more gains nothing on a CPU and costs memory
-_WORTH = 4  # a piece that has so many more tokens in common than all texts have gets a beginning of its own
 
-
-def encode(model, tokens):
-    """Projected features of texts given as tokens, as `CLIPModel.get_text_features` computes them.
+class TextTower:
+    """Features of texts that begin with the same tokens.
 
     Args:
-        model: transformers.CLIPModel in evaluation mode.
-        tokens: list of n lists of int, n >= 1, each from the begin token to the one that is pooled; none longer than the window.
+        clip: `models.CLIP`.
+        beginning: list of int, the ids that all texts begin with, such as the begin token and a prefix; it may be empty.
 
-    Returns:
-        float32 tensor (n, d) on the model's device, not normalised.
+    Attributes:
+        table: float32 tensor (v, w), the token vectors.
     """
-    tower, device = model.text_model, model.text_projection.weight.device
-    order = sorted(range(len(tokens)), key=tokens.__getitem__)
-    tokens = [tokens[i] for i in order]
-    least = _shared(tokens)
-    begin, out = _remember(tower, tokens[0][:least]), []
-    for start, end in _chunks(tokens):
-        some, shared, memory = tokens[start:end], least, begin
-        if _shared(some) >= least + _WORTH:
-            shared = _shared(some)
-            memory = _remember(tower, some[0][:shared])
-        pooled, ends = _grow(tower, memory, [one[shared:] for one in some], shared)
-        out.append(model.text_projection(tower.final_layer_norm(pooled))[ends])
-    features = torch.empty(len(tokens), out[0].shape[1], device=device)
-    features[torch.tensor(order, device=device)] = torch.cat(out)
-    return features
 
+    def __init__(self, clip, beginning):
+        self.text, self.project = clip.model.text_model, clip.model.text_projection
+        self.table = self.text.embeddings.token_embedding.weight.detach()
+        self.places = self.text.embeddings.position_embedding.weight.detach()
+        self.start, self.memory = 0, [None] * len(self.text.encoder.layers)
+        if beginning:
+            with torch.no_grad():
+                self.memory = self._run(self.table[torch.tensor(beginning, device=self.table.device)][None])[1]
+            self.start = len(beginning)
 
-def _shared(tokens):
-    """How many tokens all of some sorted texts begin with, so that each has one more."""
-    first, last, most = tokens[0], tokens[-1], min(map(len, tokens)) - 1
-    return next((i for i in range(most) if first[i] != last[i]), most)
+    def features(self, vectors):
+        """Where texts lie; torch can differentiate it.
 
+        Args:
+            vectors: float32 tensor (n, t, w), the token vectors after the beginning. The last one is pooled, so it is that of
+                the end token.
 
-def _remember(tower, ids):
-    """Keys and values of a text in each layer: list of pairs (heads, p, width of a head)."""
-    ids = torch.tensor(ids, dtype=torch.long, device=tower.embeddings.token_embedding.weight.device)
-    x, memory = _embed(tower, ids, torch.arange(len(ids), device=ids.device)), []
-    for layer in tower.encoder.layers:
-        normed, attention = layer.layer_norm1(x), layer.self_attn
-        q, k, v = (_heads(attention, to(normed)).transpose(0, 1) for to in _projections(attention))
-        memory.append((k, v))
-        mixed = torch.nn.functional.scaled_dot_product_attention(q[None], k[None], v[None], is_causal=True)[0]
-        x = _finish(layer, x, mixed.transpose(0, 1))
-    return memory
+        Returns:
+            float32 tensor (n, d), L2 norm 1.
+        """
+        pooled = self.text.final_layer_norm(self._run(vectors)[0][:, -1])
+        return functional.normalize(self.project(pooled), dim=-1)
 
-
-def _grow(tower, memory, tails, shared):
-    """Last hidden states of the pooled tokens, each once (e, width), and which of them is that of each text (n,)."""
-    ids, paths, ends = _tree(tails)
-    device = memory[0][0].device
-    depths = np.repeat(np.arange(len(paths)), [len(path) for path in paths])
-    x = _embed(tower, torch.from_numpy(ids).to(device), torch.from_numpy(depths + shared).to(device))
-    leaves, ends = np.unique(ends, return_inverse=True)
-    begins = np.cumsum([0] + [len(path) for path in paths])
-    last = [path[leaves[(leaves >= a) & (leaves < a + len(path))] - a] for a, path in zip(begins, paths, strict=False)]
-    paths, last = ([torch.from_numpy(p).to(device) for p in some if len(p)] for some in (paths, last))
-    leaves = torch.from_numpy(leaves).to(device)
-    for layer, (keys, values) in zip(tower.encoder.layers, memory, strict=True):
-        normed, attention = layer.layer_norm1(x), layer.self_attn
-        to_q, to_k, to_v = _projections(attention)
-        k, v = _heads(attention, to_k(normed)), _heads(attention, to_v(normed))
-        if layer is tower.encoder.layers[-1]:
-            x, normed, paths = x[leaves], normed[leaves], last
-        q = _heads(attention, to_q(normed))
-        by_depth = zip(q.split([len(path) for path in paths]), paths, strict=True)
-        mixed = [_attend(some, keys, values, k[path], v[path]) for some, path in by_depth]
-        x = _finish(layer, x, torch.cat(mixed))
-    return x, torch.from_numpy(ends.reshape(-1)).to(device)
-
-
-def _attend(q, keys, values, k, v):
-    """Attention of rows of one depth: q (r, h, w) over the common keys (h, p, w) and over their own way, k (r, g, h, w)."""
-    q = q * q.shape[-1] ** -0.5
-    common = torch.matmul(q.transpose(0, 1), keys.transpose(1, 2))  # (h, r, p)
-    own = (q[:, None] * k).sum(-1).permute(2, 0, 1)  # (h, r, g)
-    weights = torch.cat([common, own], dim=-1).softmax(-1)
-    common, own = weights.split([keys.shape[1], k.shape[1]], dim=-1)
-    mixed = torch.matmul(common, values).transpose(0, 1)  # (r, h, w)
-    return mixed + (own.permute(1, 2, 0)[..., None] * v).sum(1)
-
-
-def _tree(tails):
-    """Sorted lists of tokens as a tree.
-
-    Returns:
-        ids int64 (rows,), by depth; for each depth the rows on the way from the root, itself included, int64 (r, depth + 1);
-        the row that each list ends with, int64 (n,).
-    """
-    lengths = np.array([len(tail) for tail in tails])
-    ids = np.full((len(tails), lengths.max()), -1)
-    ids[np.arange(ids.shape[1]) < lengths[:, None]] = [token for tail in tails for token in tail]
-    differs = np.ones(ids.shape, bool)
-    differs[1:] = ids[1:] != ids[:-1]
-    new = (ids >= 0) & np.logical_or.accumulate(differs, axis=1)
-    # a token that is not new has the number of the last new one above it, since the lists are sorted
-    number = np.cumsum(new.T.ravel()).reshape(new.shape[::-1]).T - 1
-    paths = [number[new[:, depth], : depth + 1] for depth in range(ids.shape[1])]
-    return ids.T[new.T], paths, number[np.arange(len(tails)), lengths - 1]
-
-
-def _chunks(tails):
-    """Cut sorted lists of tokens so that the tree of each piece has about `_ROWS` rows: pairs (start, end)."""
-    start, rows, before = 0, 0, []
-    for i, tail in enumerate(tails):
-        same = 0
-        while same < min(len(tail), len(before)) and tail[same] == before[same]:
-            same += 1
-        if rows and rows + len(tail) - same > _ROWS:
-            yield start, i
-            start, rows, same = i, 0, 0
-        rows += len(tail) - same
-        before = tail
-    yield start, len(tails)
-
-
-def _embed(tower, ids, positions):
-    return tower.embeddings.token_embedding(ids) + tower.embeddings.position_embedding(positions)
-
-
-def _projections(attention):
-    return attention.q_proj, attention.k_proj, attention.v_proj
+    def _run(self, vectors):
+        """States (n, 1, w) of the last position after all blocks, and the keys and values (n, h, t, w/h) of each block."""
+        t, memory = vectors.shape[1], []
+        x = vectors + self.places[self.start : self.start + t]
+        allowed = torch.ones(t, self.start + t, dtype=torch.bool, device=x.device).tril(self.start)
+        for layer, past in zip(self.text.encoder.layers, self.memory, strict=True):
+            attention, normed = layer.self_attn, layer.layer_norm1(x)
+            k, v = _heads(attention, attention.k_proj(normed)), _heads(attention, attention.v_proj(normed))
+            memory.append((k, v))
+            if past is not None:
+                k, v = (torch.cat([old.expand(len(x), -1, -1, -1), new], 2) for old, new in zip(past, (k, v), strict=True))
+            if layer is self.text.encoder.layers[-1]:
+                x, normed, allowed = x[:, -1:], normed[:, -1:], allowed[-1:]
+            q = _heads(attention, attention.q_proj(normed))
+            mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=allowed)
+            x = x + attention.out_proj(mixed.transpose(1, 2).flatten(2))
+            x = x + layer.mlp(layer.layer_norm2(x))
+        return x, memory
 
 
 def _heads(attention, x):
-    return x.view(len(x), attention.num_heads, attention.head_dim)
-
-
-def _finish(layer, x, mixed):
-    x = x + layer.self_attn.out_proj(mixed.flatten(1))
-    return x + layer.mlp(layer.layer_norm2(x))
+    """(n, t, w) -> (n, heads, t, w / heads)."""
+    return x.unflatten(-1, (attention.num_heads, -1)).transpose(1, 2)
 
 
 def phrase_features(clip, phrases, prefix="", *, joint=", "):
-    """Where phrases lie behind a prefix: as `clip.text_features` of prefix + joint + phrase, many times as fast.
+    """Features of phrases after a prefix: those of `clip.text_features` of prefix + joint + phrase, many times as fast.
 
-    What texts have in common runs through the text tower once, the prefix above all; of the phrases only tokens that differ do,
-    without padding. This goes by tokens, so it is exact too where the tokenizer joins the prefix's end with a phrase's start.
+    Texts are compared token by token, so this is exact too where the tokenizer joins the prefix's end with a phrase's start.
 
     Args:
         clip: `models.CLIP`.
@@ -167,10 +91,10 @@ def phrase_features(clip, phrases, prefix="", *, joint=", "):
 
     Raises:
         ValueError: no phrases, or a prefix that leaves no room for a phrase in the window.
-        TypeError: something that is no str.
+        TypeError: something that is not a str.
 
     Source:
-        Ranking behind a fixed prefix is what pharmapsychotic/clip-interrogator does, each text in full and padded to the window.
+        Ranking after a fixed prefix is what pharmapsychotic/clip-interrogator does, each text in full and padded to the window.
     """
     phrases = checks.texts(phrases, "phrases")
     if not isinstance(prefix, str) or not isinstance(joint, str):
@@ -178,21 +102,49 @@ def phrase_features(clip, phrases, prefix="", *, joint=", "):
     texts = [f"{prefix}{joint}{phrase}" for phrase in phrases] if prefix else phrases
     if prefix and len(_tokens(clip, [prefix])[0]) >= clip.window:
         raise ValueError(
-            f"The prefix fills the window of {clip.window} tokens, so that no phrase behind it would be read. Shorten it: "
+            f"The prefix fills the window of {clip.window} tokens, so no phrase after it would be read. Shorten it: "
             f"{prefix[:60]!r}..."
         )
-    with torch.inference_mode():
-        features = encode(clip.model, _tokens(clip, texts))
-    return torch.nn.functional.normalize(features, dim=-1).clone()
+    tokens = _tokens(clip, texts)
+    different = sorted(set(tokens))
+    rows = {one: i for i, one in enumerate(different)}
+    features = torch.cat([_features(clip, different[start:end], shared) for start, end, shared in _groups(different)])
+    return features[[rows[one] for one in tokens]]
+
+
+def _groups(tokens):
+    """Cut sorted lists of tokens into groups that each run their own beginning: triples (start, end, tokens in common)."""
+    start, shared = 0, len(tokens[0]) - 1
+    for i in range(1, len(tokens)):
+        same = next((n for n, (a, b) in enumerate(zip(tokens[i - 1], tokens[i], strict=False)) if a != b), len(tokens[i - 1]))
+        less = min(shared, same, len(tokens[i]) - 1)
+        if (shared - less) * (i - start) > less + _WORTH:
+            yield start, i, shared
+            start, shared = i, len(tokens[i]) - 1
+        else:
+            shared = less
+    yield start, len(tokens), shared
+
+
+@torch.no_grad()
+def _features(clip, tokens, shared):
+    """Features (n, d) of texts that have their first `shared` tokens in common, in batches of equal length."""
+    tower, out = TextTower(clip, tokens[0][:shared]), torch.empty(len(tokens), clip.width, device=clip.device)
+    lengths = torch.tensor([len(one) - shared for one in tokens])
+    for length in lengths.unique().tolist():
+        for rows in (lengths == length).nonzero()[:, 0].split(max(1, _ROWS // length)):
+            ids = torch.tensor([tokens[i][shared:] for i in rows.tolist()], device=clip.device)
+            out[rows.to(clip.device)] = tower.features(tower.table[ids])
+    return out
 
 
 def _tokens(clip, texts):
-    """Tokens of each text from the first to the one that the model pools; those after it change nothing."""
+    """The tokens of each text, tuples of int, up to the one that the model pools; those after it change nothing."""
     ids = []
     for start in range(0, len(texts), _TOKENISED):
         some = [printable(text) for text in texts[start : start + _TOKENISED]]
         ids += clip.tokenizer(some, truncation=True, max_length=clip.window)["input_ids"]
     end = clip.model.config.text_config.eos_token_id
-    if end == 2:  # the rule of transformers for configs from before it was the number of the end token: the highest one is pooled
-        return [one[: int(np.argmax(one)) + 1] for one in ids]
-    return [one[: one.index(end) + 1] if end in one else one[:1] for one in ids]
+    if end == 2:  # transformers pools the highest id where a config is older than this rule
+        return [tuple(one[: int(np.argmax(one)) + 1]) for one in ids]
+    return [tuple(one[: one.index(end) + 1] if end in one else one[:1]) for one in ids]

@@ -1,6 +1,5 @@
-"""Building: a prompt for a picture, slot by slot, each with the filler that brings the text nearest to what CLIP sees."""
+"""Building a prompt for a picture slot by slot, each with the filler that brings the text nearest to the picture for CLIP."""
 
-import numbers
 import re
 from typing import NamedTuple
 
@@ -15,11 +14,11 @@ _AN = re.compile(r"(?i)\b(a)n?( )$")
 
 
 class Choice(NamedTuple):
-    """A slot to fill: its name, its fillers, the text before and after a filler, and what each filler has to gain in cosine.
+    """A slot to fill: its name, its fillers, the text before and after a filler, and the gain in cosine each filler must bring.
 
-    `costs` are floats >= 0, one a filler; () is none. Rare fillers may cost more, or all the same, so that no word is added for
-    a hair's breadth. An `optional` slot stays out where it does not help. One that is not is filled whenever the slot before it
-    is, which keeps what belongs together, such as `a <color> <object>`; as the first one it is always filled.
+    `costs` are floats >= 0, one for each filler, or () for none: rare fillers may cost more, and a small cost for all keeps out
+    words that hardly help. An `optional` slot stays empty where it does not help. Another one is filled whenever the slot before
+    it is, which keeps together what belongs together, such as `a <color> <object>`; as the first one it is always filled.
     """
 
     name: str
@@ -59,18 +58,18 @@ class _State(NamedTuple):
 
 
 def build_prompt(clip, image, slots, *, beam=4, max_slots=None, exchange=True):
-    """Write a prompt for a picture: from left to right, each slot gets the filler that fits best behind what is there already.
+    """Write a prompt for a picture: from left to right, each slot gets the filler that fits best after the text so far.
 
-    Nothing is said twice. What counts is the cosine less the costs of the fillers.
+    No filler is used twice. The score is the cosine minus the costs of the fillers.
 
     Args:
         clip: `models.CLIP`.
-        image: a picture or several, or features, as in `rank_phrases`; several make one prompt for what they share.
+        image: a picture or several, or features, as in `rank_phrases`; several make one prompt for what they have in common.
         slots: list of `Choice` or of (name, fillers), in the order of the text.
         beam: int >= 1, texts kept on the way; 1 is greedy.
         max_slots: int, slots filled at most; None fills as many as help.
-        exchange: bool, at the end change one slot at a time as long as that helps: the first ones were filled before the others
-            were known.
+        exchange: bool, at the end change one slot at a time as long as that helps, since the first ones were filled before the
+            others were known.
 
     Returns:
         `Built`.
@@ -83,8 +82,8 @@ def build_prompt(clip, image, slots, *, beam=4, max_slots=None, exchange=True):
     choices = [_checked(slot, number) for number, slot in enumerate(slots, 1)]
     if not choices:
         raise ValueError("There are no slots: give a list of (name, fillers).")
-    check_count("beam", beam)
-    most = len(choices) if max_slots is None else check_count("max_slots", max_slots)
+    checks.whole("beam", beam)
+    most = len(choices) if max_slots is None else checks.whole("max_slots", max_slots)
     starts = [i for i, choice in enumerate(choices) if choice.optional or i == 0]
     least = min(1 + _followers(choices, i) for i in (starts if choices[0].optional else [0]))
     if least > most:
@@ -112,7 +111,7 @@ def _forward(clip, target, choices, beam, most):
         picked = new if new or choice.optional else picked
         filled = _best(_scored(clip, target, choices, picked), len(picked))
         ranked.append(tuple(dict.fromkeys(state.picked[-1] for state in filled)))
-        if _followers(choices, i):  # half a phrase is not measured against none
+        if _followers(choices, i):  # half a phrase is not compared with an empty one
             states = filled[:beam] + _best(skipped, beam)
         else:
             states = _best(filled[:beam] + skipped, beam)
@@ -130,7 +129,7 @@ def _exchange(clip, target, choices, best, ranked, most):
             others += [(*best.picked[:i], other, *best.picked[i + 1 :]) for other in ranked[i][:_AGAIN] if other != filler]
             if filler is not None and choice.optional and best.filled > after - i:
                 others.append((*best.picked[:i], *[None] * (after - i), *best.picked[after:]))
-        others = [picked for picked in others if _says_nothing_twice(picked)]
+        others = [picked for picked in others if _no_filler_twice(picked)]
         found = _best(_scored(clip, target, choices, others), 1)
         if not found or found[0].score <= best.score + _GAIN:
             return best
@@ -146,7 +145,7 @@ def _built(clip, target, choices, best):
 
 
 def _followers(choices, i):
-    """How many slots behind slot `i` are filled if it is."""
+    """How many slots after slot `i` are filled if it is."""
     return next((n for n, choice in enumerate(choices[i + 1 :]) if choice.optional), len(choices) - i - 1)
 
 
@@ -160,11 +159,11 @@ def _scored(clip, target, choices, picked):
 
 
 def _similarity(clip, target, texts):
-    # the tree of tokens computes what these texts have in common once
+    # what these texts have in common is computed once
     return (phrase_features(clip, texts) @ target).tolist() if texts else []
 
 
-def _says_nothing_twice(picked):
+def _no_filler_twice(picked):
     said = [filler for filler in picked if filler is not None]
     return len(set(said)) == len(said)
 
@@ -189,13 +188,6 @@ def _parts(choices, picked):
             before = _AN.sub(r"\1n\2" if filler[0].lower() in "aeiou" else r"\1\2", before)
             parts += [before, Slot(choice.name, filler), choice.after]
     return parts
-
-
-def check_count(name, value):
-    """`value` if it is a whole number of 1 or more."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
-        raise ValueError(f"{name} must be a whole number, 1 or more, got {value!r}.")
-    return value
 
 
 def _checked(slot, number):
