@@ -18,7 +18,7 @@ from workbench.language.writer.trie import SPACE, brackets, grow
 PAD, GAP, FILL, GO, END, LEFT, RIGHT = range(7)
 N_MARKS = 7
 _BYTES = 256  # tokens that spell any character there is no piece for
-_RARE, _MISSPELT = 50, 20  # a word seen less often than this is misspelt if another is so many times as common
+_RARE, _MISSPELT = 50, 20  # a word seen less often than this is misspelt if a similar one is this many times as common
 _MISSPELT_SHORT = 150  # the same for words of three letters
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _CASED = 20_000  # words whose usual casing is kept
