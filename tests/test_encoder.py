@@ -111,14 +111,14 @@ def test_a_layer_must_be_an_int(bert, layer):
 
 
 def test_a_folder_without_a_model_is_an_error(tmp_path):
-    with pytest.raises(ModelError, match="holds no model that transformers can read as safetensors"):
+    with pytest.raises(ModelError, match="holds no encoder that can be read: a file is missing or damaged. It has no files"):
         load_encoder(tmp_path, layer=1)
 
 
 def test_pickled_weights_are_refused(tmp_path):
     folder = write_bert(tmp_path)
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-    with pytest.raises(ModelError, match="holds no model that transformers can read as safetensors"):
+    with pytest.raises(ModelError, match="are a pickle .pytorch_model.bin., which can run code and is not loaded"):
         load_encoder(folder, layer=1)
 
 
@@ -129,7 +129,7 @@ def test_code_that_comes_with_a_model_is_not_run(tmp_path):
     config = json.loads((folder / "config.json").read_text())
     config |= {"model_type": "trap", "auto_map": {"AutoConfig": "trap.Trap", "AutoModel": "trap.Trap"}}
     (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(ModelError, match="holds no model"):
+    with pytest.raises(ModelError, match="holds no encoder"):
         load_encoder(folder, layer=1)
     assert not proof.exists()
 
@@ -174,7 +174,7 @@ def test_without_package_and_hub_the_error_names_both_ways_to_get_the_encoder(mo
 
 def test_a_name_that_is_neither_folder_nor_on_the_hub_is_an_error(monkeypatch):
     monkeypatch.setattr(transformers.AutoConfig, "from_pretrained", unreachable)
-    with pytest.raises(ModelError, match="There is no folder 'no/such', and no such model is reachable on the hub"):
+    with pytest.raises(ModelError, match="There is no folder 'no/such', and no such encoder is reachable on the hub"):
         load_encoder("no/such")
 
 

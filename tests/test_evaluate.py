@@ -28,7 +28,7 @@ def language(prompts, code_of):
 
 
 def test_codes_equal_to_the_labels_score_one_and_a_single_code_nothing(prompts):
-    assert evaluate(language(prompts, LABELS.index), prompts) == {"words": 1.0, "open_slots": 1.0, "unseen": None}
+    assert evaluate(language(prompts, LABELS.index), prompts) == pytest.approx({"words": 1.0, "open_slots": 1.0, "unseen": None})
     found = evaluate(language(prompts, lambda label: 0), prompts, n=50)
     assert found == {"words": 0.0, "open_slots": 0.0, "unseen": None}
 

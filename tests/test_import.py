@@ -59,3 +59,10 @@ def test_every_room_can_be_imported_by_itself(room):
 def test_an_unknown_attribute_is_an_error_that_lists_what_there_is():
     with pytest.raises(AttributeError, match="module 'workbench' has no attribute 'DeepDLS'. It has: .*DeepDSL, .*template"):
         _ = workbench.DeepDLS
+
+
+def test_the_language_loads_no_model_library_that_it_may_not_need():
+    code = "import json, sys; from workbench import DeepDSL; print(json.dumps(sorted(sys.modules)))"
+    loaded = set(json.loads(run(code)))
+    assert "workbench.language.dsl" in loaded
+    assert not {"transformers.models.clip", "diffusers", "umap", "sklearn", "kmedoids", "datasets", "matplotlib"} & loaded

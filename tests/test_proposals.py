@@ -13,8 +13,8 @@ from transformers import DynamicCache
 
 from workbench import proposals
 from workbench.control.proposals import FromDistribution, FromDSL, FromScipy, LMProposal
-from workbench.control.proposals.cut import CLOSE, Cut
 from workbench.language.dsl import Decoding, DeepDSL
+from workbench.models.cut import CLOSE, Cut
 from workbench.values import GuideError, Proposal, Sample
 
 PACKAGE = Path(proposals.__file__).parents[2]

@@ -9,18 +9,19 @@ from tiny_encoder import write_bert
 
 from workbench import artifacts, ngram
 from workbench import corpus as corpora
+from workbench.language import writer as writers
 from workbench.language.codebook import Codebook, CodebookConfig
 from workbench.language.dsl import Decoding, DeepDSL, DSLConfig, PriorConfig, Ranking, WriterConfig, infilling, writing
 from workbench.language.ngram import KneserNey
 from workbench.language.prior import TemplatePrior
 from workbench.language.units import Units
-from workbench.language.writer import Writer, learning
-from workbench.language.writer.learning import Trainer
+from workbench.language.writer import Writer
+from workbench.language.writer.batches import Batches
 from workbench.models import load_encoder
 from workbench.template import Slot, Template, escape, parse
 from workbench.values import ArtifactError, NotFittedError, Sample, TemplateError
 
-TINY = WriterConfig(width=32, layers=1, heads=2, pieces=300, content_dims=8, min_count=2, steps=60, batch=700, rate=1e-2)
+TINY = WriterConfig(width=32, layers=1, heads=2, pieces=300, min_count=2, steps=60, batch=700, rate=1e-2)
 CONFIG = DSLConfig(
     codebook=CodebookConfig(n_codes=8, epochs=6),
     writer=TINY,
@@ -193,7 +194,7 @@ def test_content_knows_nothing_of_the_neighbours(reader, author, name):
 # ---- log_score ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("decoding", [SHARP, Decoding(), Decoding(top_p=0.95, max_pieces=4)])
+@pytest.mark.parametrize("decoding", [SHARP, Decoding(), Decoding(top_p=0.95)])
 def test_samples_have_the_log_probability_that_scoring_finds(dsl, decoding):
     found = dsl.sample(25, decoding=decoding, seed=2)
     np.testing.assert_allclose(dsl.log_score(found, decoding=decoding), [s.log_prob for s in found], atol=1e-4)
@@ -544,22 +545,22 @@ def quick(dsl):
 
 
 def test_a_fit_stopped_while_it_learns_to_write_goes_on_where_it_was(dsl, prompts, encoder, folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(learning, "_EVERY", 5)
-    config, train = quick(dsl), Trainer._train
+    monkeypatch.setattr(writers, "_SAVE_EVERY", 5)
+    config, call = quick(dsl), Batches.__call__
 
-    def stopped(self, *rest):
-        if self.step == 7:
+    def stopped(self, step):
+        if step == 7:
             raise KeyboardInterrupt
-        return train(self, *rest)
+        return call(self, step)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "_train", stopped)
+        patch.setattr(Batches, "__call__", stopped)
         with pytest.raises(KeyboardInterrupt):
             DeepDSL.fit(prompts, config, encoder, folder=folder, progress=False)
     steps = []
     for stage in (Units, Codebook, KneserNey, TemplatePrior):
         monkeypatch.setattr(stage, "fit", None)  # finished before
-    monkeypatch.setattr(Trainer, "_train", lambda self, *rest: steps.append(self.step) or train(self, *rest))
+    monkeypatch.setattr(Batches, "__call__", lambda self, step: steps.append(step) or call(self, step))
     stopped_once = DeepDSL.fit(prompts, config, encoder, folder=folder, progress=False)
     assert steps == list(range(5, 12))
     assert not [path for path in folder.rglob("*-part")]

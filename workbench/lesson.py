@@ -11,11 +11,9 @@ from PIL import Image
 
 from workbench.template import as_html
 
-# Okabe & Ito 2008, told apart with any kind of colour vision; without yellow, which vanishes on white
+# Of figures: Okabe & Ito 2008, distinguishable with any kind of colour vision; without yellow, which vanishes on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 SCALES = ("fast", "default", "full")
-# of figures: Okabe & Ito 2008, distinguishable with any kind of colour vision
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _MIN_ALT_WORDS = 6
 
 

@@ -12,6 +12,7 @@ from workbench.language.writer import Decoding
 from workbench.template import Slot, Template
 from workbench.world.grammar import OPEN_SLOTS
 from writing_parts.measures import Kinds, Tally, Trigram, fits, gold_slots, pick, plain, shown
+from writing_parts.two_sided import TwoSided
 from writing_parts.worlds import of_gold
 
 MANY = 1500  # whole fillers that are candidates
@@ -34,7 +35,7 @@ def infill(dsl, world, n, seed, least=3):
         asked = [query for query in asked if query[3] != "none"]
         general = [text for text in world.general if fits(dsl, text)]
         asked += _word_queries([one for one in [of_gold(text, ()) for text in general] if one.words], n, rng)
-    two_sided = ngram.TwoSided().fit(learned)
+    two_sided = TwoSided().fit(learned)
     kneser_ney = dsl.ngram_ if dsl.ngram_.config == ngram.NgramConfig() else ngram.KneserNey().fit(learned)
     rows += _infill_rows("one word", dsl, asked, singles, kinds.word, two_sided.candidates_log_prob, kneser_ney, world)
     fillers = [phrase for phrase, _ in kinds.counts.most_common(MANY)]

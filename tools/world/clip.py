@@ -50,12 +50,13 @@ random color without a name, so that a shape does not hang on colors; half of ea
 each picture also has a caption that is nearly right. Two thirds of the captions are keywords in any order, often with surplus
 words.
 
-Eight pairs of color and object are never shown and never said, nor is a picture ever told that it does not show one: of a yellow
-picture no one says that it is no heart, since no yellow heart could ever contradict. "Held-out pairs" below are these."""
+Eight pairs of color and object are never shown and never named. Nor does a caption that names such an object count as wrong for a
+picture in that color: for a yellow picture "heart" is never wrong, since no yellow heart could ever contradict it. "Held-out
+pairs" below are these pairs."""
 
 
 class Plan(NamedTuple):
-    """What tells one CLIP of the world from another: its name, size, gates, words of its card, and what is added to seeds."""
+    """What distinguishes one CLIP of the world from another: name, size, gates, words of its card, and what is added to seeds."""
 
     part: str = "clip"
     width: int = 128
@@ -162,7 +163,7 @@ def _told(model, tokenizer, texts, parts=4):
     for start in range(0, len(ids), size):
         rows = [ids[i] for i in order[start : start + size]]
         longest = len(rows[-1])
-        # the end token is read, what stands behind it is not: the tower looks back only
+        # the end token is read; the padding after it is not, because the tower looks back only
         batch = torch.tensor([row + [tokenizer.pad_token_id] * (longest - len(row)) for row in rows])
         out.append(model.text_model(input_ids=batch).pooler_output)
     back = torch.tensor(order).argsort()
@@ -171,7 +172,7 @@ def _told(model, tokenizer, texts, parts=4):
 
 def save(folder, model, tokenizer, seed, steps, plan=Plan()):  # noqa: B008 - a tuple
     """Write a trained model, its tokenizer, image processor and card; then measure what was written."""
-    with quiet(), runs.whole_folder(folder) as temporary:
+    with quiet(), artifacts.replacing_folder(folder) as temporary:
         model.half().save_pretrained(temporary)
         model.float()
         tokenizer.save_pretrained(temporary)

@@ -1,11 +1,6 @@
-"""Runs: what all these trainings share: a checkpoint beside the folder, a moving average, a folder replaced whole."""
+"""Runs: what all these trainings share: a checkpoint beside the folder, and a moving average of the weights."""
 
-import contextlib
 import copy
-import os
-import secrets
-import shutil
-from pathlib import Path
 
 import torch
 
@@ -43,27 +38,3 @@ def moving_average(model, keep):
             mean.lerp_(weight, new)
 
     return average, update
-
-
-@contextlib.contextmanager
-def whole_folder(folder):
-    """A temporary folder to write to, which takes the place of `folder` when the block ends well.
-
-    Args:
-        folder: str or Path; an older one is replaced, files and all.
-
-    Yields:
-        Path of the temporary folder, which exists and lies beside `folder`.
-    """
-    folder = Path(folder)
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
-    temporary.mkdir(parents=True)
-    try:
-        yield temporary
-        for path in temporary.rglob("*"):
-            path.chmod(0o755 if path.is_dir() else 0o644)  # some writers leave files that only their owner can read
-        if folder.exists():
-            shutil.rmtree(folder)
-        os.replace(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)

@@ -10,7 +10,7 @@ import transformers
 from transformers.models.auto.image_processing_auto import AutoImageProcessor
 
 from workbench import checks
-from workbench.models.loading import FAILURES, frozen, not_found, printable, quiet, source
+from workbench.models.loading import FAILURES, frozen, load_tokenizer, not_found, printable, quiet, source
 from workbench.pictures import as_pictures
 from workbench.values import ModelError
 
@@ -136,7 +136,7 @@ def load_clip(name="world", device=None):
             if config.model_type != "clip":
                 tower = "its text tower is missing" if "vision" in config.model_type else f"it is a {config.model_type}"
                 raise ModelError(f"{name} is not a CLIP with two towers: {tower}. Give one such as openai/clip-vit-base-patch32.")
-            tokenizer = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+            tokenizer = load_tokenizer(folder, name)
             processor = AutoImageProcessor.from_pretrained(folder, trust_remote_code=False)
             model, info = transformers.CLIPModel.from_pretrained(
                 folder, use_safetensors=True, trust_remote_code=False, output_loading_info=True
@@ -148,8 +148,6 @@ def load_clip(name="world", device=None):
     for tower, what in (("text_model", "text"), ("vision_model", "vision")):
         if f"{tower}.embeddings.position_embedding.weight" in missing:
             raise ModelError(f"{name} is not a CLIP with two towers: its {what} tower is missing from the weights.")
-    if not tokenizer.is_fast:
-        raise ModelError(f"{name} has only a slow tokenizer ({type(tokenizer).__name__}). Take a model with a tokenizer.json.")
     model = frozen(model, name, missing).to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     window = min(tokenizer.model_max_length, model.config.text_config.max_position_embeddings)
     return CLIP(str(name), folder, model, tokenizer, processor, window, model.config.projection_dim)

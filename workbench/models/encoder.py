@@ -12,7 +12,7 @@ import tokenizers
 import torch
 import transformers
 
-from workbench.models.loading import printable, quiet
+from workbench.models.loading import FAILURES, frozen, load_tokenizer, not_found, printable, quiet
 from workbench.values import ModelError
 
 DEFAULT = "all-MiniLM-L6-v2"
@@ -134,10 +134,10 @@ def load_encoder(name=DEFAULT, layer=3, device=None):
     source = _source(str(name))
     try:
         config = transformers.AutoConfig.from_pretrained(source, trust_remote_code=False)
-        tokenizer = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-    except (OSError, ValueError, KeyError, ImportError) as err:
-        raise ModelError(_not_found(name, source, err)) from err
-    _check(name, config, tokenizer, layer)
+        tokenizer = load_tokenizer(source, name)
+    except FAILURES as err:
+        raise _unreadable(source, err) from err
+    _check(name, config, layer)
     truncated = config.model_type in _POST_NORM
     if truncated:
         config.num_hidden_layers = layer
@@ -178,31 +178,20 @@ def _sha256(path, _mtime_ns):
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _not_found(name, source, err):
-    reason = " ".join(str(err).split())[:300]
+def _unreadable(source, err):
     if source == _HUB_ID:
-        return f"The encoder {DEFAULT} is neither installed as a package nor reachable on the hub. {_BOTH_WAYS} ({reason})"
-    if Path(source).is_dir():
-        return (
-            f"The folder {source} holds no model that transformers can read as safetensors: give a folder that save_pretrained "
-            f"of the model and of its tokenizer wrote. ({reason})"
+        reason = " ".join(str(err).split())[:300]
+        return ModelError(
+            f"The encoder {DEFAULT} is neither installed as a package nor reachable on the hub. {_BOTH_WAYS} ({reason})"
         )
-    return (
-        f"There is no folder {name!r}, and no such model is reachable on the hub. Give a folder, a hub id, or {DEFAULT!r}. "
-        f"({reason})"
-    )
+    return not_found("encoder", source, err, known=repr(DEFAULT))
 
 
-def _check(name, config, tokenizer, layer):
+def _check(name, config, layer):
     if getattr(config, "is_encoder_decoder", False) or not hasattr(config, "hidden_size"):
         raise ModelError(f"{name} is a {config.model_type} model; an encoder must be a plain text model such as BERT or GPT-2.")
     if not 1 <= layer <= config.num_hidden_layers:
         raise ModelError(f"{name} has the layers 1 to {config.num_hidden_layers}, got layer={layer}.")
-    if not tokenizer.is_fast:
-        raise ModelError(
-            f"{name} has only a slow tokenizer ({type(tokenizer).__name__}), which does not say where in the text a piece "
-            "stands. Take a model with a tokenizer.json."
-        )
 
 
 def _load_model(name, source, config):
@@ -211,15 +200,11 @@ def _load_model(name, source, config):
             model, info = transformers.AutoModel.from_pretrained(
                 source, config=config, use_safetensors=True, trust_remote_code=False, output_loading_info=True
             )
-    except (OSError, ValueError, RuntimeError, ImportError) as err:
-        raise ModelError(_not_found(name, source, err)) from err
-    # Weights that are not in the file are random: harmless in the pooler, which is not used, but otherwise features are noise.
-    missing = sorted(key for key in info["missing_keys"] if not key.startswith("pooler."))
-    if missing:
-        raise ModelError(f"The weights of {name} are incomplete: {len(missing)} are missing, such as {missing[0]}.")
-    if hasattr(model, "pooler"):
+    except FAILURES as err:
+        raise _unreadable(source, err) from err
+    if hasattr(model, "pooler"):  # not used; where the file has none it is random
         model.pooler = None
-    return model.float().eval().requires_grad_(False)
+    return frozen(model, name, [key for key in info["missing_keys"] if not key.startswith("pooler.")])
 
 
 def _fingerprint(model, config, rust, layer):

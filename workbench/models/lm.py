@@ -5,8 +5,7 @@ from dataclasses import dataclass
 import torch
 import transformers
 
-from workbench.models.loading import FAILURES, not_found, quiet, source
-from workbench.values import ModelError
+from workbench.models.loading import FAILURES, check_complete, load_tokenizer, not_found, quiet, source
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,16 +38,12 @@ def load_lm(name):
     """
     folder = source(name, "lm")
     try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        tokenizer = load_tokenizer(folder, name)
         with quiet():
             model, info = transformers.AutoModelForCausalLM.from_pretrained(
                 folder, use_safetensors=True, trust_remote_code=False, output_loading_info=True
             )
     except FAILURES as err:
         raise not_found("causal language model", folder, err) from err
-    if info["missing_keys"]:
-        missing = sorted(info["missing_keys"])
-        raise ModelError(f"The weights of {name} are incomplete: {len(missing)} are missing, such as {missing[0]}.")
-    if not tokenizer.is_fast:
-        raise ModelError(f"{name} has only a slow tokenizer ({type(tokenizer).__name__}). Take a model with a tokenizer.json.")
+    check_complete(name, info["missing_keys"])
     return LM(str(name), model.float().eval(), tokenizer)

@@ -4,6 +4,7 @@ import contextlib
 from pathlib import Path
 
 import torch
+import transformers
 from safetensors import SafetensorError
 from transformers.utils import logging as transformers_logging
 
@@ -65,13 +66,13 @@ def source(name, kind):
     return str(FOLDER / kind)
 
 
-def not_found(what, name, err):
-    """`ModelError` for a model that cannot be loaded: `what` it should be, as in `"CLIP"`, and what went wrong."""
+def not_found(what, name, err, known=f"{BUILT_IN!r} for the tiny built-in one"):
+    """`ModelError` for a model that cannot be loaded: `what` it should be, such as "CLIP"; what went wrong; a `known` name."""
     folder, reason = Path(str(name)), " ".join(str(err).split())[:300]
     if not folder.is_dir():
         return ModelError(
             f"There is no folder {str(name)!r}, and no such {what} is reachable on the hub. Give a folder that save_pretrained "
-            f"wrote, a hub id, or {BUILT_IN!r} for the tiny built-in one. ({reason})"
+            f"wrote, a hub id, or {known}. ({reason})"
         )
     files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     pickles = [file for file in files if file.endswith(_PICKLES)]
@@ -82,18 +83,35 @@ def not_found(what, name, err):
         )
     return ModelError(
         f"The folder {folder} holds no {what} that can be read: a file is missing or damaged. It has "
-        f"{', '.join(files[:12]) or 'no files'}. Save model, tokenizer and processor there with save_pretrained. ({reason})"
+        f"{', '.join(files[:12]) or 'no files'}. Save the model and what it reads with by save_pretrained(folder). ({reason})"
     )
+
+
+def load_tokenizer(source, name):
+    """The fast tokenizer of a model.
+
+    Raises:
+        ModelError: it is a slow one, which does not say where in the text a token is.
+    """
+    tokenizer = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    if not tokenizer.is_fast:
+        raise ModelError(f"{name} has only a slow tokenizer ({type(tokenizer).__name__}). Take a model with a tokenizer.json.")
+    return tokenizer
+
+
+def check_complete(name, missing):
+    """Raise `ModelError` if weights are `missing`, names of str: they would be random."""
+    if missing:
+        raise ModelError(f"The weights of {name} are incomplete: {len(missing)} are missing, such as {sorted(missing)[0]}.")
 
 
 def frozen(model, name, missing=()):
     """`model` in float32 and evaluation mode, without gradients.
 
     Raises:
-        ModelError: weights are `missing`, so that they would be random, or not finite.
+        ModelError: weights are `missing`, or not finite.
     """
-    if missing:
-        raise ModelError(f"The weights of {name} are incomplete: {len(missing)} are missing, such as {sorted(missing)[0]}.")
+    check_complete(name, missing)
     for key, tensor in model.state_dict().items():
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
             raise ModelError(f"The weights of {name} are damaged: {key} holds NaN or infinity. Download or save them again.")

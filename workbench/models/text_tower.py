@@ -107,10 +107,9 @@ def phrase_features(clip, phrases, prefix="", *, joint=", "):
         )
     tokens = _tokens(clip, texts)
     different = sorted(set(tokens))
-    places = {one: i for i, one in enumerate(different)}
-    return torch.cat([_group_features(clip, different[a:b], shared) for a, b, shared in _groups(different)])[
-        [places[one] for one in tokens]
-    ]
+    rows = {one: i for i, one in enumerate(different)}
+    features = torch.cat([_features(clip, different[start:end], shared) for start, end, shared in _groups(different)])
+    return features[[rows[one] for one in tokens]]
 
 
 def _groups(tokens):
@@ -128,7 +127,7 @@ def _groups(tokens):
 
 
 @torch.no_grad()
-def _group_features(clip, tokens, shared):
+def _features(clip, tokens, shared):
     """Features (n, d) of texts that have their first `shared` tokens in common, in batches of equal length."""
     tower, out = TextTower(clip, tokens[0][:shared]), torch.empty(len(tokens), clip.width, device=clip.device)
     lengths = torch.tensor([len(one) - shared for one in tokens])

@@ -12,10 +12,10 @@ have targets of its own. `pez.search` has an objective for CLIP, `classify.searc
 without a gradient (votes, rewards) leaves `gradient` out; movers that need none still work with it.
 
 A **mover** changes prompts: it proposes the next ones from the objective and from what it remembers. It is a subclass of `Mover`,
-made from a `Run`, which gives it tokens, random draws per search, scores, gradients and the best prompts so far. A new method is
-one such class and one line in `workbench.search.movers.METHODS`. A genetic search crosses `run.ids` and asks `run.score`; a
-reinforcement search keeps a policy, draws prompts from it and asks `run.score`; a soft search moves vectors along `run.gradient`
-and projects them in `finish`.
+made from a `Run`, which gives it tokens, random draws of each search, scores and the best prompts so far. A new method is one
+such class and one line in `workbench.search.movers.METHODS`. A genetic search crosses prompts and asks `run.score`; a
+reinforcement search keeps a policy, draws prompts from it and asks `run.score`; a soft search moves vectors along
+`run.objective.gradient` and projects them in `finish`.
 
 A search runs **stages** one after another, each a mover and its number of steps, such as the method and then the polish.
 """
@@ -40,11 +40,13 @@ class Mover:
         polish: float 0..1, the share of the steps that the polish takes by default.
         best_only: bool, it moves the best row of each search instead of all of them.
         returns_prompts: bool, the similarity that `step` returns is that of the ids. If not, only `finish` gives prompts to keep.
+        kept: tuple of str, the tensors among its attributes that a checkpoint needs.
     """
 
     polish = 0.0
     best_only = False
     returns_prompts = True
+    kept = ()
 
     def __init__(self, run):
         self.run = run
@@ -71,10 +73,12 @@ class Mover:
 
     def state(self):
         """All that it remembers, for a checkpoint: dict of str to tensor."""
-        return {}
+        return {name: getattr(self, name) for name in self.kept}
 
     def restore(self, tensors):
         """Go on from a `state`."""
+        for name in self.kept:
+            setattr(self, name, tensors[name])
 
 
 @dataclass(frozen=True)

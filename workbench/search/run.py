@@ -54,10 +54,6 @@ class Run:
         """Ids (n, t) of the tokens nearest to vectors (n, t, w)."""
         return self.allowed[nearest(vectors, self.unit)]
 
-    def gradient(self, vectors, rows):
-        """Scores (n,) at vectors (n, t, w), and the gradient (n, t, w) of their sum."""
-        return self.objective.gradient(vectors, rows)
-
     def score(self, ids, rows):
         """Scores (n,) of prompts ids (n, t)."""
         parts = zip(ids.split(_CHUNK), rows.split(_CHUNK), strict=True)

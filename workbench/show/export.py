@@ -10,7 +10,6 @@ from workbench import __version__, artifacts, checks
 from workbench.data import wildcards
 from workbench.data.wildcards.lines import Reference, as_line, file_names, unwritable
 from workbench.template import Slot, parse
-from workbench.values import NotFittedError
 
 
 @dataclass(frozen=True)
@@ -138,8 +137,6 @@ def write_csv(dsl, path):
 
 def _fillers(dsl):
     """Fillers by code, the most used first: dict of number to list of (text, count)."""
-    if not hasattr(dsl, "codes"):
-        raise NotFittedError("This DeepDSL has learned nothing yet: use DeepDSL.fit(prompts) or DeepDSL.load(folder).")
     found = {code.id: [] for code in dsl.codes}
     for text, code, count in zip(dsl.fillers.texts, dsl.fillers.codes.tolist(), dsl.fillers.counts.tolist(), strict=True):
         found[code].append((text, count))

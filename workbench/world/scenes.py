@@ -1,4 +1,4 @@
-"""Scenes: what the pictures of the built-in world can show, and captions that say it and can be read back. No torch."""
+"""Scenes: what the pictures of the built-in world can show, and captions that describe it and can be read back. No torch."""
 
 import itertools
 import random
@@ -35,7 +35,7 @@ _MEANING = {value.lower(): (name, value) for name, values in VALUES.items() for 
 
 
 class Scene(NamedTuple):
-    """What one picture shows: an object in a color before a background, in a style, at times with the texture of an artist."""
+    """What a picture shows: an object in a color before a background, in a style, sometimes with the texture of an artist."""
 
     object: str
     color: str
@@ -45,7 +45,7 @@ class Scene(NamedTuple):
 
 
 def scenes(n, seed=0, split="train"):
-    """Draw scenes, every value as likely as any other; every second scene has an artist.
+    """Draw random scenes. All values are equally likely, and about half of the scenes have an artist.
 
     Args:
         n: int >= 0.
@@ -74,13 +74,13 @@ def scenes(n, seed=0, split="train"):
 
 
 def caption(scene, form="sentence", seed=0):
-    """Say a scene in words. `read` reads it back.
+    """Describe a scene in words; `read` reads it back.
 
     Args:
         scene: `Scene`.
         form: "sentence" ("a red circle in the snow, watercolor, by Monetta"), "keywords" ("snow, red, watercolor, circle"),
-            in shuffled order, or "prompt": a sentence with the surplus that people type ("highly detailed, 4k").
-        seed: int, of the order, the wording and the surplus. Equal arguments give equal captions.
+            in shuffled order, or "prompt": a sentence with the praise that people add ("highly detailed, 4k").
+        seed: int, for the order, the wording and the praise. Equal arguments give equal captions.
 
     Returns:
         str.
@@ -121,14 +121,14 @@ def _with_article(phrase):
 
 
 def read(text):
-    """What a text says of a scene: the exact inverse of `caption`, and a fair reading of any list of words.
+    """What a text says about a scene: the exact inverse of `caption`, and a reasonable reading of any list of words.
 
     Args:
         text: str. Case and what stands between the words do not matter.
 
     Returns:
-        dict of "object", "color", "background", "style" and "artist" -> value or None where the text is silent. Of several
-        values of one attribute the one said most often counts, and of those the first.
+        dict of "object", "color", "background", "style" and "artist" -> value, or None where the text does not say. If it
+        has several values of one attribute, the most frequent one counts, and among equals the first.
     """
     said = {name: {} for name in VALUES}
     for word in _WORD.findall(text.lower()):
@@ -139,7 +139,7 @@ def read(text):
 
 
 def check(scene):
-    """Refuse a scene that cannot be said or drawn.
+    """Refuse a scene that cannot be described or drawn.
 
     Raises:
         ValueError: a value that the world does not have; it says which there are.
@@ -149,5 +149,5 @@ def check(scene):
             raise ValueError(f"The world has no {name} {value!r}. It has: {', '.join(VALUES[name])}.")
 
 
-# Praise of the prompt grammar, without what would say something of a scene.
+# The praise of the prompt grammar, without phrases that name a value of a scene.
 SURPLUS = tuple(phrase for phrase in lexicon.QUALITY["praise"] if not any(read(phrase).values()))

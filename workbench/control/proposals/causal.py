@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from workbench import checks
-from workbench.control.proposals.cut import Cut
+from workbench.models.cut import Cut
 from workbench.values import GuideError, Sample
 
 _BATCH = 256  # texts run at once, fewer where their logits would be more than
@@ -210,7 +210,7 @@ class LMProposal:
     def _score(self, ids, kept):
         """Sum of log-probabilities of tokens after the prefix: float64 tensor (n,)."""
         sizes = torch.nn.utils.rnn.pad_sequence([torch.tensor(row) for row in kept], batch_first=True).to(self.lm.model.device)
-        return sums(self.lm.model, self._begin(), ids, lambda logits, there: self.cut.log_law(logits, sizes[there])[0])
+        return sums(self.lm.model, self._begin(), ids, lambda logits, there: self.cut.log_law(logits, kept=sizes[there])[0])
 
 
 def sums(model, begin, ids, law):

@@ -1,7 +1,6 @@
 """Cleaning: from a row to a clean prompt or the rule that drops it, and the report that counts both."""
 
 import hashlib
-import json
 import unicodedata
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -155,11 +154,6 @@ class Report:
         shown = self.examples.setdefault(rule, [])
         if len(shown) < _EXAMPLES:
             shown.append((int(row), _excerpt(value) + ("" if like is None else f" [like row {like}]")))
-
-    def to_json(self):
-        """The report as a JSON text, with `kept`."""
-        plain = {"read": self.read, "kept": self.kept, "changed": self.changed}
-        return json.dumps({**plain, "dropped": self.dropped, "examples": self.examples}, ensure_ascii=False, indent=1)
 
     def __str__(self):
         share = self.kept / max(self.read, 1)

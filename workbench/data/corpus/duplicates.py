@@ -45,7 +45,8 @@ class NearDuplicates:
             int, the key of the earlier prompt, or None if the prompt was added.
         """
         hashes = _shingles(words)
-        sketch = self._sketch.copy()
+        sketch = self._sketch
+        sketch.clear()
         sketch.update_batch(hashes)
         for index, known in self._indexes:
             for other in sorted(index.query(sketch)):

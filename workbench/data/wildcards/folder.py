@@ -172,7 +172,8 @@ def _check_free(folder):
     if others:
         listed = ", ".join(others[:5]) + (f" and {len(others) - 5} more" if len(others) > 5 else "")
         raise ArtifactError(
-            f"Cannot export to {folder}: it holds {listed}, which no export wrote. Nothing was changed. Give a new or empty folder."
+            f"Cannot export to {folder}: it holds {listed}, which no export wrote. Nothing was changed. "
+            "Give a new or empty folder."
         )
 
 
@@ -191,7 +192,7 @@ def _lists(path):
     text = _text(path)
     if path.suffix.lower() == ".txt":
         lines = map(str.strip, re.split("[\r\n]+", text))
-        yield path.stem, [_weighed(one, path) for one in lines if not one.startswith("#")]
+        yield path.stem, [weighed(one) for one in lines if not one.startswith("#")]
     elif path.suffix.lower() == ".json":
         try:
             data = json.loads(text)
@@ -230,7 +231,7 @@ def _levels(data, path, name, depth=0):
         for key, value in data.items():
             yield from _levels(value, path, f"{name}/{key}" if depth else str(key), depth + 1)
     elif isinstance(data, str):
-        yield name, [_weighed(data.strip(), path)]
+        yield name, [weighed(data.strip())]
     elif isinstance(data, list):
         yield name, [_entry(one, path) for one in data if one]
     elif data is not None:
@@ -239,16 +240,9 @@ def _levels(data, path, name, depth=0):
 
 def _entry(one, path):
     if isinstance(one, str):
-        return _weighed(one.strip(), path)
+        return weighed(one.strip())
     text = one.get("text") or one.get("content") if isinstance(one, dict) else None
     weight = one.get("weight", 1) if isinstance(one, dict) else 1
     if not isinstance(text, str) or isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < 1e300:
         raise ArtifactError(f'{path} holds {str(one)[:60]!r}, expected a text or {{"text": ..., "weight": number}}.')
     return text.strip(), float(weight)
-
-
-def _weighed(text, path):
-    try:
-        return weighed(text)
-    except TemplateError as err:
-        raise ArtifactError(f"{path}: {err}") from err

@@ -9,7 +9,6 @@ Source:
     dynamicprompts 0.31, src/dynamicprompts/parser/parse.py (its docstring is the grammar; its behaviour is the reference).
 """
 
-import math
 import re
 import unicodedata
 from typing import NamedTuple
@@ -18,7 +17,7 @@ from workbench.values import TemplateError
 
 RESERVED = ("templates", "segments")  # files of an export that hold templates
 _MEANINGS = {"{": "a variant", "#": "a comment", "$": "a variable", "%": "a wrap"}
-_WEIGHT = re.compile(r"(\d+\.\d*|\.\d+|\d+)::")
+_WEIGHT = re.compile(r"(\d{1,30}\.\d*|\.\d+|\d{1,30})::")
 _DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
 _LONGEST = 60  # characters of a file name
 
@@ -79,18 +78,9 @@ def as_line(parts):
 
 
 def weighed(text):
-    """Split a line into (line without its weight, weight): `3::oak` has weight 3, `oak` has 1.
-
-    Raises:
-        TemplateError: the weight is too large for a float.
-    """
+    """Split a line into (line without its weight, weight): `3::oak` has weight 3, `oak` has 1."""
     found = _WEIGHT.match(text)
-    if found is None:
-        return text, 1.0
-    weight = float(found[1])
-    if not math.isfinite(weight):
-        raise TemplateError(f"The weight {found[1][:20]}... in {text[-60:]!r} is too large.")
-    return text[found.end() :].strip(), weight
+    return (text[found.end() :].strip(), float(found[1])) if found else (text, 1.0)
 
 
 def file_names(names, reserved=RESERVED):

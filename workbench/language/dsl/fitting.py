@@ -25,6 +25,7 @@ from workbench.language.ngram import KneserNey
 from workbench.language.prior import TemplatePrior
 from workbench.language.units import Units
 from workbench.language.writer import Writer
+from workbench.language.writer.config import SAMPLE
 from workbench.template import Template
 from workbench.words import is_function
 
@@ -116,22 +117,34 @@ def _check_enough(corpus, units, config):
 # ---- codes --------------------------------------------------------------------------------------------------------------
 
 
+def _blocks(corpus, features, units, chosen, name, progress):
+    """Go through the chosen prompts, int (r,) in rising order, a shard at a time, with a progress bar.
+
+    Yields:
+        (prompts, spans, words): lists of str, of lists of `Span`, and of float16 (w_i, d).
+    """
+    at = 0
+    with tqdm(total=len(chosen), desc=name, unit="prompt", disable=not progress) as bar:
+        for first, offsets, words in features.shards():
+            end = int(np.searchsorted(chosen, first + len(offsets) - 1))
+            rows, texts = (chosen[at:end] - first).tolist(), corpus[first : first + len(offsets) - 1]
+            prompts = [texts[i] for i in rows]
+            yield prompts, [units.split(prompt) for prompt in prompts], [words[offsets[i] : offsets[i + 1]] for i in rows]
+            bar.update(len(rows))
+            at = end
+
+
 def _gathered(corpus, features, units, seed, progress):
     """Units of prompts drawn by `seed`, with their vectors: a `_Sample`."""
     size = min(_SAMPLE, len(corpus))
     chosen = np.sort(np.random.default_rng(seed).choice(len(corpus), size, replace=False))
-    types, vectors, ids, before, spans_of, at = {}, [], [], [], [], 0
-    with tqdm(total=size, desc="sample", unit="prompt", disable=not progress) as bar:
-        for first, offsets, words in features.shards():
-            while at < size and chosen[at] < first + len(offsets) - 1:
-                row = int(chosen[at]) - first
-                spans = units.split(corpus[int(chosen[at])])
-                vectors.append(means(words[offsets[row] : offsets[row + 1]], spans).astype(np.float16))
-                ids += [types.setdefault(span.text, len(types)) for span in spans]
-                before += [span.before for span in spans]
-                spans_of.append(spans)
-                at += 1
-                bar.update()
+    types, vectors, ids, before, spans_of = {}, [], [], [], []
+    for _, found, words in _blocks(corpus, features, units, chosen, "sample", progress):
+        for spans, rows in zip(found, words, strict=True):
+            vectors.append(means(rows, spans).astype(np.float16))
+            ids += [types.setdefault(span.text, len(types)) for span in spans]
+            before += [span.before for span in spans]
+        spans_of += found
     return _Sample(chosen, spans_of, np.concatenate(vectors), list(types), np.array(ids), np.array(before, np.int8))
 
 
@@ -145,21 +158,16 @@ def _counted(corpus, features, tagger, progress):
     """Tag all prompts: list of k Counters, filler -> count; units by code, int64 (k,); transitions, float32 (k + 1, k + 1)."""
     k = tagger.codebook.config.n_codes
     counts, used, pairs, least = [Counter() for _ in range(k)], np.zeros(k, np.int64), np.zeros((k + 1, k + 1)), 1
-    with tqdm(total=len(corpus), desc="tag", unit="prompt", disable=not progress) as bar:
-        for first, offsets, words in features.shards():
-            prompts = corpus[first : first + len(offsets) - 1]
-            spans = [tagger.units.split(prompt) for prompt in prompts]
-            sequences = tagger.codes(spans, [words[a:b] for a, b in zip(offsets, offsets[1:], strict=False)])
-            for found, codes in zip(spans, sequences, strict=True):
-                for span, code in zip(found, codes, strict=True):
-                    counts[code][span.text] += 1
-                path = np.concatenate([[k], codes, [k]])
-                np.add.at(pairs, (path[:-1], path[1:]), 1)
-                used += np.bincount(codes, minlength=k)
-            while sum(map(len, counts)) > _COUNTED:
-                least += 1
-                counts = [Counter({f: n for f, n in c.items() if n >= least}) for c in counts]
-            bar.update(len(prompts))
+    for _, spans, words in _blocks(corpus, features, tagger.units, np.arange(len(corpus)), "tag", progress):
+        for found, codes in zip(spans, tagger.codes(spans, words), strict=True):
+            for span, code in zip(found, codes, strict=True):
+                counts[code][span.text] += 1
+            path = np.concatenate([[k], codes, [k]])
+            np.add.at(pairs, (path[:-1], path[1:]), 1)
+            used += np.bincount(codes, minlength=k)
+        while sum(map(len, counts)) > _COUNTED:
+            least += 1
+            counts = [Counter({f: n for f, n in c.items() if n >= least}) for c in counts]
     rows = pairs.sum(1, keepdims=True)
     return counts, used, np.divide(pairs, rows, out=pairs, where=rows > 0).astype(np.float32)
 
@@ -248,9 +256,9 @@ def _learn_to_write(learned, reader, corpus, features, stage, progress):
     """Writer, prior, n-grams and ranking, from the templates of prompts drawn by seed, put into `learned`."""
     config = learned.config
     held_out = min(infilling.HELD_OUT, len(corpus) // _SHARE) if len(corpus) >= _ENOUGH else 0
-    chosen, apart = split_rows(len(corpus), config.writer.sample, config.seed, held_out)
+    chosen, apart = split_rows(len(corpus), SAMPLE, config.seed, held_out)
     templates = _templates(corpus, features, reader, chosen, progress)
-    read = (config.seed, config.writer.sample, len(chosen))
+    read = (config.seed, SAMPLE, len(chosen))
 
     def fit_ngram():
         return KneserNey(config.ngram).fit(ngram.tokens(template.prompt) for template in templates)
@@ -293,15 +301,8 @@ def split_rows(n, size, seed, held_out):
 
 def _templates(corpus, features, reader, chosen, progress):
     """Templates of some prompts of the corpus, from features that are there already."""
-    tagger, known, out, at = reader.tagger, reader.learned.codes, [], 0
-    with tqdm(total=len(chosen), desc="templates", unit="prompt", disable=not progress) as bar:
-        for first, offsets, words in features.shards():
-            end = int(np.searchsorted(chosen, first + len(offsets) - 1))
-            rows = chosen[at:end]
-            prompts = [corpus[int(i)] for i in rows]
-            spans = [tagger.units.split(prompt) for prompt in prompts]
-            codes = tagger.codes(spans, [words[offsets[i - first] : offsets[i - first + 1]] for i in rows])
-            out += [template_of(*one, known) for one in zip(prompts, spans, codes, strict=True)]
-            bar.update(len(rows))
-            at = end
+    tagger, known, out = reader.tagger, reader.learned.codes, []
+    for prompts, spans, words in _blocks(corpus, features, tagger.units, chosen, "templates", progress):
+        codes = tagger.codes(spans, words)
+        out += [template_of(*one, known) for one in zip(prompts, spans, codes, strict=True)]
     return out

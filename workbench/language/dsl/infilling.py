@@ -17,7 +17,7 @@ from workbench.values import Sample, TemplateError
 _BLEND = 0.9  # share of the wanted filler's content in guided infill
 _PULL = 5.0  # nats that a candidate for a guided mask gains with the cosine to the wanted filler
 _CANDIDATES = 64  # fillings drawn from the writer, and as many from the n-grams, before they are ranked
-_SCORED = Decoding(known=False, max_pieces=256)  # nothing that was proposed or given is cut
+_SCORED = Decoding(known=False)  # nothing that was proposed or given is cut
 _CLOSE = re.compile(r" ([,;.!?:])")
 _NEAR = 24  # known fillers near the wanted one that guided infill considers
 _FEWEST, HELD_OUT = 20, 240  # prompts that a ranking is learned on, at least and at most

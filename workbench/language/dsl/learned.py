@@ -16,15 +16,8 @@ from workbench.values import TemplateError
 
 
 class Code(NamedTuple):
-    """A code of the language.
-
-    Attributes:
-        id: int, its number, 0..k-1.
-        name: str.
-        count: int, units of the corpus that have it.
-        usage: float 0..1, their share of all units.
-        fillers: tuple of (str, int), its typical units and how often each occurs.
-        literal: bool, True for a code of function words: templates show its units as plain text.
+    """A code: its number and name, how many units of the corpus have it and their share of all units (0..1), its typical units
+    with counts, and whether it is `literal`: function words, which templates show as plain text.
     """
 
     id: int

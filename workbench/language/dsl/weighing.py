@@ -37,10 +37,10 @@ class Ranking(artifacts.Saved):
 
     @classmethod
     def from_state(cls, config, tensors):
-        """The `Ranking` that `to_state` described; another config is a TypeError or ValueError."""
+        """The `Ranking` that `to_state` described; another config is a KeyError, TypeError or ValueError."""
         found = cls(**config)
-        for name, value in asdict(found).items():
-            checks.number(name, value)
+        for name in asdict(found):
+            checks.number(name, config[name])
         return found
 
 

@@ -5,12 +5,12 @@ from itertools import chain
 
 import numpy as np
 
-from workbench import words
-from workbench.language.ngram.tables import Lexicon, Tables, checked, checked_words, positive, small
-from workbench.language.ngram.two_sided import TwoSided
-from workbench.values import ArtifactError, NotFittedError, Sample
+from workbench import checks, words
+from workbench.artifacts import Saved
+from workbench.language.ngram.tables import Lexicon, Tables, checked, checked_words, small
+from workbench.values import NotFittedError, Sample
 
-__all__ = ["KneserNey", "NgramConfig", "TwoSided", "tokens"]
+__all__ = ["KneserNey", "NgramConfig", "tokens"]
 
 _ROWS = 200_000  # probabilities looked up at a time, to bound memory
 _PARTICLES = 20  # beginnings and ends grown for each filler that is asked for
@@ -29,10 +29,11 @@ class NgramConfig:
     min_count: int = 1  # longest n-grams counted less often are forgotten; their probability goes to the shorter ones
 
     def __post_init__(self):
-        positive(order=self.order, min_count=self.min_count)
+        checks.whole("order", self.order)
+        checks.whole("min_count", self.min_count)
 
 
-class KneserNey:
+class KneserNey(Saved):
     """Interpolated modified Kneser-Ney n-grams with an open vocabulary.
 
     A text is a list of words (`tokens`); its end is predicted too. Each probability is that of the longest n-gram, discounted,
@@ -46,6 +47,8 @@ class KneserNey:
         Chen and Goodman 1999, "An empirical study of smoothing techniques for language modeling", section 3; the mark and the
         discounts of tiny corpora as in KenLM (Heafield et al. 2013, "Scalable modified Kneser-Ney language model estimation").
     """
+
+    kind = "ngram"
 
     def __init__(self, config=NgramConfig()):  # noqa: B008 - frozen
         self.config = config
@@ -179,8 +182,8 @@ class KneserNey:
             empty.
         """
         lexicon, _ = self._fitted()
-        positive(n=n, max_words=max_words)
-        _check_temperature(temperature)
+        _check_sampling(max_words, temperature)
+        n = checks.whole("n", n)
         drawn = self._grow(*self._sides([], [])[:1], n, max_words, temperature, np.random.default_rng(seed))
         ids = [tuple(row[row < lexicon.unknown].tolist()) for row in drawn]
         scores = self._scores(ids, max_words, temperature).tolist()
@@ -198,8 +201,7 @@ class KneserNey:
             float64 (n,), nats; -inf for texts with unknown words or more than `max_words`.
         """
         lexicon, _ = self._fitted()
-        positive(max_words=max_words)
-        _check_temperature(temperature)
+        _check_sampling(max_words, temperature)
         if isinstance(samples, str):
             raise TypeError("log_score takes a list of texts, got one str.")
         ids = [getattr(sample, "ids", None) for sample in samples]
@@ -272,8 +274,8 @@ class KneserNey:
             where no more were found.
         """
         lexicon, _ = self._fitted()
-        positive(n=n, max_words=max_words, **({} if length is None else {"length": length}))
-        lengths = range(1, max_words + 1) if length is None else [length]
+        n, max_words = checks.whole("n", n), checks.whole("max_words", max_words)
+        lengths = range(1, max_words + 1) if length is None else [checks.whole("length", length)]
         rng, (before, after) = np.random.default_rng(seed), self._sides(left, right)
         forward = self._grow(before, _PARTICLES * n, lengths[-1], 1, rng)
         backward = self._grow_back(lexicon.numbers(right[:1]), _PARTICLES * n, lengths[-1], rng)[:, ::-1]
@@ -328,23 +330,15 @@ class KneserNey:
 
     @classmethod
     def from_state(cls, config, tensors):
-        """The `KneserNey` that `to_state` described.
-
-        Raises:
-            ArtifactError: something is missing, or does not fit together.
-        """
-        try:
-            model = cls(NgramConfig(**config["options"]))
-            ends = np.cumsum(tensors["spelling_lengths"].astype(np.int64)).tolist()
-            spelling = tensors["spelling"].tobytes()
-            lexicon = Lexicon(
-                spelling[start:end].decode("utf-8", "surrogatepass") for start, end in zip([0, *ends], ends, strict=False)
-            )
-            if len(config["discounts"]) != model.config.order or ends[-1:] != [len(spelling)]:
-                raise ValueError(f"{len(config['discounts'])} tables, {len(ends)} words")
-            model._tables = Tables.from_state(config["discounts"], tensors, lexicon.size, lexicon.begin)
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as err:
-            raise ArtifactError(f"This is no saved KneserNey ({err!r}): expected what to_state gives.") from err
+        """The `KneserNey` that `to_state` described; KeyError, TypeError or ValueError for what is none."""
+        model = cls(NgramConfig(**config["options"]))
+        ends = np.cumsum(tensors["spelling_lengths"].astype(np.int64)).tolist()
+        spelling = tensors["spelling"].tobytes()
+        bounds = zip([0, *ends], ends, strict=False)
+        lexicon = Lexicon(spelling[start:end].decode("utf-8", "surrogatepass") for start, end in bounds)
+        if len(config["discounts"]) != model.config.order or ends[-1:] != [len(spelling)]:
+            raise ValueError(f"{len(config['discounts'])} tables, {len(ends)} words")
+        model._tables = Tables.from_state(config["discounts"], tensors, lexicon.size, lexicon.begin)
         model._lexicon, model.vocabulary_, model._pairs = lexicon, lexicon.vocabulary, None
         return model
 
@@ -357,6 +351,7 @@ def _by_context(context, n):
     return rows_of.items()
 
 
-def _check_temperature(temperature):
+def _check_sampling(max_words, temperature):
+    checks.whole("max_words", max_words)
     if not 0 < temperature < np.inf:
         raise ValueError(f"temperature must be above 0 and finite, got {temperature!r}.")

@@ -2,8 +2,8 @@
 
     A <subject>, by <artist>.   ->   (subject, "A ")  (artist, ", by ")  (end, ".")
 
-Each slot and the end is one step: its code, and the literal in front of it ("" where there is none). So a template of s slots has
-s + 1 steps, two literals never follow each other, and the literal is chosen when the slots on both its sides are known.
+Each slot and the end is one step: its code, and the literal before it ("" where there is none). So a template of s slots has
+s + 1 steps, two literals never follow each other, and the literal is chosen when the slots on both sides are known.
 """
 
 from collections import Counter
@@ -102,7 +102,7 @@ class Alphabet:
 
 
 def check_templates(templates, owner):
-    """A list of the templates; refuses what is no template and slots without a code.
+    """A list of the templates, those of samples among them; refuses what is no template and slots without a code.
 
     Raises:
         TypeError: not a list of `Template`.

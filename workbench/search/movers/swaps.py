@@ -15,13 +15,14 @@ class Swaps(Mover):
     """
 
     takes_worse = False
+    kept = ("ids", "similarity", "total", "idle", "made")
 
     def __init__(self, run):
         super().__init__(run)
         self.ids, self.similarity = self.start()
         self.total = run.totals(self.ids, self.similarity)
-        self.made = 0
         self.idle = torch.zeros_like(run.every)  # steps since the last swap of a row
+        self.made = torch.zeros((), dtype=torch.long)  # steps
 
     def start(self):
         """(ids, similarity) of all rows at the beginning: random tokens."""
@@ -35,7 +36,7 @@ class Swaps(Mover):
     def step(self, rows, progress):
         """The prompts after the swap and their similarity."""
         run, ids, total = self.run, self.ids[rows], self.total[rows]
-        tried = self.propose(ids, run.gradient(run.objective.table[ids], rows)[1], rows)
+        tried = self.propose(ids, run.objective.gradient(run.objective.table[ids], rows)[1], rows)
         n, c, t = tried.shape
         flat = tried.reshape(-1, t)
         similarity = run.score(flat, rows.repeat_interleave(c))
@@ -70,17 +71,6 @@ class Swaps(Mover):
         tried = ids[:, None].repeat(1, tokens.shape[1], 1)
         return tried.scatter_(2, places[:, None, None].expand(-1, tokens.shape[1], 1), tokens[..., None])
 
-    def state(self):
-        """The prompts, their values, and counters."""
-        names = ("ids", "similarity", "total", "idle")
-        return {name: getattr(self, name) for name in names} | {"made": torch.tensor(self.made)}
-
-    def restore(self, tensors):
-        """Go on from `state`."""
-        for name in ("ids", "similarity", "total", "idle"):
-            setattr(self, name, tensors[name])
-        self.made = int(tensors["made"])
-
 
 class HotFlip(Swaps):
     """All candidates at a random position; the best is taken if it is better.
@@ -108,7 +98,7 @@ class Polish(Swaps):
 
     def propose(self, ids, gradient, rows):
         """The candidates at the next position, and the prompts in which its token and another one change places."""
-        places = torch.full((len(rows),), self.made % self.run.length, device=rows.device)
+        places = torch.full((len(rows),), int(self.made) % self.run.length, device=rows.device)
         return torch.cat([self.swaps_at(ids, gradient, places), exchanges(ids, places)], 1)
 
     def settled(self, rows):

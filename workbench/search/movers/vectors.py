@@ -27,7 +27,7 @@ class PEZ(Mover):
     def step(self, rows, progress):
         """The tokens before the move and their similarity."""
         ids = self.run.project(self._vectors(rows))
-        similarity, gradient = self.run.gradient(self.run.objective.table[ids], rows)
+        similarity, gradient = self.run.objective.gradient(self.run.objective.table[ids], rows)
         self._ascend(rows, gradient)
         return ids, similarity
 
@@ -69,7 +69,7 @@ class ProjectOnce(PEZ):
         """The nearest tokens before the move, and the similarity of the vectors."""
         x = self._vectors(rows)
         ids = self.run.project(x)
-        similarity, gradient = self.run.gradient(x, rows)
+        similarity, gradient = self.run.objective.gradient(x, rows)
         self._ascend(rows, gradient)
         return ids, similarity
 
@@ -86,7 +86,7 @@ class ProjectEveryStep(PEZ):
         """The tokens before the move and their similarity."""
         ids = self.run.project(self._vectors(rows))
         start = self.run.objective.table[ids]
-        similarity, gradient = self.run.gradient(start, rows)
+        similarity, gradient = self.run.objective.gradient(start, rows)
         for i, part in zip(self.run.searches_of(rows), start.split(self.run.restarts), strict=True):
             self.x[i].copy_(part)
         self._ascend(rows, gradient)

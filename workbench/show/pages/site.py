@@ -5,7 +5,7 @@ import re
 from workbench import checks
 from workbench.show.pages import code_page, language_map, occurrences, placing
 from workbench.show.pages.code_facts import code_rows, gather
-from workbench.show.rendering import file_text, grouped, line, percent, render, script_json
+from workbench.show.rendering import file_text, line, percent, render, script_json
 
 __all__ = ["check", "write"]
 
@@ -70,31 +70,17 @@ def _index(dsl, codes, chart, title):
     top = max((code.usage for code in codes), default=0)
     pages = []
     for number in range(max(1, -(-len(codes) // _ROWS))):
-        chunk = codes[number * _ROWS : (number + 1) * _ROWS]
-        first, last = number * _ROWS + 1, number * _ROWS + len(chunk)
-        pages.append(
-            {
-                "number": number,
-                "file": f"index-{number + 1}.html" if number else "index.html",
-                "heading": f"Codes {grouped(first)} to {grouped(last)}",
-                "first": first,
-                "last": last,
-                "rows": code_rows(chunk, top, chart),
-            }
-        )
-    facts = {
-        "prompts": dsl.stats["prompts"],
-        "source": (dsl.stats.get("corpus") or {}).get("source"),
-        "units": dsl.stats["units"],
-        "codes": len(codes),
-        "used": sum(code.count > 0 for code in codes),
-    }
+        first, chunk = number * _ROWS, codes[number * _ROWS : (number + 1) * _ROWS]
+        file, span = f"index-{number + 1}.html" if number else "index.html", f"{first + 1:,} to {first + len(chunk):,}"
+        pages.append({"number": number, "file": file, "span": span, "rows": code_rows(chunk, top, chart)})
+    counted = {"total": len(codes), "used": sum(code.count > 0 for code in codes)}
+    origin = (dsl.stats.get("corpus") or {}).get("source")
     search = [{"name": line(c.name, 60), "page": f"codes/{c.file}.html", "use": percent(c.usage), "fillers": []} for c in codes]
     drawn = language_map.picture(chart, codes) if chart else None
-    shared = {"title": title, "pages": pages, "facts": facts, "map": drawn, "search": search}
+    shared = {"title": title, "pages": pages, "stats": dsl.stats, "source": origin, "map": drawn, "search": search} | counted
 
     def filled(page, covered=""):
-        head = f"{page['heading']} · {line(title, 60)}" if page["number"] else line(title, 120)
+        head = f"Codes {page['span']} · {line(title, 60)}" if page["number"] else line(title, 120)
         program = "" if page["number"] else file_text("search.js")
         return render("index.html", page=page, head=head, program=program, covered=covered, **shared)
 

@@ -1,19 +1,21 @@
-"""Network: the steps so far -> logits of the next code and of the literal in front of it. A gated recurrent unit."""
+"""GRU: the steps so far -> logits of the next code and of the literal before it."""
 
 import torch
 from torch import nn
+
+DROPOUT = 0.2  # share of the inputs and states that training leaves out
 
 
 class Network(nn.Module):
     """A GRU (Cho et al., arXiv:1406.1078) over steps with two heads: k codes and the end; then, that known, the literals."""
 
-    def __init__(self, n_codes, n_literals, width, layers, dropout):
+    def __init__(self, n_codes, n_literals, width):
         super().__init__()
         self.start = n_codes  # before the first step; the place of the end, which nothing follows
         self.code = nn.Embedding(n_codes + 1, width)
         self.literal = nn.Embedding(n_literals, width)
-        self.cell = nn.GRU(width, width, layers, batch_first=True, dropout=dropout if layers > 1 else 0.0)
-        self.dropout = nn.Dropout(dropout)
+        self.cell = nn.GRU(width, width, batch_first=True)
+        self.dropout = nn.Dropout(DROPOUT)
         self.code_head = nn.Linear(width, n_codes + 1)
         self.between = nn.Linear(width, width)
         self.next_code = nn.Embedding(n_codes + 1, width)
@@ -34,7 +36,7 @@ class Network(nn.Module):
         return self.dropout(states), memory
 
     def shifted(self, codes, literals):
-        """The same steps one later, with the start in front: what each step has before it."""
+        """The same steps one later, after the start: what each step has before it."""
         first = codes.new_full((len(codes), 1), self.start)
         return torch.cat([first, codes[:, :-1]], 1), torch.cat([torch.zeros_like(first), literals[:, :-1]], 1)
 

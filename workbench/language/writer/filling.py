@@ -1,20 +1,19 @@
-"""Decoding: filling gaps piece by piece, and the exact log-probability of what was or could have been written."""
+"""Filling: gaps are filled piece by piece, with the exact log-probability of what was or could have been written."""
 
-import math
-import numbers
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch.nn import functional
 
-from workbench.language.writer.exemplars import draw
+from workbench.language.writer.config import CONTENT_DIMS, SPELLED_DIMS
+from workbench.language.writer.content import ContentPrior
+from workbench.language.writer.rules import Rules, State
 from workbench.language.writer.tokens import END, FILL, GO
-from workbench.language.writer.trie import NEVER, nested
+from workbench.models.cut import Cut, check_cut
 
 NOISE = -2  # as `Gap.slot`: content is drawn from the prior when the gap is reached
-_ROWS = 3000  # rows of what may be written next that are kept
+KNOWN_PIECES, FREE_PIECES = 32, 256  # pieces of a filling at most: of known words, and where any word may be spelled
 _CHUNK = 256  # candidates scored at once
 
 
@@ -23,29 +22,26 @@ class Decoding:
     """How pieces are chosen.
 
     `temperature` > 0 divides the scores; then the `top_k` best pieces are kept (0: all), then the fewest that hold `top_p` of
-    the probability. `known` holds words to those of the corpus. A filling has at most `max_pieces` pieces.
+    the probability; see `models.cut`. `known` holds words to those of the corpus.
     """
 
     temperature: float = 1.0
     top_k: int = 0
     top_p: float = 1.0
     known: bool = True
-    max_pieces: int = 32
 
     def __post_init__(self):
-        if not isinstance(self.temperature, numbers.Real) or not 0 < self.temperature < math.inf:
-            raise ValueError(f"temperature must be above 0, got {self.temperature!r}. Near 0 the best piece always wins.")
-        if not isinstance(self.top_k, numbers.Integral) or isinstance(self.top_k, bool) or self.top_k < 0:
-            raise ValueError(f"top_k must be an int, 0 for all pieces or a number of pieces, got {self.top_k!r}.")
-        if not isinstance(self.top_p, numbers.Real) or not 0 < self.top_p <= 1:
-            raise ValueError(f"top_p must be above 0 and at most 1, got {self.top_p!r}.")
-        if not isinstance(self.max_pieces, numbers.Integral) or self.max_pieces < 1:
-            raise ValueError(f"max_pieces must be 1 or more, got {self.max_pieces!r}.")
+        check_cut(self.temperature, self.top_k, self.top_p)
+
+    @property
+    def cut(self):
+        """The `Cut` of these options."""
+        return Cut(self.temperature, self.top_k, self.top_p)
 
 
 class Filled(NamedTuple):
     """What `fill` returns: `fills` per layout a list of tuples of pieces, `log_probs` float64 (b,) in nats, `content` float32
-    (rows, c), that which gaps refer to by `slots`, per layout a list of int.
+    (rows, c), which gaps refer to by `slots`, per layout a list of int.
     """
 
     fills: list
@@ -54,133 +50,20 @@ class Filled(NamedTuple):
     slots: list
 
 
-class State:
-    """What has been written in a gap: the node of the trie, brackets still to be closed, how many pieces.
-
-    `start`: whether a blank stands before the gap; `behind`: the piece before it, -1 if that does not matter.
-    """
-
-    __slots__ = ("behind", "count", "node", "open", "start")
-
-    def __init__(self, spaced, behind=-1):
-        self.node, self.open, self.count, self.start, self.behind = 0, "", 0, bool(spaced), behind
-
-    def step(self, piece, tokens):
-        """Go on by any piece."""
-        trie = tokens.trie
-        after = trie.children[self.node].get(piece)
-        # a known token goes on if it can, else the next begins
-        self.node = after if after is not None else trie.children[0].get(piece, 0)
-        if piece in tokens.brackets:
-            still = nested(self.open, tokens.brackets[piece])
-            self.open = "" if still is None else still
-        self.count += 1
-
-
-class Rules:
-    """Which pieces are allowed in a `State`: those from which a filling can still end in time, all brackets closed."""
-
-    def __init__(self, tokens, options):
-        self.tokens, self.options = tokens, options
-        trie = tokens.trie
-        if options.known:
-            self.begin = trie.starts > 0
-            self.costs = np.full(tokens.size, NEVER)  # pieces of the shortest token that a piece begins
-            for piece, node in trie.children[0].items():
-                self.costs[piece] = 1 + trie.needs[node]
-        else:
-            self.begin = np.stack([tokens.written & ~tokens.marked, tokens.written & tokens.marked])
-            self.costs = np.where(tokens.written, 1, NEVER)
-        glued = self.begin[0] & (self.costs == 1)
-        self.closers = {found for piece, found in tokens.brackets.items() if glued[piece]}
-        self.brackets = np.array(sorted(tokens.brackets), np.int64)
-        costs = np.concatenate([self.costs, trie.needs])
-        self._far, self._rows = int(costs[costs < NEVER].max(initial=1)) + 4 + 4 * min(trie.word, 8), {}
-
-    def allowed(self, state):
-        """Bool (v,), not to be changed: it is kept for the next state like this one."""
-        # With enough room left it plays no part how much.
-        left = min(self.options.max_pieces - state.count, self._far + 4 * len(state.open))
-        start = (state.start, state.behind) if not state.count else None
-        key = (state.node if self.options.known else -1, state.open, left, start)
-        row = self._rows.get(key)
-        if row is None:
-            if len(self._rows) >= _ROWS:
-                self._rows = {}
-            row = self._rows[key] = self._allowed(state)
-        return row
-
-    def _allowed(self, state):
-        tokens, trie, known = self.tokens, self.tokens.trie, self.options.known
-        left = self.options.max_pieces - state.count
-        room = left - self._closing(state.open)
-        done = state.count > 0 and (not known or bool(trie.ends[state.node]))
-        if not state.count:
-            row = self.begin[int(state.start)]
-            if known and state.behind in tokens.clashes:
-                agreeing = row & ~tokens.clashes[state.behind]
-                row = agreeing if agreeing.any() else row
-        elif not known:
-            row = tokens.written
-        else:
-            row = trie.after[trie.kinds[state.node]] if done else np.zeros(tokens.size, bool)
-        fits = row & (self.costs <= room)
-        for piece in self.brackets[row[self.brackets]].tolist():
-            still = nested(state.open, tokens.brackets[piece])
-            fits[piece] = still is not None and self.costs[piece] + self._closing(still, True) <= left
-        if known and state.count:
-            for piece, node in trie.children[state.node].items():  # a token goes on
-                fits[piece] = 1 + trie.needs[node] <= room
-        fits[END] = done and not state.open and not (known and trie.unfinished(state.node))
-        if not fits.any():  # no token is short enough
-            fits[END] = True
-        return fits
-
-    def _closing(self, still, after_bracket=False):
-        """Pieces it takes to close brackets. Of known tokens one, behind a word, as brackets in a row are read as one token."""
-        if not still:
-            return 0
-        if not self.options.known:
-            return len(still) if self.closers.issuperset(still) else NEVER
-        return 1 + after_bracket * self.tokens.trie.word if still[::-1] in self.closers else NEVER
-
-
-def chosen_log_probs(logits, allowed, options):
-    """Log-probabilities under temperature, top-k and top-p, in this order: float32 (n, v), -inf for what is cut.
-
-    Args:
-        logits: float32 (n, v).
-        allowed: bool (n, v).
-        options: `Decoding`.
-
-    Source:
-        Holtzman et al., arXiv:1904.09751, section 3.1 (top-p).
-    """
-    scores = logits.masked_fill(~allowed, -torch.inf) / options.temperature
-    if options.top_k and options.top_k < scores.shape[1]:
-        least = scores.topk(options.top_k, dim=1).values[:, -1:]
-        scores = scores.masked_fill(scores < least, -torch.inf)
-    if options.top_p < 1:
-        ordered, order = scores.softmax(1).sort(dim=1, descending=True, stable=True)
-        # the first piece always stays; another if those before it hold less than top_p
-        cut = ordered.cumsum(1) - ordered >= options.top_p
-        scores = scores.masked_fill(torch.zeros_like(cut).scatter(1, order, cut), -torch.inf)
-    return scores.log_softmax(1)
-
-
-class Decoder:
+class GapFiller:
     """Fills and scores layouts with a trained `Network`; no gradients.
 
     Args:
         network: `Network`, in evaluation mode.
         tokens: `Tokens`.
         options: `Decoding`.
-        exemplars: `Exemplars` that noise is turned into; None draws from the Gaussian prior.
+        prior: `ContentPrior` that noise is drawn from; None is the Gaussian without exemplars.
+        most: int, pieces of a filling at most; None is the constant for known or for any words.
     """
 
-    def __init__(self, network, tokens, options, exemplars=None):
-        self.network, self.tokens, self.options, self.exemplars = network, tokens, options, exemplars
-        self.rules = Rules(tokens, options)
+    def __init__(self, network, tokens, options, prior=None, most=None):
+        self.network, self.tokens, self.cut, self.prior = network, tokens, options.cut, prior or ContentPrior()
+        self.rules = Rules(tokens, options.known, most or (KNOWN_PIECES if options.known else FREE_PIECES))
         self.device = next(network.parameters()).device
 
     @torch.inference_mode()
@@ -190,9 +73,8 @@ class Decoder:
         Args:
             layouts: list of b `Layout`; fillings they have are ignored.
             content: float32 (rows, c) that `Gap.slot` refers to, or None.
-            blend: float 0..1, how near drawn content is to the given one; 1 takes it as it is, and so is content that tells a
-                spelling. With exemplars it weighs nearness when one is chosen; without, content is
-                blend * given + sqrt(1 - blend^2) * drawn.
+            blend: float 0..1, how near drawn content is to the given one. 1 takes that as it is, and so is content with a
+                spelling.
             seed: int.
 
         Returns:
@@ -201,11 +83,10 @@ class Decoder:
         network, device = self.network, self.device
         generator = torch.Generator().manual_seed(seed)
         prefix = self._prefix(layouts)
-        b, dims, spelled = len(layouts), network.config.content_dims, network.config.spelled_dims
-        rows = [torch.zeros(0, dims + spelled) if content is None else torch.as_tensor(content, dtype=torch.float32)]
-        n_rows, told = len(rows[0]), rows[0][:, dims:].any(1).tolist()
+        b = len(layouts)
+        rows = [torch.zeros(0, CONTENT_DIMS + SPELLED_DIMS) if content is None else torch.as_tensor(content, dtype=torch.float32)]
+        spelled = rows[0][:, CONTENT_DIMS:].any(1).tolist()
         slots = [[gap.slot for gap in layout.gaps] for layout in layouts]
-        shared = network.config.content == "global"
         near = self._near(layouts)
         offsets = np.cumsum([0] + [len(layout.gaps) for layout in layouts])
         fills = [[[] for _ in layout.gaps] for layout in layouts]
@@ -213,7 +94,7 @@ class Decoder:
         at = np.zeros(b, np.int64)  # gap each prompt is at
         piece = np.full(b, FILL)  # fed next
         numbers = prefix.lengths.clone()
-        states = [self._begun(layout, 0) if layout.gaps else None for layout in layouts]
+        states = [State.begun(layout, 0, self.tokens) if layout.gaps else None for layout in layouts]
         active = np.array([bool(layout.gaps) for layout in layouts])
         alive = np.flatnonzero(active)
         past, valid, there = prefix.past, prefix.valid, np.arange(b)
@@ -240,29 +121,18 @@ class Decoder:
             for j in begins:  # the content of this gap, before its words
                 i = alive[j]
                 given = slots[i][at[i]]
-                if given == NOISE or (given >= 0 and blend < 1 and not told[given]):
-                    drawn = [s for s in slots[i][: at[i]] if s >= n_rows]
-                    if shared and drawn:
-                        slots[i][at[i]] = drawn[0]
-                        continue
-                    mean, scale = network.prior_of(hidden[j : j + 1])
-                    mean, scale = mean.cpu(), scale.cpu()
-                    if self.exemplars is None or not len(self.exemplars.codes):
-                        z = mean + scale.exp() * torch.randn(mean.shape, generator=generator)
-                    else:
-                        wanted = rows[0][given : given + 1, :dims] if given >= 0 else None
-                        z = draw(self.exemplars, gaps[j].code, mean, scale, generator, wanted, blend)
-                    if given >= 0 and self.exemplars is None:
-                        z = blend * rows[0][given : given + 1, :dims] + math.sqrt(1 - blend**2) * z
+                if given == NOISE or (given >= 0 and blend < 1 and not spelled[given]):
+                    mean, scale = (x.cpu() for x in network.prior_of(hidden[j : j + 1]))
+                    wanted = rows[0][given : given + 1, :CONTENT_DIMS] if given >= 0 else None
                     slots[i][at[i]] = sum(map(len, rows))
-                    rows.append(functional.pad(z, (0, spelled)))  # what is drawn has a meaning and no spelling
+                    rows.append(self.prior.sample(gaps[j].code, mean, scale, generator, wanted, blend))
             piece[alive[begins]] = GO
             writing = np.setdiff1d(np.arange(len(alive)), begins)
             if not len(writing):
                 continue
             who = alive[writing]
             allowed = torch.as_tensor(np.stack([self.rules.allowed(states[i]) for i in who]))
-            scores = chosen_log_probs(network.logits(hidden[writing]).cpu(), allowed, self.options)
+            scores, _ = self.cut.log_law(network.logits(hidden[writing]).cpu(), allowed)
             # exponential races instead of multinomial: one draw per piece, the same on every backend
             noise = torch.empty(scores.shape).exponential_(generator=generator)
             picked = (scores - noise.log()).argmax(1)
@@ -272,7 +142,7 @@ class Decoder:
                     at[i] += 1
                     piece[i] = FILL
                     if at[i] < len(layouts[i].gaps):
-                        states[i] = self._begun(layouts[i], at[i])
+                        states[i] = State.begun(layouts[i], at[i], self.tokens)
                     else:
                         active[i] = False
                 else:
@@ -319,7 +189,7 @@ class Decoder:
                 ids[i, at:stop] = (FILL, GO, *pieces)
                 codes[i, at:stop], places[i, at:stop], gap[i, at:stop] = one.code, mark, offsets[o] + j
                 content[i, at + 1 : stop], steps[i, at + 1 : stop] = one.slot, np.arange(len(pieces) + 1)
-                state = self._begun(layout, j)
+                state = State.begun(layout, j, self.tokens)
                 for k, piece in enumerate((*pieces, END)):
                     positions.append(i * t + at + 1 + k)
                     targets.append(piece)
@@ -345,14 +215,9 @@ class Decoder:
         for first in range(0, len(targets), 2048):
             part = slice(first, first + 2048)
             allowed = torch.as_tensor(np.stack(masks[part]))
-            scores = chosen_log_probs(self.network.logits(hidden[part]).cpu(), allowed, self.options)
+            scores, _ = self.cut.log_law(self.network.logits(hidden[part]).cpu(), allowed)
             found[part] = scores.gather(1, torch.tensor(targets[part])[:, None])[:, 0].double().numpy()
         return np.bincount(np.array(positions) // t, weights=found, minlength=c)
-
-    def _begun(self, layout, number):
-        """The state before anything is written in a gap: an article in front of it says how it may begin."""
-        gap, behind = layout.gaps[number], layout.neighbours[number][0]
-        return State(gap.spaced, behind if gap.spaced and behind in self.tokens.clashes else -1)
 
     def _prefix(self, layouts):
         """Keys and values of the visible parts."""
@@ -368,8 +233,6 @@ class Decoder:
         valid = at[None] < lengths[:, None]
         # padding sees itself alone, as a row without any key would be NaN
         mask = valid[:, None, None] | torch.eye(p, dtype=torch.bool, device=self.device)
-        if not self.network.two_way:
-            mask = mask.tril()
         _, past = self.network.decoder(x, at.expand(b, p), at.expand(b, p), mask)
         return Prefix(past, valid, lengths)
 

@@ -1,7 +1,6 @@
-"""The built-in world: prompts whose slots are known."""
+"""The grammar of the built-in world: prompts whose slots are known."""
 
 import os
-import random
 import re
 import subprocess
 import sys
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from workbench import words
-from workbench.world import grammar, lexicon, spelling
+from workbench.world import grammar, lexicon
 
 FUNCTION_WORDS = set("a an the of by in on at with and under near during lit made shot dressed style from".split())
 OPEN_OF_ISSUE = "subject action scene medium movement artist lighting camera color material".split()
@@ -106,43 +105,6 @@ def test_noise_changes_the_typing_and_never_the_truth():
     assert 0.5 < changed / 400 < 0.9
 
 
-def test_one_or_two_words_in_a_hundred_are_misspelled():
-    slips = total = 0
-    for clean, typed in zip(grammar.generate(3000, noise=False), grammar.generate(3000), strict=True):
-        for meant, got in zip(texts(clean), texts(typed), strict=True):
-            total += meant.count(" ") + 1
-            slips += meant.lower().replace(" ", "") != got.lower().replace(" ", "")
-    assert 0.01 < slips / total < 0.02
-
-
-def test_a_misspelled_word_keeps_its_first_letter_and_nearly_all_others():
-    rng = random.Random(0)
-    for _ in range(300):
-        slip = spelling.misspell("an old lighthouse", rng)
-        assert slip.startswith("an old l") and abs(len(slip) - len("an old lighthouse")) <= 1
-        assert (Counter(slip) - Counter("an old lighthouse")).total() <= 1
-    assert spelling.misspell("by 8k", rng) == "by 8k"
-
-
-def test_bots_part_digits_and_hyphens_and_leave_apertures_alone():
-    assert spelling.bot_gaps("8k") == "8 k"
-    assert spelling.bot_gaps("shot on 35mm film") == "shot on 3 5 mm film"
-    assert spelling.bot_gaps("sci-fi") == "sci - fi"
-    assert spelling.bot_gaps("bird's eye view") == "bird ' s eye view"
-    assert spelling.bot_gaps("f/1.8") == "f/1.8"
-
-
-def test_typing_spares_weights_and_never_makes_an_initial_of_a_parted_8k():
-    pieces = [["", "8k", "quality", False], ["", ".", "separator", False], [" ", "--ar 16:9", "weight", False]]
-    typed = {separator: set() for separator in ",."}
-    for separator, seen in typed.items():
-        for seed in range(300):
-            seen.add("".join(gap + text for gap, text, *_ in spelling.roughen(pieces, random.Random(seed), separator)))
-    assert typed["."] == {"8k. --ar 16:9", "8K. --ar 16:9"}
-    assert typed[","] - typed["."] - {"8K.--ar 16:9"} == {"8 k. --ar 16:9", "8k.--ar 16:9"}
-    assert pieces[0] == ["", "8k", "quality", False]
-
-
 def test_casing_and_bot_spelling_vary_as_people_vary(typed):
     text = [prompt.text for prompt in typed]
     assert 0.35 < sum(t == t.lower() for t in text) / len(text) < 0.8
@@ -179,19 +141,6 @@ def test_half_the_open_fillers_of_test_prompts_are_unseen_and_the_marks_are_righ
     assert unseen["quality"] == unseen["site"] == 0 < min(drawn["quality"], drawn["site"])
 
 
-@pytest.mark.parametrize("label", grammar.OPEN_SLOTS)
-def test_open_slots_have_50_to_200_fillers_and_hold_out_a_fifth(label):
-    kept, held_out = grammar.fillers(label), grammar.fillers(label, "test")
-    assert 50 <= len(kept) + len(held_out) <= 200
-    assert len(set(kept + held_out)) == len(kept) + len(held_out)
-    assert 0.18 <= len(held_out) / (len(kept) + len(held_out)) <= 0.22
-
-
-def test_closed_slots_hold_out_nothing():
-    assert grammar.fillers("quality", "test") == grammar.fillers("site", "test") == ()
-    assert "8k" in grammar.fillers("quality") and "trending on artstation" in grammar.fillers("site")
-
-
 def test_all_labels_occur_in_both_splits(typed):
     assert list(grammar.OPEN_SLOTS) == OPEN_OF_ISSUE
     assert {label for prompt in typed for label in prompt.labels} == set(grammar.LABELS)
@@ -216,13 +165,6 @@ def test_some_words_fill_more_than_one_slot(clean):
             slots.setdefault(prompt.text[token.start : token.end], set()).add(label)
     assert {"color", "material"} <= slots["gold"] and {"material", "medium"} <= slots["bronze"]
     assert {"function", "medium"} <= slots["on"]  # shot on; oil on canvas
-
-
-def test_articles_fit_the_word_behind_them(clean):
-    assert [grammar._article(w) for w in ("owl", "unicorn", "hourglass", "samurai")] == ["an", "a", "an", "a"]
-    corpus = "\n".join(prompt.text for prompt in clean)
-    assert not re.search(r"\ban [^aeiouh\W]", corpus) and not re.search(r"\ba [aeio]", corpus)
-    assert "penguins" in corpus and not re.search(r"\ban? (\w+ )?(penguins|robots|mushrooms|tea cups)\b", corpus)
 
 
 def test_prompts_are_equal_for_equal_seeds_and_differ_between_seeds_and_splits():
@@ -258,7 +200,7 @@ def test_truth_is_the_same_in_every_process_and_needs_no_torch():
     code = (
         "import sys, hashlib\nfrom workbench.world import grammar\n"
         "text = repr([list(grammar.generate(40, seed=2, split='test')), grammar.fillers('artist')])\n"
-        "print('torch' in sys.modules, 'numpy' in sys.modules, hashlib.sha256(text.encode()).hexdigest())"
+        "print('torch' in sys.modules, hashlib.sha256(text.encode()).hexdigest())"
     )
     root = Path(words.__file__).parents[1]
     runs = [
@@ -272,7 +214,7 @@ def test_truth_is_the_same_in_every_process_and_needs_no_torch():
         )
         for seed in ("1", "2")
     ]
-    assert runs[0].stdout == runs[1].stdout and runs[0].stdout.startswith("False False ")
+    assert runs[0].stdout == runs[1].stdout and runs[0].stdout.startswith("False ")
 
 
 def test_prompts_are_seldom_equal_and_of_the_length_people_type(typed):
@@ -283,18 +225,18 @@ def test_prompts_are_seldom_equal_and_of_the_length_people_type(typed):
 
 @pytest.mark.parametrize("size", [-1, 2.0, True, "3"])
 def test_a_size_that_is_no_count_is_refused_at_once(size):
-    with pytest.raises(ValueError, match=r"n=.*expected a whole number, 0 or more"):
+    with pytest.raises(ValueError, match=r"n must be an int of 0 or more, got"):
         grammar.generate(size)
-    with pytest.raises(ValueError, match=r"i=.*expected a whole number, 0 or more"):
+    with pytest.raises(ValueError, match=r"i must be an int of 0 or more, got"):
         grammar.prompt(size)
 
 
 def test_bad_arguments_are_refused_with_the_choices_there_are():
-    with pytest.raises(ValueError, match=r"split='dev' is unknown. Choose one of: train, test"):
+    with pytest.raises(ValueError, match=r"split must be one of train, test; got 'dev'"):
         grammar.generate(3, split="dev")
-    with pytest.raises(ValueError, match=r"split='dev' is unknown"):
+    with pytest.raises(ValueError, match=r"split must be one of"):
         grammar.fillers("artist", split="dev")
-    with pytest.raises(ValueError, match=r"seed=-1: expected a whole number"):
+    with pytest.raises(ValueError, match=r"seed must be an int of 0 or more, got -1"):
         grammar.generate(3, seed=-1)
     with pytest.raises(ValueError, match=r"'colour' is not a slot with fillers. Choose one of: subject, .*color.*site"):
         grammar.fillers("colour")

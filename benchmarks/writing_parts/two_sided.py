@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from workbench.language.ngram.tables import Lexicon, Tables, checked_words
+from workbench.language.ngram.tables import Lexicon, Tables, checked_words, find
 from workbench.values import NotFittedError
 
 _HELD_OUT = 10  # every 10th text tunes the weights
@@ -88,7 +88,16 @@ def _learn(lexicon, line, places):
 
 def _kind(tables, views):
     """Which pairs of words are known, as the number of a row of weights."""
-    return sum((table.depth(view) == 2) * 2**i for i, (table, view) in enumerate(zip(tables[:3], views[:3], strict=True)))
+    return sum((_depth(table, view) == 2) * 2**i for i, (table, view) in enumerate(zip(tables[:3], views[:3], strict=True)))
+
+
+def _depth(table, context):
+    """How many words of contexts are known from the fit -> int, scalar or (m,)."""
+    node, found = 0, 0
+    for level, column in zip(table.levels[1:], context, strict=True):
+        node = find(level.keys, node * table.size + column)
+        found = found + (node >= 0)
+    return found
 
 
 def _weigh(tables, line, places):
