@@ -1,7 +1,12 @@
-# Six verbs: demo, studio, test, bench, notebooks, clean. Each does its own set-up; nothing is installed outside $(VENV).
-#   make demo [PROMPTS=file] [N=1000]    learn a language from prompts, write out/report.html
+# Each verb does its own set-up; nothing is installed outside $(VENV).
+#   make demo [PROMPTS=file] [N=1000]     learn a language from prompts, write out/report.html
 #   make studio [DSL=folder] [PORT=8866]  the template studio in a browser, on this machine only
-#   make test [SCALES=fast]              lint, tests, and notebooks compared with their committed outputs
+#   make test [SCALES=fast]               lint, tests, and notebooks compared with their committed outputs
+#   make bench [BENCHES=file]             print the figures of the README
+#   make notebooks                        run all notebooks and store their outputs
+#   make colab [NOTEBOOKS=names]          run notebooks one by one with the packages that Colab preinstalls
+#   make world [VERB=check]               train the tiny models of the picture world, or measure them
+#   make clean                            remove what the other verbs have written
 PYTHON ?= python3
 VENV ?= .venv
 PROMPTS ?=
@@ -11,6 +16,7 @@ PORT ?= 8866
 JOBS ?= 2
 SCALES ?= fast default
 BENCHES ?= $(sort $(wildcard benchmarks/*.py))
+VERB ?= train
 
 BIN = $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
@@ -18,12 +24,11 @@ SOURCES = requirements.txt constraints.txt pyproject.toml
 # A process per core, each with one thread: more threads only wait for each other.
 ALONE = HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1
 
-.PHONY: help demo studio test bench notebooks clean
+.PHONY: help demo studio test bench notebooks colab world clean
 .DELETE_ON_ERROR:
 
 help:
 	@sed -n 's/^#   //p' Makefile
-	@echo 'make bench | notebooks | clean       see CONTRIBUTING.md'
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m workbench $(if $(PROMPTS),"$(PROMPTS)") $(if $(N),--n $(N))
@@ -55,10 +60,13 @@ notebooks: $(VENV)/.installed-test
 	$(BIN)/python tools/notebooks.py sync
 	$(BIN)/python tools/notebooks.py render
 
-# Not in the rules above: each notebook alone, in an environment with what Colab preinstalls. NOTEBOOKS="04_sampling ..." some of them.
-.PHONY: colab
+# Each notebook alone, in an environment with what Colab preinstalls. NOTEBOOKS="04_sampling ..." runs some of them.
 colab: $(VENV)/.made
 	$(BIN)/python tools/colab.py --scale $(firstword $(SCALES)) --environment $(VENV)/colab $(NOTEBOOKS)
+
+# The models go to workbench/world/models, or to the folder OUT; what is finished is skipped, what was stopped goes on.
+world: $(VENV)/.installed
+	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m tools.world $(VERB) $(if $(OUT),--out "$(OUT)")
 
 clean:
 	rm -rf out build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

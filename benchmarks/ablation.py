@@ -2,13 +2,14 @@
 
     python benchmarks/ablation.py [--steps 300] [--train 6000] [--test 200] [--only NAME ...] [--out FILE]
 
-On the built-in grammar. Measured on held-out prompts: nats per word of all fillers with the codes told and content absent; nats
+On the built-in grammar. Measured on held-out prompts: nats per word of all fillers with the codes shown and content absent; nats
 per word of one word in a gap of no kind; share of the words of open slots written right from their content, of fillers seen and
 unseen while learning; perplexity of samples over that of real prompts, by an n-gram model fitted on other prompts, with absent
 content and with noise. The writers are far smaller and shorter trained than the shipped one: compare rows, not with other tables.
 """
 
 import argparse
+import contextlib
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -17,25 +18,22 @@ import numpy as np
 
 from workbench import corpus, ngram
 from workbench.language.dsl import Decoding, DeepDSL, DSLConfig, WriterConfig
-from workbench.language.writer import Writer
+from workbench.language.writer import Writer, batches, examples, losses
 from workbench.template import Slot, Template
 from workbench.words import WORD, split
 
 BASE = WriterConfig(width=96, layers=2, heads=3, batch=2048, pieces=2500)
-VARIANTS = {
-    "all parts": {},
-    "one content for the prompt (`global`)": {"content": "global"},
-    "content for few gaps (`p_content` = 0 leaves some)": {"p_content": 0.0},
-    "no KL (beta = 0)": {"beta": 0.0},
-    "no free bits": {"free_nats": 0.0},
-    "KL with weight 1": {"beta": 1.0},
-    "no InfoNCE": {"contrast": 0.0},
-    "no guess of masked slots": {"masked": 0.0},
-    "content of meaning alone": {"letters": 0},
-    "spelling always told": {"told": 1.0},
-    "no spelling of random words": {"spelling": 0.0},
-    "adversarial match, weight .1": {"adversary": 0.1},
-    "only templates, no gaps of words": {"p_template": 1.0, "p_free": 0.0},
+VARIANTS = {  # constants of the writer that are changed: (module, name, value)
+    "all parts": (),
+    "content for few gaps (`P_CONTENT` = 0 leaves some)": ((examples, "P_CONTENT", 0.0),),
+    "no KL (`BETA` = 0)": ((losses, "BETA", 0.0),),
+    "no free bits": ((losses, "FREE_NATS", 0.0),),
+    "KL with weight 1": ((losses, "BETA", 1.0),),
+    "no InfoNCE": ((losses, "CONTRAST", 0.0),),
+    "no guess of masked slots": ((losses, "GUESS", 0.0),),
+    "spelling always in the content": ((batches, "SPELL_TOO", 1.0),),
+    "no spelling of random words": ((batches, "RANDOM_WORDS", 0.0),),
+    "only templates, no gaps of words": ((examples, "P_TEMPLATE", 1.0), (examples, "P_FREE", 0.0)),
 }
 DRAWN = Decoding(temperature=0.9, top_p=0.95)
 COLUMNS = (
@@ -47,6 +45,19 @@ COLUMNS = (
     "perplexity, noise",
     "minutes",
 )
+
+
+@contextlib.contextmanager
+def changed(constants):
+    """Set constants of modules, and set them back."""
+    before = [(module, name, getattr(module, name)) for module, name, _ in constants]
+    for module, name, value in constants:
+        setattr(module, name, value)
+    try:
+        yield
+    finally:
+        for module, name, value in before:
+            setattr(module, name, value)
 
 
 def one_word(text, rng):
@@ -64,8 +75,8 @@ def rebuilt(writer, embed, prompts, templates):
         prompts, templates, writer.fill([t.open() for t in templates], contents, greedy), strict=True
     ):
         unseen = [(f.start, f.end) for f in truth.fillers if f.unseen]
-        for slot, written in zip(template.slots, filling.fillers, strict=True):
-            words = written.lower().split()
+        for slot, written in zip(template.slots, filling.template.slots, strict=True):
+            words = written.text.lower().split()
             for i, start in enumerate(_starts(text, slot)):
                 new = any(a <= start < b for a, b in unseen)
                 if new or any(f.start <= start < f.end for f in truth.fillers):
@@ -96,7 +107,7 @@ def measure(writer, embed, prompts, templates, judge, seed=0):
     real = judge.perplexity([ngram.tokens(text) for _, text in prompts])
     fluent = []
     for content in (None, "noise"):
-        written = [f.template.prompt for f in writer.fill(opened, content, DRAWN, seed=seed)]
+        written = [sample.text for sample in writer.fill(opened, content, DRAWN, seed=seed)]
         fluent.append(judge.perplexity([ngram.tokens(text) for text in written]) / real)
     return [nats, one, *rebuilt(writer, embed, prompts, templates), *fluent]
 
@@ -122,8 +133,9 @@ def main():
     lines = [f"| {args.steps} steps | {' | '.join(COLUMNS)} |", "| --- " * (1 + len(COLUMNS)) + "|"]
     for name in args.only:
         started = time.perf_counter()
-        writer = Writer(replace(BASE, steps=args.steps, **VARIANTS[name]))
-        writer.fit(templates, embed, len(dsl.codes), sorted(lexicon), progress=False)
+        writer = Writer(replace(BASE, steps=args.steps))
+        with changed(VARIANTS[name]):
+            writer.fit(templates, embed, len(dsl.codes), sorted(lexicon), progress=False)
         figures = measure(writer, embed, prompts, held_out, judge)
         minutes = (time.perf_counter() - started) / 60
         lines.append(f"| {name} | {' | '.join(f'{x:.3g}' for x in (*figures, minutes))} |")

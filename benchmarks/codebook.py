@@ -152,7 +152,7 @@ def layer_only(train, held, seed):
 
 def principal(train, held, seed):
     """The features of our codebook (eigenwords beside the layer, principal components)."""
-    book = Codebook(CodebookConfig(epochs=0, seed=seed)).fit(*train.rows(), progress=False)
+    book = Codebook(CodebookConfig(epochs=0)).fit(*train.rows(), progress=False, seed=seed)
     return book.features(*train.rows()[:3]), book.features(*held.rows()[:3])
 
 
@@ -165,7 +165,7 @@ def hmm(k, seed, train, held):
 
 def ours(k, seed, train, held):
     """The codebook as it is by default."""
-    book = Codebook(CodebookConfig(n_codes=k, seed=seed)).fit(*train.rows(), progress=False)
+    book = Codebook(CodebookConfig(n_codes=k)).fit(*train.rows(), progress=False, seed=seed)
     codes = book.encode(*held.rows())
     ours.dead = max(getattr(ours, "dead", 0), int((np.bincount(book.encode(*train.rows()), minlength=k) == 0).sum()))
     return codes

@@ -2,12 +2,12 @@
 
     python benchmarks/guide.py [--seeds 400] [--steps 60] [--skip tuning,coverage,...] [--out FILE]
 
-The tiny model is that of the tests: 7 words, at most 4 tokens, random weights. The wish: half of its texts open with "castle"
+The tiny model is that of the tests: 7 words, at most 4 tokens, random weights. The moments: half of its texts open with "castle"
 (6 % do by themselves), half hold a "fox" (26 %). All texts are counted, so that target, lambda and distances are exact. "Loop" is
 the plain way to fit moments: gradient steps on lambda, for each of which the scorers are called on all samples again.
 
-The parts "language" and "pictures" steer the DSL that comes with the package, by three wishes at once and by what pictures of its
-prompts show. They write some 8,000 and 3,000 prompts, at 15 to 30 ms each.
+The parts "language" and "pictures" steer the DSL that comes with the package, by three moments at once and by what pictures of
+its prompts show. They write some 8,000 and 3,000 prompts, at 15 to 30 ms each.
 """
 
 import argparse
@@ -93,9 +93,11 @@ def agreement(say, args, toy):
         law = LMProposal(toy.lm, max_tokens=12, **options)
         drawn = law.sample(5000, seed=0)
         truth = np.array([text.log_prob for text in drawn])
-        other = LMProposal(toy.lm, max_tokens=12, batch=97, **options)
-        known = np.abs(other.log_score(drawn) - truth)
-        blind = np.abs(other.log_score([Sample(text, ids=text.ids) for text in drawn]) - truth)
+
+        def off(texts, law=law, truth=truth):
+            return np.abs(np.concatenate([law.log_score(texts[at : at + 97]) for at in range(0, len(texts), 97)]) - truth)
+
+        known, blind = off(drawn), off([Sample(text, ids=text.ids) for text in drawn])
         whole = np.abs(LMProposal(toy.lm, max_tokens=12).log_score(drawn) - truth)
         note = f"; scored without the cut {np.median(whole):.1f} in the median" if options else ""
         say(f"| {options or 'none'} | 5,000 | {known.max():.1e} | {blind.max():.1e}{note} | {(blind > 1e-4).sum()} |")
@@ -122,7 +124,7 @@ def coverage(say, args, toy):
 
 
 def sets(say, args, toy):
-    """How far moments of a whole set lie from the wish (.5 and .5), lambda fitted on 4,096 draws: by how the set is made."""
+    """How far moments of a set are from those asked for (.5 and .5), lambda fitted on 4,096 draws, by how the set is made."""
     p = toy.base / toy.base.sum()
     law = FromDistribution(
         lambda n, seed: np.random.default_rng([seed, 7]).choice(len(p), n, p=p).tolist(), lambda rows: np.log(p[np.array(rows)])
@@ -144,17 +146,17 @@ def sets(say, args, toy):
         "1,000 of 4,096 new draws, `importance_resample`": lambda e, s: guide.importance_resample(e, n=1000, seed=s).samples,
         "150 new ones by `quasi_rejection`, beta 60": lambda e, s: guide.quasi_rejection(e, beta=60, n=150, seed=s).samples,
         "1,000 of the draws of the fit, `importance_resample`": lambda e, s: (
-            guide.importance_resample(e, n=1000, seed=s, draws=e.fit.pool).samples
+            guide.importance_resample(e, n=1000, seed=s, pool=e.fit.pool).samples
         ),
         "150 of the draws of the fit, `quasi_rejection`, beta 60": lambda e, s: (
-            guide.quasi_rejection(e, beta=60, n=150, seed=s, first=e.fit.pool).samples
+            guide.quasi_rejection(e, beta=60, n=150, seed=s, pool=e.fit.pool).samples
         ),
     }
     found = {name: [] for name in ways}
     for seed in range(min(100, args.seeds)):
         ebm = guide.constrain(law, {first: 0.5, second: 0.5}, n=4096, seed=seed)
         for name, way in ways.items():
-            found[name].append([abs(moment - 0.5) for moment in ebm.moments(way(ebm, seed + 10_000)).values()])
+            found[name].append([abs(moment - 0.5) for moment in guide.means(way(ebm, seed + 10_000), ebm.scorers).values])
     say("| set | seeds | moments off by, mean | largest | both within .03 |")
     say("| --- | --- | --- | --- | --- |")
     for name, rows in found.items():
@@ -163,7 +165,7 @@ def sets(say, args, toy):
 
 
 def rejection(say, args, toy):
-    """Quasi-rejection from the tiny model to the wish, estimates against exact values."""
+    """Quasi-rejection from the tiny model to the target, estimates against exact values."""
     ebm = guide.constrain(toy.proposal, {castle_first: 0.5, fox: 0.5}, n=16_384, seed=0)
     weights = np.array(list(ebm.weights.values()))
     r = np.exp(toy.features @ weights)
@@ -257,8 +259,8 @@ def language(say, args, toy):
     """The DSL, asked for three things at once: moments, variety and fluency of what it writes then.
 
     Fluency is the perplexity under an n-gram model (Kneser-Ney, order 3) of 6,000 other prompts of the grammar, over that of the
-    unguided prompts; distinct-2 is over that of as many unguided prompts. "prompts of the grammar" makes the same wish of 6,000
-    of those, by weighting them: what the wish alone does to the perplexity. The second wish is far rarer, and more is asked.
+    unguided prompts; distinct-2 is over that of as many unguided prompts. "prompts of the grammar" weights 6,000 of those to the
+    same moments: what the moments alone do to the perplexity. The second set of moments is much rarer.
     """
     dsl = DeepDSL.load("world")
     artist, paints = has_slot(dsl, "artist"), slot_like(dsl, "medium", "painting") >= 0.5
@@ -268,38 +270,38 @@ def language(say, args, toy):
     def perplexity(texts):
         return judge.perplexity([ngram.tokens(text) for text in texts])
 
-    def table(ebm, wish, budget, fresh):
+    def table(ebm, moments, budget, fresh):
         say(f"```text\n{ebm.report()}\n```")
         say("")
         known, n = ebm.fit.pool, int(args.pool / budget)
-        names, base = list(ebm.moments(known.samples[:2])), perplexity(known.samples)
+        names, base = list(ebm.scorers), perplexity(known.samples)
         say(f"| set | samples | new draws | {' | '.join(names)} | distinct-2 | perplexity | ratio |")
         say("| --- " * (6 + len(names)) + "|")
 
         def line(name, samples, draws):
-            moments = " | ".join(f"{value:.3f}" for value in ebm.moments(samples).values())
+            cells = " | ".join(f"{value:.3f}" for value in guide.means(samples, ebm.scorers).values)
             variety, mark = distinct(samples) / distinct(known.samples[: len(samples)]), perplexity(samples)
-            say(f"| {name} | {len(samples):,} | {draws:,} | {moments} | {variety:.3f} | {mark:.2f} | {mark / base:.3f} |")
+            say(f"| {name} | {len(samples):,} | {draws:,} | {cells} | {variety:.3f} | {mark:.2f} | {mark / base:.3f} |")
 
-        asked = {getattr(scorer, "__name__", ""): value for scorer, value in wish.items()}
+        asked = {getattr(scorer, "__name__", ""): value for scorer, value in moments.items()}
         line("unguided", known.samples, args.pool)
         say(f"| asked | | | {' | '.join(f'{asked[name]:.3f}' for name in names)} | .900 at least | | 1.100 at most |")
         beta = known.beta_for(1 / budget)
-        draws = guide.quasi_rejection(ebm, beta=beta, n=n, seed=1, first=known)
+        draws = guide.quasi_rejection(ebm, beta=beta, n=n, seed=1, pool=known)
         line(f"`quasi_rejection` of the draws of the fit, TVD {draws.tvd:.3f}", draws.samples, 0)
-        some = guide.importance_resample(ebm, n=n, draws=known).samples
+        some = guide.importance_resample(ebm, n=n, pool=known).samples
         line(f"`importance_resample` of the draws of the fit, {len(set(some)):,} different", some, 0)
         if fresh:
-            draws = guide.quasi_rejection(ebm, beta=beta, n=n, seed=1, first=args.pool)
+            draws = guide.quasi_rejection(ebm, beta=beta, n=n, seed=1, pool=args.pool)
             line(f"`quasi_rejection`, TVD {draws.tvd:.3f}", draws.samples, draws.proposed)
-        same = guide.constrain(FromDistribution(lambda n, seed: real, lambda texts: np.zeros(len(texts))), wish, n=len(real))
-        share = perplexity(guide.importance_resample(same, n=6000, draws=same.fit.pool).samples) / perplexity(real)
+        same = guide.constrain(FromDistribution(lambda n, seed: real, lambda texts: np.zeros(len(texts))), moments, n=len(real))
+        share = perplexity(guide.importance_resample(same, n=6000, pool=same.fit.pool).samples) / perplexity(real)
         say(f"| prompts of the grammar | 6,000 | | {' | ' * len(names)} | {perplexity(real) * share:.2f} | {share:.3f} |")
         say("")
 
-    wish = {n_words() <= 25: 1.0, artist: 0.6, paints: 0.3}
-    ebm = guide.constrain(dsl, wish, n=args.pool, seed=0)
-    table(ebm, wish, args.budget, True)
+    moments = {n_words() <= 25: 1.0, artist: 0.6, paints: 0.3}
+    ebm = guide.constrain(dsl, moments, n=args.pool, seed=0)
+    table(ebm, moments, args.budget, True)
     drawn = ebm.fit.pool.samples
     rare = {n_words() <= 20: 1.0, artist: 0.7, contains("red"): 0.5}
     law = FromDistribution(lambda n, seed: drawn, lambda texts: np.zeros(len(texts)))
@@ -310,10 +312,10 @@ def pictures(say, args, toy):
     """Half of the pictures that the pipeline draws (4 steps) should show one thing, as the checker reads them.
 
     "anew" is the share once the same texts are drawn again with other seeds, 20 steps: where it falls back to what it is by
-    itself, the wish has chosen lucky pictures and not texts that say something of it.
+    itself, the moment was reached by lucky pictures and not by texts that say something of it.
     """
     pipeline, n = load_pipeline("world"), args.pictures
-    say("| proposal | wish | by itself | draws | effective | set of draws of the fit | seen | set of new draws | seen | anew |")
+    say("| proposal | moment | by itself | draws | effective | set of draws of the fit | seen | set of new draws | seen | anew |")
     say("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     for name, source, values in (
         ("the DSL", FromDSL(DeepDSL.load("world")), ("star", "snow")),
@@ -324,9 +326,9 @@ def pictures(say, args, toy):
         for value in values:
             asked = of_picture(pipeline, shows(value), steps=4)
             ebm = guide.constrain(law, {asked: 0.5}, n=n, seed=0)
-            near = guide.importance_resample(ebm, n=int(ebm.fit.ess / 2), draws=ebm.fit.pool)
+            near = guide.importance_resample(ebm, n=int(ebm.fit.ess / 2), pool=ebm.fit.pool)
             fresh = guide.pool(ebm, n=n, seed=1)
-            fresh = guide.importance_resample(ebm, n=int(ebm.fit.ess / 2), draws=fresh)
+            fresh = guide.importance_resample(ebm, n=int(ebm.fit.ess / 2), pool=fresh)
             again = of_picture(pipeline, shows(value), seed=1)(near.samples).mean()
             cells = [f"{ebm.fit.before[0]:.3f}", f"{n:,}", f"{ebm.fit.ess:.0f}"]
             for draws in (near, fresh):
@@ -341,9 +343,9 @@ def main():
     parser.add_argument("--steps", type=int, default=60, help="steps of tuning")
     parser.add_argument("--rate", type=float, default=0.5, help="step size of the loop")
     parser.add_argument("--tolerance", type=float, default=1e-3, help="how near the loop must bring the moments")
-    parser.add_argument("--pool", type=int, default=4096, help="prompts that the wishes of `language` are fitted on")
+    parser.add_argument("--pool", type=int, default=4096, help="prompts that the moments of `language` are fitted on")
     parser.add_argument("--budget", type=float, default=10, help="draws per sample of `language`")
-    parser.add_argument("--pictures", type=int, default=768, help="prompts that the wishes of `pictures` are fitted on")
+    parser.add_argument("--pictures", type=int, default=768, help="prompts that the moments of `pictures` are fitted on")
     parser.add_argument("--skip", default="", help=f"parts to leave out, of {','.join(PARTS)}")
     parser.add_argument("--out", type=Path, help="file for the same text")
     args = parser.parse_args()

@@ -47,7 +47,7 @@ def cost(dsl, world, seed):
         write()
         rates.append(64 / (time.perf_counter() - begin))
     config = dsl.writer_.config
-    trained = f"{dsl.writer_.seconds_ / 60:.1f} min, {config.steps * config.rounds:,} steps of {config.batch:,} positions"
+    trained = f"{dsl.writer_.seconds_ / 60:.1f} min, {config.steps:,} steps of {config.batch:,} positions"
     return [
         ("cost: prompts written per second, of a template / from nothing", "-", "-", f"{rates[0]:.0f} / {rates[1]:.0f}", None),
         ("cost: seconds of training of the writer", "-", "-", trained, None),

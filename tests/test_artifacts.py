@@ -1,3 +1,4 @@
+import contextlib
 import errno
 import json
 import os
@@ -419,3 +420,86 @@ def test_two_writers_of_one_file_do_not_share_a_temporary_name(tmp_path):
         first.write_text("1")
         second.write_text("2")
     assert (tmp_path / "x").read_text() == "1"
+
+
+# ---- folders that are replaced as a whole -----------------------------------------------------------------------------------
+
+
+def replace(folder, text):
+    with artifacts.replacing_folder(folder) as part:
+        (part / "a.txt").write_text(text)
+        (part / "b.txt").write_text(text)
+
+
+def contents(folder):
+    return {path.name: path.read_text() for path in folder.iterdir()} if folder.exists() else None
+
+
+def test_a_folder_is_made_and_then_replaced_with_all_that_is_in_it(tmp_path):
+    folder = tmp_path / "deep" / "er" / "folder"
+    replace(folder, "old")
+    (folder / "more.txt").write_text("old")
+    replace(folder, "new")
+    assert contents(folder) == {"a.txt": "new", "b.txt": "new"} and names(folder.parent) == ["folder"]
+
+
+def test_an_error_in_the_block_leaves_the_old_folder_and_no_litter(tmp_path):
+    replace(tmp_path / "folder", "old")
+    with pytest.raises(RuntimeError), artifacts.replacing_folder(tmp_path / "folder") as part:
+        (part / "a.txt").write_text("new")
+        raise RuntimeError
+    assert contents(tmp_path / "folder") == {"a.txt": "old", "b.txt": "old"} and names(tmp_path) == ["folder"]
+
+
+def test_a_link_to_a_folder_stays_one(tmp_path):
+    replace(tmp_path / "real", "old")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    replace(tmp_path / "link", "new")
+    assert (tmp_path / "link").is_symlink() and contents(tmp_path / "real")["a.txt"] == "new"
+
+
+def test_a_file_is_never_replaced_by_a_folder(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    for path in (tmp_path / "file", tmp_path / "file" / "folder"):
+        with pytest.raises(ArtifactError, match="Cannot write .*Give (the path of a|another) folder"):
+            replace(path, "new")
+    assert (tmp_path / "file").read_text() == "mine" and names(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_an_interrupt_at_any_line_leaves_the_old_folder_or_the_new_one(tmp_path, there):
+    """Ctrl-C at each bytecode instruction in turn, also those of contextlib around the block."""
+    files = {artifacts.__file__, contextlib.__file__}
+    old, new, seen = {"a.txt": "old", "b.txt": "old"} if there else None, {"a.txt": "new", "b.txt": "new"}, []
+
+    def interrupt_at(moment):
+        def trace(frame, event, _):
+            nonlocal left
+            frame.f_trace_opcodes = True
+            if event == "opcode":
+                left -= 1
+                if left == 0:
+                    raise KeyboardInterrupt
+            return trace
+
+        left = moment
+        before = sys.gettrace()
+        sys.settrace(lambda frame, *_: trace(frame, "call", None) if frame.f_code.co_filename in files else None)
+        try:
+            replace(folder, "new")
+        except KeyboardInterrupt:
+            return True
+        finally:
+            sys.settrace(before)
+        return False
+
+    for moment in range(1, 2000):
+        folder = tmp_path / str(moment) / "folder"
+        folder.parent.mkdir()
+        if there:
+            replace(folder, "old")
+        if not interrupt_at(moment):
+            break
+        seen.append(contents(folder))
+        assert seen[-1] in (old, new), moment
+    assert seen.count(old) > 50 and seen.count(new) > 5 and not interrupt_at(10**9)

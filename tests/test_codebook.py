@@ -1,11 +1,11 @@
 import itertools
-import json
 from collections import Counter
 
 import numpy as np
 import pytest
 from sklearn.metrics import v_measure_score
 
+from workbench import artifacts, codebook
 from workbench.language.codebook import Codebook, CodebookConfig, distinctive, suggest_names
 from workbench.language.codebook.context import learn_context
 from workbench.language.codebook.memory import identities, recall, remember
@@ -122,7 +122,13 @@ def blobs(groups, per_group=12, units=600, width=8, noise=0.02, seed=0, length=5
     return (layer, static, types, before), group[types]
 
 
-FOUR = CodebookConfig(n_codes=4, n_dims=6, n_context=4)
+FOUR = CodebookConfig(n_codes=4)
+
+
+@pytest.fixture
+def no_context(monkeypatch):
+    """Features without eigenwords."""
+    monkeypatch.setattr(codebook, "learn_context", lambda static, *_: np.zeros((static.shape[1], 0), np.float32))
 
 
 def test_four_groups_are_found_exactly():
@@ -142,14 +148,14 @@ def test_new_units_get_the_codes_of_their_groups():
 
 def test_without_tuning_the_code_vectors_are_the_medoids():
     units, _ = blobs(4)
-    book = Codebook(CodebookConfig(n_codes=4, n_dims=6, n_context=4, epochs=0)).fit(*units, progress=False)
+    book = Codebook(CodebookConfig(n_codes=4, epochs=0)).fit(*units, progress=False)
     np.testing.assert_array_equal(book.vectors_, book.features(*units[:3])[book.medoid_rows_])
     assert book.history_ == []
 
 
 def test_the_seeds_are_not_lost_at_the_first_update():
     units, truth = blobs(4)
-    book = Codebook(CodebookConfig(n_codes=4, n_dims=6, n_context=4, epochs=1)).fit(*units, progress=False)
+    book = Codebook(CodebookConfig(n_codes=4, epochs=1)).fit(*units, progress=False)
     features = book.features(*units[:3])
     assert sorted(truth[book.medoid_rows_]) == [0, 1, 2, 3]
     for code, row in enumerate(book.medoid_rows_):
@@ -161,7 +167,7 @@ def test_the_seeds_are_not_lost_at_the_first_update():
 @pytest.mark.parametrize("k", [32, 64])
 def test_no_code_goes_unused(k):
     units, _ = blobs(100, per_group=6, units=3000, width=16, noise=0.15)
-    book = Codebook(CodebookConfig(n_codes=k, n_dims=16, n_context=8)).fit(*units, progress=False)
+    book = Codebook(CodebookConfig(n_codes=k)).fit(*units, progress=False)
     assert len(np.unique(book.encode(*units))) == k
     assert book.usage_.min() > 0 and book.usage_.sum() == pytest.approx(1.0)
     np.testing.assert_allclose(book.transitions_.sum(2), 1, atol=1e-5)
@@ -170,7 +176,7 @@ def test_no_code_goes_unused(k):
 
 def test_more_epochs_explain_the_units_better_once_the_context_counts_in_full():
     units, _ = blobs(40, units=1500, width=16, noise=0.3)
-    book = Codebook(CodebookConfig(n_codes=16, epochs=20, n_context=8)).fit(*units, progress=False)
+    book = Codebook(CodebookConfig(n_codes=16, epochs=20)).fit(*units, progress=False)
     assert len(book.history_) == 20 and book.history_[-1] > book.history_[11]
 
 
@@ -191,9 +197,9 @@ def ambiguous(after_comma=False):
 
 
 @pytest.mark.parametrize("after_comma", [False, True])
-def test_neighbours_settle_what_a_units_own_vector_leaves_open(after_comma):
+def test_neighbours_settle_what_a_units_own_vector_leaves_open(after_comma, no_context):
     static, types, before = ambiguous(after_comma)
-    book = Codebook(CodebookConfig(n_codes=4, n_dims=6, n_context=0)).fit(static[types], static, types, before, progress=False)
+    book = Codebook(CodebookConfig(n_codes=4)).fit(static[types], static, types, before, progress=False)
     a, b, c, d = (int(book.encode(static[[i]], static, [i], [2])[0]) for i in (0, 8, 16, 24))
     assert len({a, b, c, d}) == 4
     pair = np.array([0, 32, 8, 32])
@@ -201,14 +207,14 @@ def test_neighbours_settle_what_a_units_own_vector_leaves_open(after_comma):
     assert len(np.unique(book.features(static[pair], static, pair)[[1, 3]], axis=0)) == 1
 
 
-def test_a_phrase_seen_often_keeps_its_code_and_a_new_one_follows_its_neighbours():
+def test_a_phrase_seen_often_keeps_its_code_and_a_new_one_follows_its_neighbours(no_context):
     static, types, before = ambiguous()
     often = np.array([[8 + i % 8, 32] for i in range(200)]).ravel()  # the half-way type always followed B
     static = np.concatenate([static, static[[32]] + np.float32(1e-4)])  # number 33: as half-way, but never seen
     types, before = np.append(types, often), np.append(before, np.tile([2, 0], 200)).astype(np.int8)
     after_a = {}
     for weight in (0.0, 1.0):
-        config = CodebookConfig(n_codes=4, n_dims=6, n_context=0, type_weight=weight)
+        config = CodebookConfig(n_codes=4, type_weight=weight)
         book = Codebook(config).fit(static[types], static, types, before, progress=False)
         c, d = (int(book.encode(static[pair], static, pair, [2, 0])[1]) for pair in ([0, 16], [8, 24]))
         found = [int(book.encode(static[pair], static, pair, [2, 0])[1]) for pair in ([8, 32], [0, 32], [0, 33])]
@@ -218,24 +224,24 @@ def test_a_phrase_seen_often_keeps_its_code_and_a_new_one_follows_its_neighbours
 
 def test_types_are_recognised_by_their_vectors_not_by_their_numbers():
     (layer, static, types, before), _ = blobs(20, width=16, noise=0.3)
-    book = Codebook(CodebookConfig(n_codes=8, n_context=4)).fit(layer, static, types, before, progress=False)
+    book = Codebook(CodebookConfig(n_codes=8)).fit(layer, static, types, before, progress=False)
     order = np.random.default_rng(0).permutation(len(static))
     again = book.encode(layer, static[order], np.argsort(order)[types], before)
     np.testing.assert_array_equal(again, book.encode(layer, static, types, before))
 
 
-def test_neighbours_do_not_overrule_a_clear_vector():
+def test_neighbours_do_not_overrule_a_clear_vector(no_context):
     static, types, before = ambiguous()
-    config = CodebookConfig(n_codes=4, n_dims=6, n_context=0, emission_weight=1.0)
+    config = CodebookConfig(n_codes=4, emission_weight=1.0)
     book = Codebook(config).fit(static[types], static, types, before, progress=False)
     alone = book.encode(static[[24]], static, [24], [2])
     unusual = np.array([0, 24])  # A before D, which never happened
     assert book.encode(static[unusual], static, unusual, [2, 0])[1] == alone[0]
 
 
-def test_a_prompt_is_encoded_the_same_whatever_stands_around_it():
+def test_a_prompt_is_encoded_the_same_whatever_stands_around_it(no_context):
     static, types, before = ambiguous()
-    book = Codebook(CodebookConfig(n_codes=4, n_dims=6, n_context=0)).fit(static[types], static, types, before, progress=False)
+    book = Codebook(CodebookConfig(n_codes=4)).fit(static[types], static, types, before, progress=False)
     together = book.encode(static[types], static, types, before)
     for at in range(0, 40, 2):
         one = slice(at, at + 2)
@@ -244,32 +250,33 @@ def test_a_prompt_is_encoded_the_same_whatever_stands_around_it():
 
 def test_equal_seeds_give_equal_codebooks():
     units, _ = blobs(20, units=800)
-    config = CodebookConfig(n_codes=8, n_context=4, seed=3)
-    first, second = (Codebook(config).fit(*units, progress=False) for _ in range(2))
+    config = CodebookConfig(n_codes=8)
+    first, second = (Codebook(config).fit(*units, progress=False, seed=3) for _ in range(2))
     for name, tensor in first.to_state()[1].items():
         np.testing.assert_array_equal(tensor, second.to_state()[1][name], err_msg=name)
-    other = Codebook(CodebookConfig(n_codes=8, n_context=4, seed=4)).fit(*units, progress=False)
+    other = Codebook(config).fit(*units, progress=False, seed=4)
     assert not np.array_equal(first.vectors_, other.vectors_)
 
 
-def test_a_restored_codebook_is_equal_to_the_saved_one():
+def test_a_loaded_codebook_is_equal_to_the_saved_one(tmp_path):
     units, _ = blobs(6)
-    book = Codebook(CodebookConfig(n_codes=6, n_dims=5, n_context=3)).fit(*units, progress=False)
-    config, tensors = book.to_state()
-    again = Codebook.from_state(json.loads(json.dumps(config)), tensors)
+    book = Codebook(CodebookConfig(n_codes=6)).fit(*units, progress=False)
+    book.save(tmp_path / "book")
+    again = Codebook.load(tmp_path / "book")
     assert again.config == book.config and again.history_ == book.history_ and again.variance_ == book.variance_
     np.testing.assert_array_equal(again.encode(*units), book.encode(*units))
-    assert again.to_state()[0] == config
+    assert again.to_state()[0] == book.to_state()[0]
 
 
-def test_a_state_with_a_part_missing_is_refused():
+def test_a_state_with_a_part_missing_is_refused(tmp_path):
     units, _ = blobs(4)
     config, tensors = Codebook(FOUR).fit(*units, progress=False).to_state()
-    for broken in ({}, {**config, "options": {"n_codes": 4, "depth": 3}}, {**config, "options": {"n_codes": 0}}):
-        with pytest.raises(ArtifactError, match="This is no saved Codebook"):
-            Codebook.from_state(broken, tensors)
-    with pytest.raises(ArtifactError, match="'start'"):
-        Codebook.from_state(config, {name: tensor for name, tensor in tensors.items() if name != "start"})
+    less = {name: tensor for name, tensor in tensors.items() if name != "start"}
+    others = ({"n_codes": 4, "depth": 3}, {"n_codes": 0})
+    for broken in (({}, tensors), (config, less), *(({**config, "options": options}, tensors) for options in others)):
+        artifacts.save(tmp_path, "codebook", *broken)
+        with pytest.raises(ArtifactError, match="is not a 'codebook' that this workbench .* can read"):
+            Codebook.load(tmp_path)
 
 
 def test_without_units_there_are_no_codes():
@@ -278,12 +285,11 @@ def test_without_units_there_are_no_codes():
     assert book.encode(units[0][:0], units[1], units[2][:0], units[3][:0]).tolist() == []
 
 
-def test_context_counts_only_with_a_weight():
+def test_eigenwords_stand_beside_the_vector(monkeypatch):
     units, _ = blobs(4, width=8)
-    without = Codebook(CodebookConfig(n_codes=4, n_context=0, n_dims=50)).fit(*units, progress=False)
-    zero = Codebook(CodebookConfig(n_codes=4, context_weight=0.0, n_dims=50)).fit(*units, progress=False)
-    beside = Codebook(CodebookConfig(n_codes=4, n_context=3, n_dims=50)).fit(*units, progress=False)
-    assert [book.vectors_.shape for book in (without, zero, beside)] == [(4, 8), (4, 8), (4, 11)]
+    for directions, width in ((0, 8), (3, 11)):
+        monkeypatch.setattr(codebook, "_N_CONTEXT", directions)
+        assert Codebook(FOUR).fit(*units, progress=False).vectors_.shape == (4, width)
 
 
 # ---- what cannot be learned from ----------------------------------------------------------------------------------------
@@ -335,15 +341,11 @@ def test_rows_that_do_not_fit_together_are_refused():
         ({"n_codes": 1}, "n_codes must be an int of 2 or more, got 1"),
         ({"n_codes": 8.0}, "n_codes must be an int"),
         ({"n_codes": 4001}, "n_codes can be 4,000 at most, .* got 4001"),
-        ({"n_dims": 0}, "n_dims must be an int of 1 or more"),
-        ({"n_context": -1}, "n_context must be an int of 0 or more"),
-        ({"epochs": -1}, "epochs must be an int of 0 or more"),
-        ({"emission_weight": 0.0}, r"emission_weight must be in \(0, 1\]"),
-        ({"emission_weight": 1.1}, r"emission_weight must be in \(0, 1\]"),
-        ({"context_weight": -0.1}, "context_weight 0 or more"),
-        ({"type_weight": -1.0}, "type_weight must be 0 or more"),
-        ({"type_smoothing": 0.0}, "type_smoothing more than 0, got 1.0 and 0.0"),
-        ({"type_smoothing": float("nan")}, "type_smoothing more than 0"),
+        ({"epochs": -1}, "epochs must be an int of 0 or more, got -1"),
+        ({"emission_weight": 0.0}, "emission_weight must be a number above 0 and at most 1, got 0.0"),
+        ({"emission_weight": 1.1}, "emission_weight must be a number above 0 and at most 1, got 1.1"),
+        ({"type_weight": -1.0}, "type_weight must be a number of 0 or more, got -1.0"),
+        ({"type_weight": float("nan")}, "type_weight must be a number of 0 or more, got nan"),
     ],
 )
 def test_options_out_of_range_are_refused(options, message):

@@ -8,7 +8,6 @@ from tiny_encoder import write_bert
 
 from workbench.language.codebook import CodebookConfig
 from workbench.language.dsl import DeepDSL, DSLConfig
-from workbench.language.units import Units
 from workbench.models import load_clip, load_encoder
 from workbench.models.loading import FOLDER
 from workbench.search.describe import describe
@@ -18,7 +17,7 @@ from workbench.values import NotFittedError, PictureError, TemplateError
 from workbench.words import is_function
 from workbench.world import scenes
 
-CONFIG = DSLConfig(sample=300, codebook=CodebookConfig(n_codes=8, n_dims=8, n_context=6, epochs=6), writer=None)
+CONFIG = DSLConfig(codebook=CodebookConfig(n_codes=8, epochs=6), writer=None)
 
 
 def captions(n):
@@ -120,7 +119,7 @@ def test_what_cannot_be_described_is_refused(dsl, clip, picture, options, error,
 
 def test_a_language_that_has_learned_nothing_says_so(picture):
     with pytest.raises(NotFittedError, match="learned nothing yet"):
-        describe(DeepDSL(CONFIG, None, Units(), None), picture)
+        describe(DeepDSL(), picture)
 
 
 @pytest.mark.skipif(not (FOLDER / "clip").is_dir(), reason="needs the built-in CLIP: python -m tools.world train")

@@ -156,17 +156,6 @@ def test_encode_stores_the_same_features_as_half_floats(encoder, tmp_path):
         assert np.array_equal(features[i - len(TEXTS)], features[i])
 
 
-def test_any_range_of_prompts_can_be_read(encoder, tmp_path):
-    texts = many(11)
-    features = encode(texts, encoder, tmp_path, shard_size=4, progress=False)
-    single = [features[i] for i in range(11)]
-    for start in range(12):
-        for stop in range(start, 12):
-            rows = features.read(start, stop)
-            assert len(rows) == stop - start
-            assert all(np.array_equal(a, b) for a, b in zip(rows, single[start:stop], strict=True))
-
-
 def test_shards_come_in_order_with_their_offsets(encoder, tmp_path):
     texts = many(11)
     features = encode(texts, encoder, tmp_path, shard_size=4, progress=False)
@@ -177,13 +166,6 @@ def test_shards_come_in_order_with_their_offsets(encoder, tmp_path):
         seen += [vectors[a:b] for a, b in zip(offsets[:-1], offsets[1:], strict=True)]
     assert len(seen) == 11
     assert all(np.array_equal(rows, features[i]) for i, rows in enumerate(seen))
-
-
-@pytest.mark.parametrize(("start", "stop"), [(-1, 1), (0, 9), (3, 2)])
-def test_a_range_that_is_not_there_is_an_error(encoder, tmp_path, start, stop):
-    features = encode(TEXTS, encoder, tmp_path, progress=False)
-    with pytest.raises(IndexError, match=f"the prompts 0 to 8 .exclusive., asked for {start} to {stop}"):
-        features.read(start, stop)
 
 
 @pytest.mark.parametrize("i", [8, -9])
@@ -279,7 +261,7 @@ def test_a_shard_that_goes_while_in_use_is_an_error(encoder, tmp_path):
     for path in features.folder.iterdir():
         path.write_bytes(path.read_bytes()[:-2])
     with pytest.raises(ArtifactError, match="have gone or were cut off since they were made. Run encode again"):
-        features.read(0, 8)
+        features[0]
     for path in features.folder.iterdir():
         path.unlink()
     with pytest.raises(ArtifactError, match="have gone or were cut off"):
@@ -387,8 +369,8 @@ def test_a_shard_round_trips_even_without_words(tmp_path):
     write_shard(path, "key", [0, 0], np.zeros((0, 4), np.float32))
     shard, fault = open_shard(path, "key", 2, 0, 4)
     assert fault is None
-    features = Features(tmp_path, [shard])
-    assert [rows.shape for rows in features.read(0, 2)] == [(0, 4), (0, 4)]
+    features = Features(tmp_path, [shard], 4)
+    assert [features[i].shape for i in range(2)] == [(0, 4), (0, 4)]
 
 
 def test_what_killed_runs_left_is_removed_when_old(encoder, tmp_path):

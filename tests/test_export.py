@@ -9,14 +9,14 @@ from tiny_encoder import write_bert
 from workbench import corpus as corpora
 from workbench import wildcards
 from workbench.language.codebook import Codebook, CodebookConfig
-from workbench.language.dsl import Code, DeepDSL, DSLConfig, Fillers, TemplateCount
+from workbench.language.dsl import Code, DeepDSL, DSLConfig, Fillers, Learned, TemplateCount
 from workbench.models import load_encoder
 from workbench.show import export
 from workbench.template import Slot, Template, parse
 from workbench.values import ArtifactError, NotFittedError
 from workbench.world.lexicon import SLOTS
 
-# dynamicprompts 0.31 calls pyparsing by names that pyparsing 3.3 would rather not hear
+# dynamicprompts 0.31 calls pyparsing by names that pyparsing 3.3 deprecates
 pytestmark = pytest.mark.filterwarnings("ignore:.*deprecated - use:DeprecationWarning")
 
 FILLERS = {
@@ -37,24 +37,22 @@ TEMPLATES = [
 
 def small(fillers=FILLERS, templates=TEMPLATES):
     """A DSL of five codes whose names and texts are what could go wrong."""
-    dsl = DeepDSL(DSLConfig(writer=None), None, None, None)
     used = [sum(counts.values()) for counts in fillers.values()]
-    dsl.codes = tuple(
+    known = tuple(
         Code(i, name, used[i], used[i] / sum(used), tuple(counts.items()), False)
         for i, (name, counts) in enumerate(fillers.items())
     )
     rows = [(text, i, n) for i, counts in enumerate(fillers.values()) for text, n in counts.items()]
     texts, codes, counts = zip(*rows, strict=True)
-    dsl.fillers = Fillers(texts, np.array(codes), np.array(counts), np.zeros((len(rows), 2), np.float32))
+    listed = Fillers(texts, np.array(codes), np.array(counts), np.zeros((len(rows), 2), np.float32))
     found = []
     for parts, n in templates:
         one = Template.build(Slot(part, "y") if part in fillers else part for part in parts)
         found.append(TemplateCount(one.skeleton, n, (str(one),)))
-    dsl.templates, dsl.segments = tuple(found), tuple(found[:1])
-    dsl.transitions = np.zeros((6, 6), np.float32)
-    dsl.transitions[0, 1], dsl.transitions[0, 5], dsl.transitions[5, 0] = 0.75, 0.25, 1.0
-    dsl.stats = {"prompts": 40}
-    return dsl
+    transitions = np.zeros((6, 6), np.float32)
+    transitions[0, 1], transitions[0, 5], transitions[5, 0] = 0.75, 0.25, 1.0
+    shown = (known, listed, transitions, tuple(found), tuple(found[:1]), {"prompts": 40})
+    return DeepDSL(Learned(DSLConfig(writer=None), None, None, None, *shown))
 
 
 @pytest.fixture
@@ -112,11 +110,7 @@ def test_dynamicprompts_parses_all_templates_and_generates_only_literals_and_fil
             for pool in pools:
                 expected = {head + text for head in expected for text in pool}
             expected = {text.strip() for text in expected}
-            assert (
-                set(combine.generate(line, 1000))
-                == expected
-                == set(wildcards.combinations(line, wildcards.read(exported.folder)))
-            )
+            assert set(combine.generate(line, 1000)) == expected
             assert set(draw.generate(line, 20)) <= expected
     assert len(set(draw.generate("__templates__", 10))) > 3  # the templates are a list, too
 
@@ -132,7 +126,7 @@ def test_weights_are_the_usage_and_dynamicprompts_draws_by_them(tmp_path):
 def test_n_keeps_the_most_used_fillers(tmp_path):
     assert texts_of(export.write_wildcards(small(), tmp_path, n=1).folder, "artist.txt") == ["rembrandt"]
     for n in (0, True, 1.5):
-        with pytest.raises(ValueError, match="n is how many fillers"):
+        with pytest.raises(ValueError, match="n, how many fillers a code has at most, must be an int of 1 or more"):
             export.write_wildcards(small(), tmp_path / "x", n=n)
 
 
@@ -146,8 +140,7 @@ def test_other_files_in_the_folder_are_never_lost(exported):
     (exported.folder / "mine.txt").write_text("precious")
     with pytest.raises(ArtifactError, match="it holds mine.txt, which no export wrote. Nothing was changed"):
         export.write_wildcards(small(), exported.folder)
-    export.write_wildcards(small({"b": {"x": 1}}, []), exported.folder, overwrite=True)
-    assert (exported.folder / "mine.txt").read_text() == "precious" and texts_of(exported.folder, "b.txt") == ["x"]
+    assert (exported.folder / "mine.txt").read_text() == "precious"
 
 
 def test_an_empty_folder_and_one_that_a_link_points_to_are_written(tmp_path):
@@ -174,7 +167,7 @@ def test_a_place_that_cannot_be_written_is_said_before_anything_is_there(tmp_pat
 
 
 def test_a_dsl_that_has_learned_nothing_exports_nothing(tmp_path):
-    empty = DeepDSL(DSLConfig(writer=None), None, None, None)
+    empty = DeepDSL()
     for write in (export.write_wildcards, export.write_json, export.write_csv):
         with pytest.raises(NotFittedError, match="learned nothing yet"):
             write(empty, tmp_path / "x")
@@ -222,7 +215,6 @@ def test_csv_is_one_table(tmp_path):
 
 def test_csv_cells_are_no_formulas(tmp_path):
     dsl = small({"artist": {"=1+1": 3, "--ar 16:9": 2, "rembrandt": 1}, "+x": {"y": 1}}, [(("artist",), 1)])
-    dsl.transitions = np.zeros((3, 3), np.float32)
     export.write_csv(dsl, tmp_path / "g.csv")
     with open(tmp_path / "g.csv", encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -240,7 +232,7 @@ def halves(given):
     types = rng.integers(0, 12, 600)
     layer = (static[types] + rng.normal(0, 0.05, (600, 8))).astype(np.float32)
     before = np.where(np.arange(600) % 4, 1, 2).astype(np.int8)
-    config = CodebookConfig(n_codes=4, n_dims=6, n_context=3, epochs=8)
+    config = CodebookConfig(n_codes=4, epochs=8)
     book = Codebook(config).fit(layer, static, types, before, progress=False, given=given)
     return types, book.encode(layer, static, types, before), book
 
@@ -271,9 +263,12 @@ def learned(tmp_path_factory):
     """A DSL with artists and media given, learned with a random encoder, whose vectors say little."""
     encoder = load_encoder(write_bert(tmp_path_factory.mktemp("bert")), layer=3, device="cpu")
     prompts = corpora.load("world", n=400, seed=0, progress=False)
-    config = DSLConfig(sample=400, codebook=CodebookConfig(n_codes=8, n_dims=8, n_context=6, epochs=6), writer=None)
+    config = DSLConfig(codebook=CodebookConfig(n_codes=8, epochs=6), writer=None)
     known = {slot: [f for group in SLOTS[slot].values() for f in group] for slot in ("artist", "medium")}
-    dsl = DeepDSL.fit(prompts, config, encoder, folder=tmp_path_factory.mktemp("fits"), progress=False, codes=known)
+    with pytest.MonkeyPatch.context() as patch:  # fewer numbers of that encoder, so that its noise does not drown the memory
+        patch.setattr("workbench.language.codebook._N_DIMS", 8)
+        patch.setattr("workbench.language.codebook._N_CONTEXT", 6)
+        dsl = DeepDSL.fit(prompts, config, encoder, folder=tmp_path_factory.mktemp("fits"), progress=False, codes=known)
     return dsl, known, prompts
 
 

@@ -5,7 +5,8 @@ import pytest
 from scipy import stats
 
 from workbench import guide
-from workbench.control.guide import Estimates, Means, Tuned
+from workbench.control.guide.means import Means
+from workbench.control.guide.tuning import Tuned
 from workbench.lesson import figure_html
 from workbench.values import GuideError
 
@@ -81,7 +82,7 @@ def test_weighted_means_of_a_pool_are_the_moments_of_the_target(pool):
 @pytest.mark.parametrize(
     ("samples", "scorers", "weights", "said"),
     [
-        ([1], [value], None, "two samples"),
+        ([1], [value], None, "at least two samples"),
         ([1, 2], [], None, "one scorer"),
         ([1, 2], [value], [1], r"2 numbers of 0 or more.*\(1,\)"),
         ([1, 2], [value], [1, -1], "2 numbers of 0 or more"),
@@ -137,7 +138,7 @@ def test_the_trade_off_shows_acceptance_over_beta_and_distances_over_acceptance(
 
 def test_several_proposals_and_the_truth_stand_side_by_side(pool):
     found = pool.estimates([1, 2])
-    exact = Estimates(*(np.array([0.5, 0.25]) for _ in range(7)))
+    exact = dict.fromkeys(("beta", "acceptance", "tvd", "kl"), np.array([0.5, 0.25]))
     left, right = guide.plot_tradeoff({"before": found, "after": found}, exact).axes
     assert list(lines(left)) == ["before: acceptance", "after: acceptance", "exact"]
     assert list(lines(right)) == ["before: TVD", "before: KL (nats)", "after: TVD", "after: KL (nats)", "exact"]
@@ -147,14 +148,14 @@ def test_several_proposals_and_the_truth_stand_side_by_side(pool):
 
 def test_a_trade_off_of_something_else_is_refused(pool):
     for wrong in ({}, {"before": pool}):
-        with pytest.raises(ValueError, match="takes Estimates"):
+        with pytest.raises(ValueError, match="takes estimates"):
             guide.plot_tradeoff(wrong)
 
 
 # ---- moments ------------------------------------------------------------------------------------------------------------
 
 
-def test_moments_show_both_means_their_intervals_and_the_wish():
+def test_moments_show_both_means_their_intervals_and_what_was_asked():
     names = ("contains('$5$')", "even")
     before = Means(names, np.array([0.1, 0.5]), np.array([0.01, 0.02]))
     after = Means(names, np.array([0.4, 0.6]), np.array([0.03, 0.04]))
@@ -168,7 +169,7 @@ def test_moments_show_both_means_their_intervals_and_the_wish():
     assert [text.get_text() for text in ax.get_yticklabels()] == list(names)
 
 
-def test_a_wish_may_be_given_as_constrain_takes_it():
+def test_moments_may_be_given_as_constrain_takes_them():
     found = guide.means([2, 4, 5], {even: 0.6, value: 4.0})
     assert found.names == ("even", "value") and found.values.tolist() == pytest.approx([2 / 3, 11 / 3])
     ax = guide.plot_moments(found, found, {even: 0.6}).axes[0]
@@ -179,7 +180,7 @@ def test_a_share_of_all_is_one_to_the_last_bit():
     assert guide.means([2] * 107, [even]).values[0] == 1
 
 
-def test_moments_without_a_wish_have_no_marks_for_it():
+def test_nothing_asked_for_has_no_marks():
     one = Means(("even",), np.array([0.5]), np.array([0.1]))
     assert "asked for" not in lines(guide.plot_moments(one, one).axes[0])
 

@@ -1,3 +1,4 @@
+import importlib
 import json
 import subprocess
 import sys
@@ -45,6 +46,23 @@ def test_a_module_is_found_as_an_attribute():
     assert workbench.template.MASK == "<?>"
 
 
+@pytest.mark.parametrize("name", workbench.__all__)
+def test_every_public_name_is_there(name):
+    assert getattr(workbench, name) is not None
+
+
+@pytest.mark.parametrize("room", ["models", "world", "data", "language", "control", "search", "show"])
+def test_every_room_can_be_imported_by_itself(room):
+    assert importlib.import_module(f"workbench.{room}").__doc__
+
+
 def test_an_unknown_attribute_is_an_error_that_lists_what_there_is():
     with pytest.raises(AttributeError, match="module 'workbench' has no attribute 'DeepDLS'. It has: .*DeepDSL, .*template"):
         _ = workbench.DeepDLS
+
+
+def test_the_language_loads_no_model_library_that_it_may_not_need():
+    code = "import json, sys; from workbench import DeepDSL; print(json.dumps(sorted(sys.modules)))"
+    loaded = set(json.loads(run(code)))
+    assert "workbench.language.dsl" in loaded
+    assert not {"transformers.models.clip", "diffusers", "umap", "sklearn", "kmedoids", "datasets", "matplotlib"} & loaded

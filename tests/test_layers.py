@@ -29,12 +29,16 @@ NO_TORCH = (
     *(f"{room}/__init__" for room in ROOMS if room != "models"),
     "world/grammar",
     "world/scenes",
+    "world/captions",
     "world/render",
     "language/lexicon",
     "language/ngram/__init__",
     "language/ngram/tables",
 )
-HEAVY = {"torch", "transformers", "sklearn", "scipy", "matplotlib", "umap", "pandas", "pyarrow", "kmedoids"}
+HEAVY = {"torch", "transformers", "sklearn", "scipy", "matplotlib", "umap", "pandas", "pyarrow", "kmedoids"} | {
+    "datasets",
+    "datasketch",
+}
 
 
 def allowed(owner):

@@ -1,4 +1,5 @@
 import base64
+import html
 import re
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from workbench import lesson
+from workbench.template import Slot, Template
 
 ALT = "A line that rises from left to right"
 
@@ -206,3 +208,32 @@ def test_a_gallery_shows_each_picture_in_its_place_and_hides_what_is_left_of_the
 def test_a_gallery_without_pictures_or_with_other_titles_is_refused(pictures, titles):
     with pytest.raises(ValueError, match="gallery needs pictures, and a title for each"):
         lesson.gallery(pictures, titles)
+
+
+# ---- frames -----------------------------------------------------------------------------------------------------------------
+
+
+def inside(frame):
+    return html.unescape(re.search('srcdoc="([^"]*)"', frame.data)[1])
+
+
+def test_framed_shows_texts_as_text_templates_as_chips_and_html_as_it_is():
+    pytest.importorskip("IPython")
+    from IPython.display import HTML
+
+    template = Template.build(["by ", Slot("artist", "Ada & Bob")])
+    frame = lesson.framed({"<b>1 & 2": ["<i>x</i>", template, HTML("<u>y</u>")], "": ["z"]}, 'A "frame"', 120)
+    page = inside(frame)
+    assert (
+        frame.data.startswith('<div><iframe title="A &quot;frame&quot;" sandbox="allow-scripts"') and "height:120px" in frame.data
+    )
+    assert "&lt;b&gt;1 &amp; 2</p>" in page and page.count("<p ") == 1  # "" is no heading
+    assert "&lt;i&gt;x&lt;/i&gt;" in page and template.html() in page and "<u>y</u>" in page
+
+
+def test_framed_gives_chips_the_colours_of_an_order_and_puts_groups_side_by_side():
+    pytest.importorskip("IPython")
+    template = Template.build([Slot("artist", "Ada"), Slot("scene", "sea")])
+    order = ["scene", "artist"]
+    page = inside(lesson.framed({"before": [template], "after": ["x"]}, "Side by side", 120, order=order, columns=True))
+    assert template.html(order) in page and page.count("<td ") == 2 and page.count("<tr>") == 1

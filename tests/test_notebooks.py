@@ -1,3 +1,4 @@
+import ast
 import copy
 import importlib.util
 import os
@@ -75,6 +76,18 @@ def notebook(rendered):
 
 def test_every_notebook_and_the_table_of_the_readme_are_well():
     assert tool.check() == []
+
+
+NOT_FOR_NOTEBOOKS = re.compile(r"(tools|benchmarks|tests|workbench\.(control|data|language|search|show))(\.|$)")
+
+
+@pytest.mark.parametrize("path", tool.paths(), ids=lambda path: path.stem)
+def test_notebooks_import_from_the_front_of_the_package_and_not_from_its_rooms_or_from_the_checkout(path):
+    code = "\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code")
+    named = [node.module or "" for node in ast.walk(ast.parse(code)) if isinstance(node, ast.ImportFrom)]
+    named += [alias.name for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Import) for alias in node.names]
+    assert "workbench.lesson" in named
+    assert not [name for name in named if NOT_FOR_NOTEBOOKS.match(name)], "write: from workbench import ..."
 
 
 @pytest.mark.parametrize("path", tool.paths(), ids=lambda path: path.stem)
@@ -367,7 +380,8 @@ def test_check_asks_for_the_time_and_for_small_files(rendered, tmp_path):
 LINES = [line.partition("#")[0].strip() for line in (ROOT / "requirements.txt").read_text().splitlines()]
 NAMES = [line.split(">=")[0] for line in LINES if line]
 MODULES = {tool.IMPORT_NAMES.get(name, name.replace("-", "_")) for name in NAMES}
-COLAB = MODULES - {"kmedoids"}  # what is there before the package is
+MISSING = {"kmedoids", "datasketch"}  # on Colab
+COLAB = MODULES - MISSING
 
 
 def run_setup(monkeypatch, capsys, folder, present, answer=0):
@@ -402,9 +416,10 @@ def test_the_setup_cell_installs_the_package_without_dependencies_then_what_is_m
     monkeypatch.delenv("WORKBENCH_SPEC", raising=False)
     (package, missing), out = run_setup(monkeypatch, capsys, tmp_path, COLAB)
     assert package == ["--no-deps", "https://github.com/someone/fork/archive/refs/heads/main.zip"]
-    assert len(missing) == 3 and missing[0].startswith("kmedoids>=") and missing[1] == "--constraint"
-    assert sorted(missing[2]) == sorted(f"{name}==9.9" for name in NAMES if name != "kmedoids")
-    assert out.startswith("workbench: installed; installed with it: kmedoids>=") and out.count("\n") == 1
+    assert [name.split(">=")[0] for name in missing[:-2]] == [name for name in NAMES if name in MISSING]
+    assert missing[-2] == "--constraint"
+    assert sorted(missing[-1]) == sorted(f"{name}==9.9" for name in NAMES if name not in MISSING)
+    assert out.startswith("workbench: installed; installed with it: datasketch>=") and out.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 
 

@@ -4,8 +4,13 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from workbench.pictures import as_picture, as_pictures
+from workbench.pictures import as_pictures
 from workbench.values import PictureError
+
+
+def as_picture(image):
+    (picture,) = as_pictures(image)
+    return picture
 
 
 def noise(*shape):

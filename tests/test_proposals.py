@@ -13,12 +13,11 @@ from transformers import DynamicCache
 
 from workbench import proposals
 from workbench.control.proposals import FromDistribution, FromDSL, FromScipy, LMProposal
-from workbench.control.proposals.cut import CLOSE, Cut
 from workbench.language.dsl import Decoding, DeepDSL
-from workbench.template import Template
+from workbench.models.cut import CLOSE, Cut
 from workbench.values import GuideError, Proposal, Sample
 
-PACKAGE = Path(proposals.__file__).parents[1]
+PACKAGE = Path(proposals.__file__).parents[2]
 SHARP = {"temperature": 0.7, "top_k": 5, "top_p": 0.9}
 
 
@@ -38,8 +37,9 @@ def dsl():
 
 def _lm(request):
     drawn = LMProposal(request.getfixturevalue("lm"), max_tokens=8, **SHARP).sample(300, seed=1)
-    other = LMProposal(request.getfixturevalue("lm"), max_tokens=8, **SHARP, batch=37)  # other sums in other batches
-    return [text.log_prob for text in drawn], other.log_score(drawn[::-1])[::-1]
+    parts = [drawn[::-1][at : at + 37] for at in range(0, 300, 37)]  # other sums in other batches
+    scored = np.concatenate([LMProposal(request.getfixturevalue("lm"), max_tokens=8, **SHARP).log_score(part) for part in parts])
+    return [text.log_prob for text in drawn], scored[::-1]
 
 
 def _dsl(request):
@@ -57,16 +57,14 @@ def _writing(request):
 
 def _prior(request):
     prior = request.getfixturevalue("dsl").prior_
-    drawn, log_p = prior.sample(100, 3, temperature=0.7, top_p=0.9)
-    names = [code.name for code in request.getfixturevalue("dsl").codes]
-    templates = [_template(parts, names) for parts in drawn]
-    return log_p, prior.log_score(templates, temperature=0.7, top_p=0.9)
+    drawn = prior.sample(100, 3, temperature=0.7, top_p=0.9)
+    return [one.log_prob for one in drawn], prior.log_score([one.template for one in drawn], temperature=0.7, top_p=0.9)
 
 
-def _template(parts, names):
-    from workbench.template import Slot
-
-    return Template.build(p if isinstance(p, str) else Slot(names[p], "x", code=int(p)) for p in parts)
+def _ngram(request):
+    model = request.getfixturevalue("dsl").ngram_
+    drawn = model.sample(60, 3, temperature=0.7, max_words=9)
+    return [one.log_prob for one in drawn], model.log_score(drawn[::-1], temperature=0.7, max_words=9)[::-1]
 
 
 def _distribution(request):
@@ -82,8 +80,9 @@ def _scipy(request):
 CASES = {
     "LMProposal": _lm,
     "FromDSL": _dsl,
-    "Writing": _writing,
+    "DeepDSL": _writing,
     "TemplatePrior": _prior,
+    "KneserNey": _ngram,
     "FromDistribution": _distribution,
     "FromScipy": _scipy,
 }
@@ -186,6 +185,12 @@ def test_gradients_flow_through_log_prob_and_a_copy_has_weights_of_its_own(lm):
         mine.log_prob([Sample("", ids=())])
 
 
+def test_texts_of_a_large_vocabulary_are_run_in_smaller_batches(lm):
+    assert LMProposal(lm, max_tokens=8).batch == 256
+    large = SimpleNamespace(model=SimpleNamespace(config=SimpleNamespace(vocab_size=50_257)), tokenizer=None)
+    assert LMProposal(large).batch == 41 and LMProposal(large, max_tokens=10_000).batch == 1
+
+
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
@@ -193,7 +198,7 @@ def test_gradients_flow_through_log_prob_and_a_copy_has_weights_of_its_own(lm):
         ({"top_k": -1}, ValueError, "top_k must be an int, 0 for all"),
         ({"top_p": 0}, ValueError, "top_p must be above 0 and at most 1"),
         ({"max_tokens": 0}, ValueError, "max_tokens must be an int of 1 or more"),
-        ({"batch": True}, ValueError, "batch must be an int"),
+        ({"max_tokens": True}, ValueError, "max_tokens must be an int"),
         ({"prefix": 3}, TypeError, "prefix must be a str"),
     ],
 )
@@ -251,7 +256,7 @@ def test_of_tells_what_a_thing_is(lm):
     assert isinstance(proposals.of(stats.norm()), FromScipy)
     law = LMProposal(lm)
     assert proposals.of(law) is law
-    language = SimpleNamespace(writer_=None, codes=())
+    language = SimpleNamespace(read=None, codes=())
     assert proposals.of(language) == FromDSL(language)
 
 
@@ -276,5 +281,5 @@ def test_a_language_with_a_template_keeps_it(dsl):
 def test_contexts_of_a_distribution_are_made_by_a_function():
     law = FromDistribution(None, None, contexts=stats.poisson)
     assert law.given(3.0).log_score([2])[0] == pytest.approx(stats.poisson(3).logpmf(2))
-    with pytest.raises(GuideError, match="knows no contexts"):
+    with pytest.raises(GuideError, match="has no contexts"):
         FromDistribution(None, None).given(1)

@@ -1,5 +1,6 @@
 """The README and its neighbours: what they tell people to type works, and what they link to is there."""
 
+import importlib
 import os
 import re
 import shutil
@@ -43,6 +44,18 @@ def test_what_is_linked_to_is_there(page):
     assert not gone, f"{page.name} links to {gone}"
 
 
+def test_every_module_that_the_readme_names_can_be_imported():
+    page = text(ROOT / "README.md")
+    named = {name for name in re.findall(r"`(workbench(?:\.[a-z_]+)+)`", page)}
+    rooms = {path.parent.name for path in (ROOT / "workbench").glob("*/__init__.py")}
+    assert {f"workbench.{room}" for room in rooms} <= named
+    for name in named:
+        importlib.import_module(name)
+    [layout] = re.findall(r"small modules \(([^)]*)\)", page)
+    for name in re.findall(r"`(\w+)`", layout):
+        importlib.import_module(f"workbench.{name}")
+
+
 def test_the_index_link_of_the_notebooks_finds_its_heading():
     assert text(ROOT / "README.md").splitlines().count("## Notebooks") == 1
 
@@ -50,7 +63,7 @@ def test_the_index_link_of_the_notebooks_finds_its_heading():
 @pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
 def test_every_make_command_of_the_texts_is_known_to_the_makefile(tmp_path):
     verbs = {verb for page in PAGES for verb in re.findall(r"(?:`|^|CPU|cpu )make ([a-z]+)", text(page), re.MULTILINE)}
-    assert verbs == {"demo", "test", "bench", "notebooks", "studio", "colab", "clean"}
+    assert verbs == {"demo", "test", "bench", "notebooks", "studio", "colab", "world", "help"}
     for verb in verbs:
         command = ["make", "-n", verb, f"VENV={tmp_path / 'venv'}"]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -45,18 +45,15 @@ class Lists:
         self.templates = (SimpleNamespace(examples=(str(self.read(PROMPT)), str(self.read("a cat")))),)
 
     def read(self, text):
+        if isinstance(text, Template):
+            parts = [self.read(part).parts if isinstance(part, str) else [part] for part in text.parts]
+            return Template.build(sum(map(list, parts), []))
         parts, at = [], 0
         for found in KNOWN.finditer(text):
             name = next(n for n, texts in WORDS.items() if found[0].lower() in [t.lower() for t in texts])
             parts += [text[at : found.start()], Slot(name, found[0], code=list(WORDS).index(name))]
             at = found.end()
         return Template.build([*parts, text[at:]])
-
-    def understand(self, template):
-        parts = []
-        for part in template.parts:
-            parts += self.read(part).parts if isinstance(part, str) else [part]
-        return Template.build(parts)
 
     def _written(self, template, open_, rng):
         parts, number = [], 0
@@ -696,8 +693,10 @@ def test_only_controls_and_options_that_ipywidgets_7_has_too():
 
 
 def test_every_control_has_a_name_and_names_differ(studio):
+    from ipywidgets import HTML
+
     studio.reroll_button.click()
-    names = [c.description for c in controls_of(studio) if hasattr(c, "description") and type(c).__name__ != "HTML"]
+    names = [c.description for c in controls_of(studio) if hasattr(c, "description") and not isinstance(c, HTML)]
     assert all(names) and len(set(names)) == len(names)
 
 

@@ -1,15 +1,12 @@
 """The tiny models that write and draw in the built-in world: language model and pipeline."""
 
-import itertools
-import math
 import shutil
 
 import numpy as np
 import pytest
 import torch
 
-from tools.world import aesthetic as aesthetic_training
-from tools.world import autoencoder, cards, checker, lm, pipeline
+from tools.world import lm, pipeline
 from workbench.models import load_clip, load_lm, load_pipeline
 from workbench.models.checker import load_checker
 from workbench.models.loading import FOLDER
@@ -31,45 +28,6 @@ def world():
 
 
 # Language model
-
-
-def test_the_probabilities_of_all_sentences_and_keywords_sum_to_two_thirds():
-    both = {scenes.caption(scenes.Scene("star", "red", "sea", "photo"), "sentence", seed): seed for seed in range(20)}
-    assert len(both) == 2  # the style in front, or behind; the same draw for every scene
-    total = 0.0
-    for values in itertools.product(scenes.OBJECTS, scenes.COLORS, scenes.BACKGROUNDS, scenes.STYLES, (None, *scenes.ARTISTS)):
-        scene = scenes.Scene(*values)
-        if (scene.color, scene.object) not in scenes.HELD_OUT:
-            said = [value for value in scene if value]
-            total += math.factorial(len(said)) * math.exp(lm.log_prob(", ".join(said)))
-            total += sum(math.exp(lm.log_prob(scenes.caption(scene, "sentence", seed))) for seed in both.values())
-    assert abs(total - 2 / 3) < 1e-9
-
-
-def test_what_captions_cannot_say_has_no_probability():
-    held = next(iter(sorted(scenes.HELD_OUT)))
-    for text in (
-        "red, circle, snow",
-        ", ".join((*held, "snow", "photo")),
-        "a a blue circle in the snow, photo",
-        "a bold blue circle in the snow, photo",  # an adjective is of prompts, and those have surplus
-        "a blue circle in the snow, photo, 4k, 4k",
-        "",
-    ):
-        assert lm.log_prob(text) == -math.inf, text
-    assert all(lm.log_prob(text) > -40 for text in lm.captions(300, FRESH))
-
-
-def test_prompts_have_the_probability_with_which_they_are_drawn():
-    scene = scenes.Scene("circle", "blue", "snow", "photo")
-    drawn = [scenes.caption(scene, "prompt", seed).lower() for seed in range(6000)]
-    given = math.log(3 * 40 * 36 * 2)  # form, pair, background and style, no artist
-    for rest in (1, 2):  # parts behind the first
-        share = np.mean([text.count(",") == rest and text.startswith("a photo of a blue circle") for text in drawn])
-        n = {1: 58, 2: 58 * 57}[rest]
-        example = "a photo of a blue circle in the snow, 4k" + ", hd" * (rest - 1)
-        expected = n * math.exp(lm.log_prob(example) + given)
-        assert abs(share - expected) < 4 * math.sqrt(expected / 6000), (share, expected)
 
 
 def test_the_language_model_is_near_the_entropy_of_captions():
@@ -138,30 +96,3 @@ def test_a_damaged_pipeline_is_an_error(tmp_path):
     shutil.rmtree(folder / "unet")
     with pytest.raises(ModelError, match="holds no text-to-image pipeline that can be read"):
         load_pipeline(str(folder))
-
-
-def test_all_models_together_are_small_and_each_has_a_card():
-    parts = ("clip", "lm", "checker", "aesthetic", "pipeline", "clip_small")
-    assert sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file()) < 15e6
-    for part in parts:
-        assert "must not be used for" in (FOLDER / part / "README.md").read_text("utf-8")
-    assert not [path for path in FOLDER.rglob("*") if path.suffix in (".bin", ".pt", ".pkl", ".pth", ".ckpt")]
-
-
-# Training, a few steps of it
-
-
-@pytest.mark.parametrize("module", [checker, lm, aesthetic_training, pipeline])
-def test_each_part_trains_into_a_folder_with_a_card(module, tmp_path, monkeypatch):
-    for name in ("clip", "checker"):
-        shutil.copytree(FOLDER / name, tmp_path / name)
-    monkeypatch.setattr(autoencoder, "STEPS", 1)
-    if hasattr(module, "PICTURES"):
-        monkeypatch.setattr(module, "PICTURES", 200)
-    measure = module.check
-    monkeypatch.setattr(module, "check", lambda folder, seed=0: measure(folder, seed, n=4))
-    part = module.__name__.rsplit(".", 1)[1]
-    module.train(tmp_path / part, seed=1, steps=1, progress=False)
-    found = cards.read(tmp_path / part)
-    assert found["part"] == part and found["steps"] == 1 and set(module.GATES) <= set(found["figures"])
-    assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith(".")) == []

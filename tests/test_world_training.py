@@ -1,13 +1,19 @@
 """Training of the tiny models: lessons, vocabulary, checkpoints, cards and the command. Trainings here are a few steps long."""
 
+import shutil
+import signal
+
 import numpy as np
 import pytest
-import torch
-from workbench.world.__main__ import main
 
 from tools import world as training
-from tools.world import cards, checkpoints, clip, clip_small, lessons, vocabulary
+from tools.world import aesthetic, autoencoder, cards, checker, clip, clip_small, lessons, lm, pipeline, vocabulary
+from tools.world.__main__ import main
 from workbench.models import load_clip
+from workbench.models.loading import FOLDER
+from workbench.training import Interrupted
+from workbench.training import train as one_loop
+from workbench.values import ArtifactError
 from workbench.world.render import RGB
 from workbench.world.scenes import COLORS, HELD_OUT, OBJECTS, VALUES, read
 
@@ -42,7 +48,7 @@ def test_lessons_never_show_a_held_out_pair_not_even_in_a_color_without_a_name()
         assert not {(COLORS[color], thing) for color in nearest} & HELD_OUT
 
 
-def test_no_picture_is_told_that_it_is_not_a_held_out_pair_and_no_text_says_one():
+def test_no_lesson_denies_a_held_out_pair_of_a_picture_and_no_text_says_one():
     for step in range(20):
         lesson = lessons.lesson(64, 0, step)
         says = {(COLORS[color], OBJECTS[thing]) for thing, color, *_ in lesson.stated if thing >= 0 and color >= 0}
@@ -81,48 +87,6 @@ def test_the_vocabulary_reads_each_of_its_tokens_back():
     assert tokenizer("xylophonist")["input_ids"][1] == tokenizer.unk_token_id
 
 
-def model_and_optimizer(seed):
-    torch.manual_seed(seed)
-    model = torch.nn.Linear(3, 2)
-    return model, torch.optim.AdamW(model.parameters(), lr=0.1)
-
-
-def steps(model, optimizer, numbers):
-    for number in numbers:
-        loss = model(torch.full((4, 3), number / 10)).square().sum()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-
-
-def test_a_training_that_was_stopped_ends_as_one_that_was_not(tmp_path):
-    model, optimizer = model_and_optimizer(0)
-    steps(model, optimizer, range(6))
-    stopped, its_optimizer = model_and_optimizer(0)
-    steps(stopped, its_optimizer, range(3))
-    checkpoints.store(tmp_path / "c", 3, {"seed": 0}, {"model": stopped}, its_optimizer)
-    resumed, its_optimizer = model_and_optimizer(9)
-    assert checkpoints.resume(tmp_path / "c", {"seed": 1}, {"model": resumed}, its_optimizer) == 0
-    assert checkpoints.resume(tmp_path / "c", {"seed": 0}, {"model": resumed}, its_optimizer) == 3
-    steps(resumed, its_optimizer, range(3, 6))
-    assert torch.equal(resumed.weight, model.weight) and torch.equal(resumed.bias, model.bias)
-    checkpoints.remove(tmp_path / "c")
-    assert checkpoints.resume(tmp_path / "c", {"seed": 0}, {"model": resumed}, its_optimizer) == 0
-
-
-def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path):
-    folder = tmp_path / "model"
-    with checkpoints.whole_folder(folder) as temporary:
-        (temporary / "old").touch()
-    with pytest.raises(RuntimeError), checkpoints.whole_folder(folder) as temporary:
-        (temporary / "half").touch()
-        raise RuntimeError
-    assert [path.name for path in folder.iterdir()] == ["old"]
-    with checkpoints.whole_folder(folder) as temporary:
-        (temporary / "new").touch()
-    assert [path.name for path in tmp_path.rglob("*")] == ["model", "new"]
-
-
 def test_gates_name_what_falls_short():
     gates = {"a": (">=", 0.9), "b": ("<=", 3), "c": (">=", 0)}
     assert training.failures({"a": 0.9, "b": 3.0, "c": 1}, gates) == []
@@ -148,10 +112,57 @@ def test_the_command_trains_skips_what_is_done_and_fails_on_a_missed_gate(tmp_pa
     assert "Will train clip" in out and "minutes on one core" in out and "clip: swap color: 0." in out
     assert cards.read(tmp_path / "clip")["seed"] == 0
     assert {path.name for path in tmp_path.iterdir()} == {"clip"}  # no checkpoint is left
-    assert main(command) == 1 and "clip: finished before" in capsys.readouterr().out
-    assert main([*command, "--seed", "1"]) == 2 and "was trained with seed 0, you ask for 1" in capsys.readouterr().err
+    assert main(command) == 1 and "clip: already trained" in capsys.readouterr().out
+    assert main([*command, "--seed", "1"]) == 2 and "was trained with seed 0, got --seed 1" in capsys.readouterr().err
     card = (tmp_path / "clip" / "README.md").read_text("utf-8")
     assert "must not be used" in card and "| swap color | 0." in card and "Seed 0, 2 steps" in card
+
+
+def small(module, monkeypatch, folder):
+    """Few pictures and few measurements; the CLIP and the checker that come with the package lie beside `folder`."""
+    for name in {"clip", "checker"} - {folder.name}:
+        shutil.copytree(FOLDER / name, folder.with_name(name), dirs_exist_ok=True)
+    monkeypatch.setattr(autoencoder, "STEPS", 1)
+    if hasattr(module, "PICTURES"):
+        monkeypatch.setattr(module, "PICTURES", 200)
+    if module is clip:
+        monkeypatch.setattr(clip, "BATCH", 16)
+    monkeypatch.setattr(module, "check", lambda folder, seed=0, check=module.check: check(folder, seed, n=4))
+
+
+def stopped_after(step, monkeypatch):
+    """Press Ctrl-C in a step of the trainings that have more than one."""
+
+    def train(loss, modules, optimizer, steps, rate, **options):
+        def pressed(now):
+            if now == step:
+                signal.raise_signal(signal.SIGINT)
+            return loss(now)
+
+        return one_loop(pressed, modules, optimizer, steps, rate, **options)
+
+    monkeypatch.setattr("workbench.training.train", train)
+
+
+@pytest.mark.parametrize("module", [clip, lm, checker, aesthetic, pipeline], ids=lambda module: module.__name__.split(".")[-1])
+def test_each_part_writes_a_card_goes_on_where_it_was_stopped_and_refuses_another_training(module, tmp_path, monkeypatch):
+    part = module.__name__.rsplit(".", 1)[1]
+    whole, parts = tmp_path / "whole" / part, tmp_path / "parts" / part
+    small(module, monkeypatch, whole)
+    shutil.copytree(whole.parent, parts.parent)
+    module.train(whole, seed=1, steps=4, progress=False)
+    found = cards.read(whole)
+    assert found["part"] == part and found["steps"] == 4 and set(module.GATES) <= set(found["figures"])
+    with monkeypatch.context() as patch:
+        stopped_after(1, patch)
+        with pytest.raises(Interrupted, match="stopped after step 2"):
+            module.train(parts, seed=1, steps=4, progress=False)
+    with pytest.raises(ArtifactError, match="holds the checkpoint of another run: seed differs"):
+        module.train(parts, seed=2, steps=4, progress=False)
+    module.train(parts, seed=1, steps=4, progress=False)
+    weights = sorted(path.relative_to(whole) for path in whole.rglob("*.safetensors"))
+    assert weights and all((whole / path).read_bytes() == (parts / path).read_bytes() for path in weights)
+    assert not [path.name for path in parts.parent.iterdir() if path.name.startswith(".")]  # no checkpoint is left
 
 
 def test_the_second_clip_shares_neither_weights_nor_lessons_with_the_first(tmp_path, monkeypatch):
@@ -174,5 +185,5 @@ def test_the_command_says_what_is_wrong_before_it_works(tmp_path, capsys):
     assert main(["train", "--seed", "-1"]) == 2
     with pytest.raises(SystemExit):
         main(["train", "--only", "cat"])
-    with pytest.raises(ValueError, match="no model 'cat' in the world. Choose of: clip"):
+    with pytest.raises(ValueError, match="no model 'cat' in the world. Choose one of: clip"):
         training.part("cat")

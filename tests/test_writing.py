@@ -1,9 +1,5 @@
-import copy
-import json
-import shutil
 from collections import Counter
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,25 +7,23 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tiny_encoder import write_bert
 
+from workbench import artifacts, ngram
 from workbench import corpus as corpora
-from workbench import ngram
+from workbench.language import writer as writers
 from workbench.language.codebook import Codebook, CodebookConfig
-from workbench.language.dsl import Decoding, DeepDSL, DSLConfig, PriorConfig, Ranking, WriterConfig, infilling
-from workbench.language.dsl.infilling import Infilling
-from workbench.language.dsl.writing import Writing
+from workbench.language.dsl import Decoding, DeepDSL, DSLConfig, PriorConfig, Ranking, WriterConfig, infilling, writing
 from workbench.language.ngram import KneserNey
 from workbench.language.prior import TemplatePrior
 from workbench.language.units import Units
-from workbench.language.writer import Writer, learning
-from workbench.language.writer.learning import Trainer
+from workbench.language.writer import Writer
+from workbench.language.writer.batches import Batches
 from workbench.models import load_encoder
 from workbench.template import Slot, Template, escape, parse
 from workbench.values import ArtifactError, NotFittedError, Sample, TemplateError
 
-TINY = WriterConfig(width=32, layers=1, heads=2, pieces=300, content_dims=8, min_count=2, steps=60, batch=700, rate=1e-2)
+TINY = WriterConfig(width=32, layers=1, heads=2, pieces=300, min_count=2, steps=60, batch=700, rate=1e-2)
 CONFIG = DSLConfig(
-    sample=300,
-    codebook=CodebookConfig(n_codes=8, n_dims=8, n_context=6, epochs=6),
+    codebook=CodebookConfig(n_codes=8, epochs=6),
     writer=TINY,
     prior=PriorConfig(width=16, epochs=1),
 )
@@ -57,6 +51,22 @@ def dsl(prompts, encoder, folder):
     return DeepDSL.fit(prompts, CONFIG, encoder, folder=folder, progress=False)
 
 
+@pytest.fixture(scope="module")
+def reader(dsl):
+    return dsl._reader
+
+
+@pytest.fixture(scope="module")
+def author(dsl):
+    return dsl._author
+
+
+@pytest.fixture
+def own(dsl):
+    """A language to change: one that no other test uses."""
+    return DeepDSL(replace(dsl.learned))
+
+
 @pytest.fixture
 def name(dsl):
     """The name of a code, and of another."""
@@ -66,13 +76,13 @@ def name(dsl):
 @pytest.fixture
 def filled(monkeypatch):
     """What the writer was asked to fill: (templates, content, blend) of each call."""
-    calls, fill = [], Writing._fill
+    calls, fillers = [], Writer.fillers
 
-    def watched(self, templates, content, decoding, seed, blend=1.0, words=()):
+    def watched(self, templates, content=None, decoding=None, blend=1.0, seed=0, words=()):
         calls.append((templates, content, blend))
-        return fill(self, templates, content, decoding, seed, blend, words)
+        return fillers(self, templates, content, decoding, blend, seed, words)
 
-    monkeypatch.setattr(Writing, "_fill", watched)
+    monkeypatch.setattr(Writer, "fillers", watched)
     return calls
 
 
@@ -121,12 +131,12 @@ def test_prompts_are_written_again_until_they_read_as_their_template(dsl, monkey
     once, kept = dsl.sample(8, template, seed=1), dsl.sample(8, template, seed=1, tries=6)
     check(kept, 8)
     assert dsl.sample(8, template, seed=1, tries=6) == kept
-    like = [dsl._kept([SimpleNamespace(template=sample.template) for sample in found]) for found in (once, kept)]
+    like = [writing.kept(dsl._reader, found) for found in (once, kept)]
     assert (like[1] >= like[0]).all() and like[1].sum() > like[0].sum()
     # what reads as its template stays
     assert all(a == b for a, b, kept_as in zip(once, kept, like[0], strict=True) if kept_as == 1)
     reads = []
-    monkeypatch.setattr(Writing, "_kept", lambda self, filled: reads.append(len(filled)) or np.ones(len(filled)))
+    monkeypatch.setattr(writing, "kept", lambda reader, found: reads.append(len(found)) or np.ones(len(found)))
     assert dsl.sample(8, template, seed=1, tries=6) == once and reads == [8]
 
 
@@ -163,19 +173,19 @@ def test_content_is_drawn_or_taken_from_a_prompt(dsl, content, filled):
             np.testing.assert_allclose(np.stack(row), vectors, atol=1e-5)
 
 
-def test_content_goes_by_name_and_in_order(dsl, name):
+def test_content_goes_by_name_and_in_order(dsl, reader, author, name):
     other = next(code.name for code in dsl.codes if code.name != name)
     source = Template.build([Slot(name, "a red boat"), ", ", Slot(name, "a castle")])
-    target = dsl._understood(Template.build([Slot(name), " ", Slot(other), " ", Slot(name), Slot(name)]))
-    found = dsl._content_like(dsl._understood(source), target)
+    target = reader.template(Template.build([Slot(name), " ", Slot(other), " ", Slot(name), Slot(name)]))
+    found = author.content_like(reader.template(source), target)
     assert [vector is None for vector in found] == [False, True, False, True]
-    np.testing.assert_allclose(np.stack([found[0], found[2]]), dsl._content_of(["a red boat", "a castle"]), atol=1e-5)
+    np.testing.assert_allclose(np.stack([found[0], found[2]]), author.content(["a red boat", "a castle"]), atol=1e-5)
 
 
-def test_content_knows_nothing_of_the_neighbours(dsl, name):
-    target = dsl._understood(Template.build([Slot(name)]))
+def test_content_knows_nothing_of_the_neighbours(reader, author, name):
+    target = reader.template(Template.build([Slot(name)]))
     found = [
-        dsl._content_like(dsl._understood(Template.build([left, Slot(name, "a castle"), right])), target)[0]
+        author.content_like(reader.template(Template.build([left, Slot(name, "a castle"), right])), target)[0]
         for left, right in (("", ""), ("portrait of ", ", by Claude Monet"), ("8k ((", "))"))
     ]
     assert np.array_equal(found[0], found[1]) and np.array_equal(found[0], found[2])
@@ -184,7 +194,7 @@ def test_content_knows_nothing_of_the_neighbours(dsl, name):
 # ---- log_score ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("decoding", [SHARP, Decoding(), Decoding(top_p=0.95, max_pieces=4)])
+@pytest.mark.parametrize("decoding", [SHARP, Decoding(), Decoding(top_p=0.95)])
 def test_samples_have_the_log_probability_that_scoring_finds(dsl, decoding):
     found = dsl.sample(25, decoding=decoding, seed=2)
     np.testing.assert_allclose(dsl.log_score(found, decoding=decoding), [s.log_prob for s in found], atol=1e-4)
@@ -261,7 +271,7 @@ def test_masks_are_filled_best_first_and_all_differ(dsl, text):
     found = dsl.infill(text, 5, seed=1)
     check(found, 5)
     assert len({sample.text for sample in found}) == 5
-    template = dsl._read_masked(text)
+    template = dsl.read(text)
     literals = "".join(part if isinstance(part, str) else part.text or "\n" for part in template.parts).split("\n")
     assert literals == text.split("<?>")
     for sample in found:
@@ -275,20 +285,20 @@ def test_masks_are_filled_best_first_and_all_differ(dsl, text):
 
 def test_one_text_that_two_masks_share_in_several_ways_comes_once(dsl, monkeypatch):
     fillings = [("a b", "c"), ("a", "b c"), ("a", "d")]
-    monkeypatch.setattr(Writing, "_fill", lambda self, t, *rest, **more: [SimpleNamespace(fillers=f) for f in fillings])
-    monkeypatch.setattr(Infilling, "_proposed", lambda *_: [])
+    monkeypatch.setattr(Writer, "fillers", lambda self, *_: (fillings, np.zeros(3)))
+    monkeypatch.setattr(infilling, "proposed", lambda *_: [])
     assert sorted(sample.text for sample in dsl.infill("<?> <?> 8k", 9)) == ["a b c 8k", "a d 8k"]
 
 
 def test_the_order_is_that_of_both_models_together(dsl, monkeypatch):
-    seen, ranked = [], Infilling._ranked
+    seen, ranked = [], infilling.ranked
 
-    def watched(self, template, candidates, content):
-        out = ranked(self, template, candidates, content)
+    def watched(learned, template, candidates, content):
+        out = ranked(learned, template, candidates, content)
         seen.append((candidates, *out))
         return out
 
-    monkeypatch.setattr(Infilling, "_ranked", watched)
+    monkeypatch.setattr(infilling, "ranked", watched)
     found = dsl.infill("a castle on a <?>, 8k", 4)
     candidates, together, written = seen[0]
     assert len(candidates) > 20
@@ -307,7 +317,7 @@ def test_the_order_is_that_of_both_models_together(dsl, monkeypatch):
 
 def test_candidates_come_from_the_writer_and_from_the_n_grams(dsl, monkeypatch):
     monkeypatch.setattr(KneserNey, "propose", lambda self, left, right, n, seed=0: [(("zzyzx",), 0.0)])
-    monkeypatch.setattr(Infilling, "_ranked", lambda self, t, c, content: (np.arange(len(c), dtype=float), np.zeros(len(c))))
+    monkeypatch.setattr(infilling, "ranked", lambda learned, t, c, content: (np.arange(len(c), dtype=float), np.zeros(len(c))))
     found = dsl.infill("a castle on a <?>, 8k", 3)
     assert found[0].text == "a castle on a zzyzx, 8k" and all("zzyzx" not in sample.text for sample in found[1:])
 
@@ -353,38 +363,36 @@ def test_what_the_user_wrote_stays_to_the_letter(infill, before, between, after,
         assert not twice or between in middle
 
 
-def test_guided_infill_knows_what_is_wanted(dsl, name, filled):
+def test_guided_infill_knows_what_is_wanted(dsl, author, name, filled):
     text = f"a castle on a hill, <{name}:?>, <?>"
     [near] = dsl.infill(text, 1, like={name: "oil on canvas"})
     assert near.text.startswith("a castle on a hill, ")
     templates, content, blend = filled[0]
     assert 0 < blend < 1 and all(row[1] is None for row in content)
-    np.testing.assert_allclose(content[0][0], dsl._content_of(["oil on canvas"], spelled=False)[0], atol=1e-5)
+    np.testing.assert_allclose(content[0][0], author.content(["oil on canvas"], spelled=False)[0], atol=1e-5)
     check(dsl.infill(text, 2, like={name: "a word never seen", "?": "8k"}), 2)
 
 
-def test_fillers_near_the_wanted_one_are_proposed(dsl):
+def test_fillers_near_the_wanted_one_are_proposed(dsl, author):
     code = dsl.codes[int(dsl.fillers.codes[0])]
     wanted = dsl.fillers.texts[0]
-    near = dsl._neighbours(wanted, code.id)
+    near = infilling.neighbours(dsl.learned, wanted, code.id)
     assert near[0].lower() == wanted and len(near) <= 24
     known = {text for text, c in zip(dsl.fillers.texts, dsl.fillers.codes, strict=True) if c == code.id}
     assert {text.lower() for text in near} <= known
-    template = dsl._read_masked(Template.build(["a castle, ", Slot(code.name)]))
-    masks = [slot for slot in template.slots if slot.text is None]
-    proposed = dsl._proposed(template, masks, [wanted], [("x",)], 16, 0)
+    template = dsl.read(Template.build(["a castle, ", Slot(code.name)]))
+    proposed = infilling.proposed(author, template, [wanted], [("x",)], 16, 0)
     assert {(text,) for text in near} <= set(proposed)
 
 
-def test_several_masks_are_proposed_for_the_same_in_every_process(dsl):
-    template = dsl._read_masked("a <?> on <?>, 8k")
-    masks = [slot for slot in template.slots if slot.text is None]
+def test_several_masks_are_proposed_for_the_same_in_every_process(dsl, author):
+    template = dsl.read("a <?> on <?>, 8k")
     seen = []
     drawn = [(f"one {i}", f"two {i}") for i in range(30)] + [("one 7", "two 7")]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(KneserNey, "propose", lambda self, *sides, seed: seen.append(sides) or [(("x",), 0.0)])
-        dsl._proposed(template, masks, [None, None], drawn, 8, 0)
-        dsl._proposed(template, masks, [None, None], drawn[:30], 8, 0)
+        infilling.proposed(author, template, [None, None], drawn, 8, 0)
+        infilling.proposed(author, template, [None, None], drawn[:30], 8, 0)
     assert seen[0][1][:3] == ["on", "two", "7"]  # what was drawn most often, not whatever comes first in a set
     assert seen[1][0][-4:-1] == ["a", "one", "7"]
     assert seen[2][1][:3] == ["on", "two", "0"]
@@ -395,55 +403,54 @@ def test_several_masks_are_proposed_for_the_same_in_every_process(dsl):
 
 def test_ones_own_fillers_are_ranked_as_infill_ranks_its_candidates(dsl, name):
     for text in ("a castle on a <?>, 8k", f"a castle, <{name}:?> and <?>"):
-        masks = [slot for slot in dsl._read_masked(text).slots if slot.text is None]
+        masks = [slot for slot in dsl.read(text).slots if slot.text is None]
         found = dsl.infill(text, 6, seed=2)
         kept = [parse(text).match(sample.text) for sample in found]
         own = [fillers[0] if len(masks) == 1 else fillers for fillers in kept]
-        again = dsl.rank(text, own[::-1])
+        again = dsl.rank_fillers(text, own[::-1])
         assert [sample.text for sample in again] == [sample.text for sample in found]
         assert [s.log_prob for s in again] == pytest.approx([s.log_prob for s in found], abs=1e-4)
         assert [sample.template for sample in again] == [sample.template for sample in found]
 
 
 def test_a_filler_that_fits_comes_before_one_that_does_not(dsl):
-    found = dsl.rank("a castle on a hill, oil on <?>, 8k", ["and of by", "zzyzx qoph zzyzx", "canvas"])
+    found = dsl.rank_fillers("a castle on a hill, oil on <?>, 8k", ["and of by", "zzyzx qoph zzyzx", "canvas"])
     assert [sample.text.split("oil on ")[1] for sample in found][0] == "canvas, 8k"
     check(found, 3)
 
 
 def test_each_text_is_ranked_once(dsl):
-    found = dsl.rank("a <?> <?> 8k", [("a b", "c"), ["a", "b c"], ("a", "d")])
+    found = dsl.rank_fillers("a <?> <?> 8k", [("a b", "c"), ["a", "b c"], ("a", "d")])
     assert sorted(sample.text for sample in found) == ["a a b c 8k", "a a d 8k"]
 
 
 def test_long_fillers_and_unknown_words_can_be_ranked(dsl):
     long = "a very long filler with many a word of it " * 4
-    check(dsl.rank("a castle, <?>, 8k", [long.strip(), "qoph", "قلعة"]), 3)
+    check(dsl.rank_fillers("a castle, <?>, 8k", [long.strip(), "qoph", "قلعة"]), 3)
 
 
 def test_fillers_that_cannot_be_ranked_are_refused(dsl):
     with pytest.raises(ValueError, match="There is no filler to rank: give one or more"):
-        dsl.rank("a <?>", [])
+        dsl.rank_fillers("a <?>", [])
     for wrong in ("castle", 3, None):
         with pytest.raises(TypeError, match="fillers is a list of str, or of tuples of str for several masks, got"):
-            dsl.rank("a <?>", wrong)
+            dsl.rank_fillers("a <?>", wrong)
     for wrong in (3, None, (3,), {"a": 1}):
         with pytest.raises(TypeError, match="A filler is a str, or a tuple of str for several masks, got"):
-            dsl.rank("a <?>", [wrong])
+            dsl.rank_fillers("a <?>", [wrong])
     with pytest.raises(TemplateError, match="This prompt has 2 masks, but .* holds 1 fillers"):
-        dsl.rank("a <?> on <?>", ["castle"])
+        dsl.rank_fillers("a <?> on <?>", ["castle"])
     for empty in ("", "  ", ("",)):
         with pytest.raises(TemplateError, match="A filler needs a word in it, got"):
-            dsl.rank("a <?>", [empty])
+            dsl.rank_fillers("a <?>", [empty])
     with pytest.raises(TemplateError, match="holds no mask"):
-        dsl.rank("a castle", ["x"])
+        dsl.rank_fillers("a castle", ["x"])
 
 
 def test_ranking_needs_a_writer(dsl):
-    reader = copy.copy(dsl)
-    reader.writer_ = None
+    reader = DeepDSL(replace(dsl.learned, writer=None))
     with pytest.raises(NotFittedError, match="This DSL only reads"):
-        reader.rank("a <?>", ["castle"])
+        reader.rank_fillers("a <?>", ["castle"])
 
 
 # ---- learning and keeping -----------------------------------------------------------------------------------------------
@@ -467,55 +474,58 @@ def test_a_saved_language_writes_the_same(dsl, saved, encoder):
     np.testing.assert_allclose(again.log_score(found), dsl.log_score(found))
 
 
-@pytest.mark.parametrize("part", ["writer", "prior", "ngram"])
+@pytest.mark.parametrize("part", ["writer", "prior", "ngram", "ranking"])
 def test_a_damaged_writing_half_is_refused(saved, encoder, tmp_path, part):
-    head = json.loads((saved / "config.json").read_text())
+    config, tensors = artifacts.load(saved, "deep-dsl")
     for value in (None, {}):
-        head["config"]["writing"][part] = value
         copy = tmp_path / f"copy{value}"
-        copy.mkdir()
-        for path in saved.iterdir():
-            (copy / path.name).write_bytes(path.read_bytes())
-        (copy / "config.json").write_text(json.dumps(head))
-        with pytest.raises(ArtifactError, match="This is no saved|holds no whole language"):
+        artifacts.save(copy, "deep-dsl", config | {"parts": config["parts"] | {part: value}}, tensors)
+        with pytest.raises(ArtifactError, match="is not a 'deep-dsl' that this workbench|This is no saved"):
             DeepDSL.load(copy, encoder)
 
 
-def test_how_fillers_are_ranked_is_learned_and_kept(dsl, encoder, tmp_path):
+def test_how_fillers_are_ranked_is_learned_and_kept(dsl, own, encoder, tmp_path):
     others = corpora.load("world", n=40, seed=5, progress=False)
-    assert dsl.ranking_ == Ranking()  # 300 prompts are too few to keep some apart
-    tuned = dsl.tune(others)
-    assert tuned.ranking_.gaps > 20 and tuned.ranking_ != dsl.ranking_ == Ranking()
-    assert tuned.ranking_ == dsl.tune(list(others)).ranking_
-    assert tuned.sample(3) == dsl.sample(3)
-    tuned.save(tmp_path / "tuned")
-    again = DeepDSL.load(tmp_path / "tuned", encoder)
-    assert again.ranking_ == tuned.ranking_ and again.config.ngram == dsl.config.ngram
-    assert again.infill("a castle, <?>", 3) == tuned.infill("a castle, <?>", 3)
+    assert own.ranking_ == Ranking()  # 300 prompts are too few to hold some out
+    assert own.fit_ranking(others) is own
+    found = own.ranking_
+    assert found.gaps > 20 and found != dsl.ranking_ == Ranking()
+    assert own.fit_ranking(list(others)).ranking_ == found
+    assert own.sample(3) == dsl.sample(3)
+    own.save(tmp_path / "own")
+    again = DeepDSL.load(tmp_path / "own", encoder)
+    assert again.ranking_ == found and again.config.ngram == dsl.config.ngram
+    assert again.infill("a castle, <?>", 3) == own.infill("a castle, <?>", 3)
     for wrong in ([], others[:5], "a castle"):
-        with pytest.raises(ValueError, match="tune needs a list of 20 prompts or more that this language has not learned"):
-            dsl.tune(wrong)
+        with pytest.raises(ValueError, match="fit_ranking needs a list of 20 prompts or more that this language has not learned"):
+            own.fit_ranking(wrong)
+    with pytest.raises(TypeError, match="prompts is a list of str, but row 0 is int"):
+        own.fit_ranking([3] * 20)
 
 
-def test_a_language_saved_before_rankings_were_learned_takes_the_mean(dsl, saved, encoder, tmp_path):
-    old = tmp_path / "old"
-    shutil.copytree(saved, old)
-    head = json.loads((old / "config.json").read_text())
-    del head["config"]["writing"]["ranking"]
-    (old / "config.json").write_text(json.dumps(head))
-    assert DeepDSL.load(old, encoder).ranking_ == Ranking()
-    head["config"]["writing"]["ranking"] = {"writer": "x"}
-    (old / "config.json").write_text(json.dumps(head))
-    with pytest.raises(ArtifactError, match="This is no saved Ranking"):
-        DeepDSL.load(old, encoder)
+def test_the_seed_reaches_every_stage(dsl, prompts, encoder, folder, tmp_path):
+    one, other = (DeepDSL.fit(prompts, replace(CONFIG, seed=seed), encoder, folder=tmp_path, progress=False) for seed in (0, 1))
+    for learned in (dsl, one, other):
+        assert learned.config.seed == (learned is other)
+    for part in ("codebook", "prior", "writer"):
+        mine, same, another = (getattr(each.learned, part).to_state()[1] for each in (dsl, one, other))
+        assert all(np.array_equal(mine[key], same[key]) for key in mine), part
+        assert any(mine[key].shape != another[key].shape or not np.array_equal(mine[key], another[key]) for key in mine), part
+    other.save(tmp_path / "dsl")
+    assert DeepDSL.load(tmp_path / "dsl", encoder).config == other.config
 
 
 def test_prompts_that_the_ranking_is_learned_on_are_not_learned(dsl, prompts, encoder, folder, monkeypatch):
-    monkeypatch.setattr("workbench.language.dsl._ENOUGH", 100)
-    monkeypatch.setattr("workbench.language.dsl._SHARE", 10)
+    monkeypatch.setattr("workbench.language.dsl.fitting._ENOUGH", 100)
+    monkeypatch.setattr("workbench.language.dsl.fitting._SHARE", 10)
     config, read = replace(dsl.config, writer=replace(TINY, width=16, steps=2)), []
     fit = Writer.fit
-    monkeypatch.setattr(Writer, "fit", lambda self, templates, *rest: read.extend(templates) or fit(self, templates, *rest))
+
+    def watched(self, templates, *rest, **more):
+        read.extend(templates)
+        return fit(self, templates, *rest, **more)
+
+    monkeypatch.setattr(Writer, "fit", watched)
     found = DeepDSL.fit(prompts, config, encoder, folder=folder, progress=False)
     assert found.ranking_.held_out == 30 and found.ranking_.gaps > 10
     assert len(read) == 270
@@ -523,8 +533,8 @@ def test_prompts_that_the_ranking_is_learned_on_are_not_learned(dsl, prompts, en
     assert again.ranking_ == found.ranking_
 
 
-def test_renamed_codes_write_under_their_new_names(dsl, name):
-    renamed = dsl.rename({name: "thing of: <mine>"})
+def test_renamed_codes_write_under_their_new_names(dsl, own, name):
+    renamed = own.rename({name: "thing of: <mine>"})
     found = renamed.sample(3, PROMPT)
     assert found[0].template.slots[0].name == "thing of: <mine>"
     assert [sample.text for sample in found] == [sample.text for sample in dsl.sample(3, PROMPT)]
@@ -535,22 +545,22 @@ def quick(dsl):
 
 
 def test_a_fit_stopped_while_it_learns_to_write_goes_on_where_it_was(dsl, prompts, encoder, folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(learning, "_EVERY", 5)
-    config, train = quick(dsl), Trainer._train
+    monkeypatch.setattr(writers, "_SAVE_EVERY", 5)
+    config, call = quick(dsl), Batches.__call__
 
-    def stopped(self, *rest):
-        if self.step == 7:
+    def stopped(self, step):
+        if step == 7:
             raise KeyboardInterrupt
-        return train(self, *rest)
+        return call(self, step)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "_train", stopped)
+        patch.setattr(Batches, "__call__", stopped)
         with pytest.raises(KeyboardInterrupt):
             DeepDSL.fit(prompts, config, encoder, folder=folder, progress=False)
     steps = []
     for stage in (Units, Codebook, KneserNey, TemplatePrior):
         monkeypatch.setattr(stage, "fit", None)  # finished before
-    monkeypatch.setattr(Trainer, "_train", lambda self, *rest: steps.append(self.step) or train(self, *rest))
+    monkeypatch.setattr(Batches, "__call__", lambda self, step: steps.append(step) or call(self, step))
     stopped_once = DeepDSL.fit(prompts, config, encoder, folder=folder, progress=False)
     assert steps == list(range(5, 12))
     assert not [path for path in folder.rglob("*-part")]
@@ -598,8 +608,8 @@ USES = (
 )
 
 
-def test_a_language_that_learned_nothing_says_so(encoder):
-    empty = DeepDSL(CONFIG, encoder, Units(), Codebook())
+def test_a_language_that_learned_nothing_says_so():
+    empty = DeepDSL()
     for use in USES:
         with pytest.raises(NotFittedError, match=r"learned nothing yet: use DeepDSL.fit\(prompts\) or DeepDSL.load"):
             use(empty, 1)
@@ -608,18 +618,18 @@ def test_a_language_that_learned_nothing_says_so(encoder):
 @pytest.mark.parametrize("n", [0, -1, True, 1.5, None, "3"])
 def test_numbers_of_prompts_that_make_no_sense_are_refused(dsl, n):
     for use in USES[:-1]:
-        with pytest.raises(ValueError, match=f"n is how many prompts you want, an int of 1 or more, got {n!r}"):
+        with pytest.raises(ValueError, match=f"n must be an int of 1 or more, got {n!r}"):
             use(dsl, n)
 
 
 @pytest.mark.parametrize("proximity", [-0.1, 1.1, "x", True, None, float("nan")])
 def test_a_proximity_outside_0_to_1_is_refused(dsl, proximity):
-    with pytest.raises(ValueError, match=f"proximity must be a number from 0 .* to 1 .*, got {proximity!r}"):
+    with pytest.raises(ValueError, match=f"proximity must be a number from 0 to 1, got {proximity!r}"):
         dsl.vary(PROMPT, 1, proximity)
 
 
 def test_other_ways_to_vary_are_refused(dsl):
-    with pytest.raises(ValueError, match="by must be 'slots' or 'noise', got 'x'"):
+    with pytest.raises(ValueError, match="by must be one of slots, noise; got 'x'"):
         dsl.vary(PROMPT, 1, by="x")
 
 

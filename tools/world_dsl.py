@@ -1,6 +1,6 @@
 """Learn the DSL that `DeepDSL.load("world")` gives, and write it into the package.
 
-    python tools/world_dsl.py [--steps 2000] [--n 40000] [--out workbench/world/dsl]
+    python tools/world_dsl.py [--steps 4000] [--n 40000] [--out workbench/world/dsl]
 
 Learned from the built-in grammar's training split only. Half an hour to an hour on one core of a laptop; stopped at any time, the
 same command goes on where it was.
@@ -26,7 +26,7 @@ def config(steps):
 def main():
     """Learn and save."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=2000, help="steps of each of the writer's two rounds (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=4000, help="steps of the writer (default: %(default)s)")
     parser.add_argument("--n", type=int, default=40_000, help="prompts of the grammar (default: %(default)s)")
     parser.add_argument("--out", type=Path, default=HERE / "workbench" / "world" / "dsl", help="folder to write to")
     options = parser.parse_args()

@@ -1,4 +1,4 @@
-"""Command line: from a pile of prompts to a saved DSL and a report. `python -m workbench --help`."""
+"""Command line: learn a DSL from a pile of prompts, save it and write a report. `python -m workbench --help`."""
 
 import argparse
 import os
@@ -10,22 +10,22 @@ from pathlib import Path
 
 from workbench.values import WorkbenchError
 
-_GO_ON = "Stopped. Nothing is lost: what was finished is kept in {cache}. To go on from there, type the same command again."
-_AS_BEFORE = "Stopped. No page was written; an earlier site is as it was."
+_GO_ON = "Stopped. Nothing is lost: finished work is kept in {cache}. To continue, type the same command again."
+_AS_BEFORE = "Stopped. No page was written; an earlier site is unchanged."
 _SITE = "site"  # the first argument that asks for pages; a file of that name is ./site
 
 
 def main(arguments=None):
-    """Learn a DSL and write it down, `out/dsl` and `out/report.html`; after "site", write the pages of one to `out/site`.
+    """Learn a DSL and write `out/dsl` and `out/report.html`; with "site" first, write the pages of a DSL to `out/site`.
 
     Args:
-        arguments: list of str or None for those of the process.
+        arguments: list of str, or None for those of the process.
 
     Returns:
-        int, the exit code: 0 done, 2 bad input (said in one message on stderr), 130 stopped by Ctrl-C.
+        int, the exit code: 0 done, 2 bad input (with one message on stderr), 130 stopped by Ctrl-C.
 
     Raises:
-        SystemExit: with code 2, arguments that do not parse.
+        SystemExit: code 2, for arguments that do not parse.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     pages = arguments[:1] == [_SITE]
@@ -45,8 +45,8 @@ def _parser():
     parser = argparse.ArgumentParser(
         prog="python -m workbench",
         description="Learn the hidden grammar of text-to-image prompts, without labels, and write a report about it.",
-        epilog="Ctrl-C loses nothing: the same command goes on from there. "
-        f"Web pages of what was learned: python -m workbench {_SITE} --help",
+        epilog="Ctrl-C loses nothing: the same command continues. "
+        f"For web pages about a saved DSL: python -m workbench {_SITE} --help",
     )
     parser.add_argument(
         "prompts",
@@ -55,10 +55,10 @@ def _parser():
         metavar="PROMPTS",
         help=".txt, .csv, .tsv, .json, .jsonl or .parquet file, or hub data set id; without it, the built-in corpus",
     )
-    parser.add_argument("--n", type=int, metavar="N", help="at most so many prompts (default: all; built-in corpus: 20,000)")
+    parser.add_argument("--n", type=int, metavar="N", help="largest number of prompts (default: all; built-in corpus: 20,000)")
     parser.add_argument("--column", metavar="C", help="column that holds the prompts (default: found by its name)")
     parser.add_argument("--codes", type=int, default=32, metavar="K", help="size of the alphabet (default: 32)")
-    parser.add_argument("--seed", type=int, default=0, metavar="S", help="of all that is drawn by lot (default: 0)")
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="random seed (default: 0)")
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder to write to (default: out)")
     parser.add_argument("--encoder", metavar="NAME", help="hub id or folder of a language model (default: all-MiniLM-L6-v2)")
     parser.add_argument(
@@ -74,7 +74,7 @@ def _parser():
 def _site_parser():
     parser = argparse.ArgumentParser(
         prog=f"python -m workbench {_SITE}",
-        description="Write a static web site about a saved DSL, a page for each code: fillers, examples, neighbours, a badge.",
+        description="Write a web site about a saved DSL, with a page for each code: fillers, examples, neighbours, a badge.",
         epilog="The site opens from its folder, without a server and without a network.",
     )
     parser.add_argument(
@@ -85,13 +85,11 @@ def _site_parser():
         help="folder of a saved DSL, such as out/dsl; without it, the built-in one",
     )
     parser.add_argument("--out", type=Path, default=Path("out", "site"), help="folder of the site (default: out/site)")
-    parser.add_argument(
-        "--prompts", metavar="PROMPTS", help="file or data set id, as for learning: where examples are looked for"
-    )
+    parser.add_argument("--prompts", metavar="PROMPTS", help="file or data set id to take examples from")
     parser.add_argument("--column", metavar="C", help="column that holds the prompts (default: found by its name)")
-    parser.add_argument("--n", type=int, default=300, metavar="N", help="read at most so many prompts (default: 300)")
+    parser.add_argument("--n", type=int, default=300, metavar="N", help="largest number of prompts to read (default: 300)")
     parser.add_argument("--title", default="The codes of these prompts", help="heading of the index")
-    parser.add_argument("--address", metavar="URL", help="where the site will be on the web; the Markdown of badges leads there")
+    parser.add_argument("--address", metavar="URL", help="web address of the site, for the links in the Markdown of badges")
     parser.add_argument("--no-progress", dest="progress", action="store_false", help="no progress bars")
     return parser
 
@@ -100,7 +98,7 @@ def _write_site(options):
     # Not at the top: these take seconds, and --help should not.
     from workbench.data import corpus
     from workbench.language.dsl import DeepDSL
-    from workbench.show import pages as site
+    from workbench.show.pages import site
 
     site.check(options.out, options.n, options.address)
     prompts = options.prompts
@@ -118,25 +116,24 @@ def _run(options):
     print(f"Reading {_say_source(options)}, then learning {options.codes} codes from them, without labels.")
     print(f"Will write  {page}\n            {folder}{os.sep}\nCache       {_cache()}")
     cost = "about an hour" if options.writing == "full" else "minutes"
-    print(f"This takes {cost}. Ctrl-C loses nothing: the same command goes on from there.\n", flush=True)
+    print(f"This takes {cost}. Ctrl-C loses nothing: the same command continues.\n", flush=True)
 
-    # Not at the top: these take seconds, and --help should not. What tells bad input apart comes first.
+    # Not at the top: these take seconds, and --help should not. What finds bad input comes first.
     from workbench.data import corpus
     from workbench.language.codebook import CodebookConfig
 
-    codes, before = CodebookConfig(n_codes=options.codes, seed=options.seed), time.perf_counter()
+    codes, before = CodebookConfig(n_codes=options.codes), time.perf_counter()
     prompts = corpus.load(options.prompts, column=options.column, n=options.n, seed=options.seed, progress=options.progress)
     read = round(time.perf_counter() - before, 2)
     print(f"{len(prompts):,} prompts kept of {prompts.report.read:,} rows read.", flush=True)
 
     from workbench.language.dsl import DeepDSL, DSLConfig
-    from workbench.models.encoder import DEFAULT
     from workbench.show.pages import report
 
     base = DSLConfig.full() if options.writing == "full" else DSLConfig()
-    writer = None if options.writing == "none" else replace(base.writer, seed=options.seed)
-    config = replace(base, codebook=codes, writer=writer)
-    dsl = DeepDSL.fit(prompts, config, encoder=options.encoder or DEFAULT, progress=options.progress)
+    writer = None if options.writing == "none" else base.writer
+    config = replace(base, codebook=codes, writer=writer, seed=options.seed)
+    dsl = DeepDSL.fit(prompts, config, encoder=options.encoder, progress=options.progress)
     dsl.stats["seconds"]["corpus"] = read  # fit got them read
     dsl.save(folder)
     print(f"\n{report.summary(dsl, shutil.get_terminal_size((100, 24)).columns)}\n\nDrawing the map ...", flush=True)
@@ -145,7 +142,7 @@ def _run(options):
 
 
 def _check_folder(out):
-    """Find out before the work whether the results can be written."""
+    """Refuse a folder that cannot be written to, before the work."""
     try:
         out.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as err:

@@ -25,6 +25,7 @@ _TENSORS = re.compile(r"tensors-[0-9a-f]{16}\.safetensors")
 # What a killed process leaves of `atomic_path` in a saved folder.
 _PART = re.compile(r"\.(config|tensors-[0-9a-f]{16})\.\d+-[0-9a-f]{8}\.part\.(json|safetensors)")
 _PICKLES = (".pkl", ".pickle", ".bin", ".pt", ".pth", ".ckpt", ".joblib")
+_REMAKE = "Make it anew with this version: fit or train it again, and save it to another folder."
 _DTYPES = {"bool", "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float16", "float32", "float64"}
 # What libraries that write files themselves (safetensors, pyarrow) say when they lose the errno of a full disk.
 _FULL = re.compile(r"No space left on device|Disk quota exceeded|\bos error (28|122)\b|\bcode: (28|122)\b")
@@ -67,6 +68,45 @@ def atomic_path(path):
             f"bytes are free in {path.parent.resolve()}). Nothing half-written is left and older files are as they were. "
             "Free some space or choose a folder on another disk, then run it again."
         ) from err
+
+
+@contextlib.contextmanager
+def replacing_folder(folder):
+    """A temporary folder to write to, which takes the place of `folder` when the block ends well.
+
+    After an error or Ctrl-C, whenever it comes, `folder` is the old one or the new one, complete. A killed process can leave
+    the old folder next to its place, under a hidden name that ends in `.old`.
+
+    Args:
+        folder: str or Path; made if missing, parents too. An older folder is replaced with all that is in it: whether it may
+            go is for the caller to check.
+
+    Yields:
+        Path of the temporary folder, which is empty and hidden and lies next to `folder`.
+
+    Raises:
+        ArtifactError: `folder` is a file, or no folder can be made there.
+    """
+    folder = Path(folder).expanduser().resolve()  # a link to a folder stays a link
+    if folder.exists() and not folder.is_dir():
+        raise ArtifactError(f"Cannot write to {folder}: it is a file. Give the path of a folder.")
+    name = f".{folder.name[:80]}.{os.getpid()}-{secrets.token_hex(4)}"
+    part, old = folder.with_name(f"{name}.part"), folder.with_name(f"{name}.old")
+    try:
+        try:
+            part.mkdir(parents=True)
+        except OSError as err:
+            raise ArtifactError(f"Cannot write {folder}: {err.strerror}. Give another folder.") from err
+        yield part
+        if folder.exists():
+            os.replace(folder, old)
+        os.replace(part, folder)
+    finally:
+        # What is on the disk decides, not how far the lines above came: an interrupt may fall between any two of them.
+        if old.exists() and not folder.exists():
+            os.replace(old, folder)
+        shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def _disk_is_full(err):
@@ -208,12 +248,13 @@ def _listing(names):
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
-def load(folder, kind):
+def load(folder, kind, remake=_REMAKE):
     """Load what `save` wrote.
 
     Args:
         folder: str or Path.
         kind: str, the kind it was saved as.
+        remake: str, a sentence for the error about an older format: how to make it anew.
 
     Returns:
         (config, tensors): the dict as given to `save` (tuples are lists now), and a dict of str to numpy array.
@@ -225,7 +266,7 @@ def load(folder, kind):
     if not folder.is_dir():
         what = "it is a file. Give the folder that was saved" if folder.exists() else "there is no such folder"
         raise ArtifactError(f"Cannot load a {kind!r} from {folder}: {what}.")
-    head = _read_head(folder, kind)
+    head = _read_head(folder, kind, remake)
     digest, size, config = head.get("sha256"), head.get("bytes"), head.get("config")
     if not (
         isinstance(digest, str) and re.fullmatch("[0-9a-f]{64}", digest) and isinstance(size, int) and isinstance(config, dict)
@@ -238,7 +279,7 @@ def load(folder, kind):
     return config, _read_tensors(folder / _tensors_name(digest), digest, size)
 
 
-def _read_head(folder, kind):
+def _read_head(folder, kind, remake=_REMAKE):
     path = folder / CONFIG
     if not path.exists():
         raise ArtifactError(_why_no_config(folder, kind))
@@ -255,7 +296,7 @@ def _read_head(folder, kind):
     if head["format"] < FORMAT:
         raise ArtifactError(
             f"{folder} was written by workbench {head['workbench']} (format {head['format']}); this one ({__version__}) reads "
-            f"format {FORMAT} only. Make it anew with this version: fit or train it again, and save it to another folder."
+            f"format {FORMAT} only. {remake}"
         )
     if head["kind"] != kind:
         raise ArtifactError(f"{folder} holds a {head['kind']!r}, expected a {kind!r}.")
@@ -330,6 +371,7 @@ class Checkpoint:
             ArtifactError: the folder holds something else, or another run; the error names what differs.
         """
         if not (self.folder / CONFIG).exists():
+            _check_free(self.folder, self.kind)
             return None
         try:
             found, tensors = load(self.folder, self.kind)
@@ -405,10 +447,14 @@ class Saved:
         return restored(cls.from_state, folder, cls.kind)
 
 
-def restored(from_state, folder, kind, *more):
+def restored(from_state, folder, kind, *more, remake=_REMAKE):
     """What `from_state(config, tensors, *more)` makes of a saved folder; what does not fit together is an `ArtifactError`."""
-    config, tensors = load(folder, kind)
+    config, tensors = load(folder, kind, remake)
     try:
         return from_state(config, tensors, *more)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, RuntimeError) as err:
-        raise ArtifactError(f"{folder} is no whole {kind!r} ({err!r}). Save it again with this version.") from err
+        wrote = read_json(Path(folder) / CONFIG)["workbench"]
+        raise ArtifactError(
+            f"{folder} is not a {kind!r} that this workbench ({__version__}) can read ({err!r}). Workbench {wrote} wrote it. "
+            f"{remake}"
+        ) from err

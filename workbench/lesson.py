@@ -1,7 +1,6 @@
 """Lesson: the three things a notebook says to its reader: a claim that is checked, a figure with words, the scale it runs at."""
 
 import base64
-import html
 import io
 import math
 import os
@@ -10,6 +9,10 @@ import sys
 import numpy as np
 from PIL import Image
 
+from workbench.template import as_html
+
+# Of figures: Okabe & Ito 2008, distinguishable with any kind of colour vision; without yellow, which vanishes on white.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 SCALES = ("fast", "default", "full")
 _MIN_ALT_WORDS = 6
 
@@ -99,13 +102,58 @@ def show(fig, alt, caption=None, numbers=None):
     """
     page = figure_html(fig, alt, caption, numbers)
     if "matplotlib.pyplot" in sys.modules:
-        sys.modules["matplotlib.pyplot"].close(fig)  # else the inline backend shows it a second time
+        sys.modules["matplotlib.pyplot"].close(fig)  # otherwise the inline backend shows it a second time
     if _in_ipython():
         from IPython.display import display
 
         display({"text/html": page, "text/plain": f"Figure: {alt}"}, raw=True)
     else:
         print(f"Figure: {alt}")
+
+
+def iframe(page, title="Interactive map", height=580):
+    """Wrap a page for a notebook: an HTML string for `IPython.display.HTML`, apart from the notebook's own scripts and styles.
+
+    Args:
+        page: str, an HTML page such as `atlas.hover_map` writes.
+        title: str, the name of the frame for screen readers.
+        height: int, pixels.
+
+    Returns:
+        str. Works in Jupyter, Colab and plain pages; the frame may run scripts and nothing else.
+    """
+    frame = (
+        f'<iframe title="{as_html(title)}" sandbox="allow-scripts" loading="lazy" '
+        f'style="width:100%;height:{int(height)}px;border:0" srcdoc="{as_html(page)}"></iframe>'
+    )
+    return f"<div>{frame}</div>"  # IPython warns about HTML that begins with a frame
+
+
+def framed(groups, title, height, *, order=(), columns=False):
+    """Show texts or templates under headings, in a frame: runs are compared by its title, not by what was written.
+
+    Args:
+        groups: dict of heading, "" for none -> list of `Template` (shown as chips), str, or what shows itself as HTML in a
+            notebook.
+        title: str, the name of the frame for screen readers.
+        height: int, pixels.
+        order: names of slots for the colours of chips, see `Template.html`.
+        columns: bool, groups side by side instead of one below the other.
+
+    Returns:
+        IPython.display.HTML.
+    """
+    from IPython.display import HTML
+
+    blocks = []
+    for heading, rows in groups.items():
+        head = f"<p style='margin:10px 0 2px;color:#555'>{as_html(heading)}</p>" if heading else ""
+        blocks.append(head + "".join(_row(row, order) for row in rows))
+    if columns:
+        cells = "".join(f"<td style='vertical-align:top;padding:0 14px'>{block}</td>" for block in blocks)
+        blocks = [f"<table><tr>{cells}</tr></table>"]
+    style = f"font:{13 if columns else 14}px/1.5 sans-serif;background:#fff;color:#111"
+    return HTML(iframe(f"<body style='{style}'>{''.join(blocks)}</body>", title, height))
 
 
 def gallery(pictures, titles=None, columns=8, size=1.25):
@@ -214,7 +262,14 @@ def _has_data(ax):
 
 
 def _one_line(text):
-    return html.escape(" ".join(str(text).split()))
+    return as_html(" ".join(str(text).split()))
+
+
+def _row(row, order):
+    """A row of `framed` as HTML."""
+    if hasattr(row, "html"):
+        return row.html(order)
+    return f"<div style='margin:0 0 4px'>{row._repr_html_() if hasattr(row, '_repr_html_') else as_html(row)}</div>"
 
 
 def _in_ipython():

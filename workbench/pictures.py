@@ -12,19 +12,37 @@ SMALLEST = 8  # pixels a side; below it there is nothing to see
 LARGEST = 40_000_000  # pixels; no model here looks at more than a million
 
 
-def as_picture(image):
-    """One picture as RGB.
+def as_pictures(images):
+    """A list of pictures as RGB; a single one becomes a list of one.
 
     Args:
-        image: PIL image; path of a file; or array (h, w), (h, w, 3) or (h, w, 4), uint8 or float in 0..1. Grey becomes RGB;
-            what is transparent becomes white, as on paper.
+        images: a picture, a list or tuple of pictures, or an array (n, h, w, 3). A picture is a PIL image; the path of a file; or
+            an array (h, w), (h, w, 3) or (h, w, 4), uint8 or float in 0..1. Grey becomes RGB; what is transparent becomes
+            white, as on paper.
 
     Returns:
-        PIL.Image.Image, mode RGB, of the same size.
+        list of PIL.Image.Image, mode RGB, each of the size it had.
 
     Raises:
-        PictureError: not a picture, unreadable, smaller than 8 pixels a side, or larger than 40 million pixels.
+        PictureError: no pictures, or one that is not a picture, unreadable, smaller than 8 pixels a side, or larger than 40
+            million pixels; it says which.
     """
+    if isinstance(images, np.ndarray) and images.ndim == 4:
+        images = list(images)
+    if not isinstance(images, (list, tuple)):
+        return [_as_picture(images)]
+    if not images:
+        raise PictureError("There are no pictures: an empty list was given.")
+    pictures = []
+    for number, image in enumerate(images):
+        try:
+            pictures.append(_as_picture(image))
+        except PictureError as err:
+            raise PictureError(f"Picture {number} of {len(images)}: {err}") from err
+    return pictures
+
+
+def _as_picture(image):
     if isinstance(image, (str, Path)):
         image = _read(image)
     elif not isinstance(image, PIL.Image.Image):
@@ -46,40 +64,13 @@ def as_picture(image):
     return image.convert("RGB")
 
 
-def as_pictures(images):
-    """A list of pictures as RGB; a single one becomes a list of one.
-
-    Args:
-        images: what `as_picture` takes, a list or tuple of it, or an array (n, h, w, 3).
-
-    Returns:
-        list of PIL.Image.Image, mode RGB.
-
-    Raises:
-        PictureError: no pictures, or one that `as_picture` refuses; it says which.
-    """
-    if isinstance(images, np.ndarray) and images.ndim == 4:
-        images = list(images)
-    if not isinstance(images, (list, tuple)):
-        return [as_picture(images)]
-    if not images:
-        raise PictureError("There are no pictures: an empty list was given.")
-    pictures = []
-    for number, image in enumerate(images):
-        try:
-            pictures.append(as_picture(image))
-        except PictureError as err:
-            raise PictureError(f"Picture {number} of {len(images)}: {err}") from err
-    return pictures
-
-
 def _read(path):
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)  # we have a limit of our own, and words for it
             image = PIL.Image.open(path)
         with image:
-            if image.size[0] * image.size[1] <= LARGEST:  # else the check of the size speaks, before memory is spent
+            if image.size[0] * image.size[1] <= LARGEST:  # otherwise the check of the size speaks, before memory is spent
                 image.load()
             return image
     except FileNotFoundError as err:

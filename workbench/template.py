@@ -234,7 +234,7 @@ class Template:
             str, one `div`.
         """
         place = {name: number for number, name in enumerate(order)}
-        inside = "".join(_chip(part, place) if isinstance(part, Slot) else _html(part) for part in self.parts)
+        inside = "".join(_chip(part, place) if isinstance(part, Slot) else as_html(part) for part in self.parts)
         return f'<div dir="auto" style="white-space:pre-wrap;line-height:2">{inside}</div>'
 
     def _repr_html_(self):
@@ -369,17 +369,24 @@ def _spread(chunk, count):
     return [*chunk[: count - 1], chunk[count - 1 :]] if count else []
 
 
-def _html(text):
-    return html.escape(text.replace("\0", "␀"))
+def as_html(text):
+    """Any text as HTML text or attribute: nothing in it is a tag, and a zero character, which HTML cannot hold, is a sign."""
+    return html.escape(str(text).replace("\0", "␀"))
+
+
+def chip_number(slot, place):
+    """Which of `CHIPS` a filled slot has, 0..7; `place` is a dict of name -> its number in an order, as in `Template.html`."""
+    name = slot.name or "?"
+    number = place.get(name, slot.code)
+    if number is None:
+        number = zlib.crc32(name.encode("utf-8", "surrogatepass"))
+    return number % len(CHIPS)
 
 
 def _chip(slot, place):
     text, name = "?" if slot.text is None else slot.text, slot.name or "?"
-    number = place.get(name, slot.code)
-    if number is None:
-        number = zlib.crc32(name.encode("utf-8", "surrogatepass"))
-    colour = OPEN_CHIP if slot.text is None else CHIPS[number % len(CHIPS)]
+    colour = OPEN_CHIP if slot.text is None else CHIPS[chip_number(slot, place)]
     border = "1px dashed #666" if slot.text is None else "1px solid #666"
     style = f"background:{colour};color:{INK};border:{border};border-radius:4px;padding:1px 5px"
-    label = f'<span style="font-size:75%;color:{INK}"> {_html(name)}</span>' if slot.name else ""
-    return f'<span dir="auto" title="{_html(name)}" style="{style}">{_html(text)}{label}</span>'
+    label = f'<span style="font-size:75%;color:{INK}"> {as_html(name)}</span>' if slot.name else ""
+    return f'<span dir="auto" title="{as_html(name)}" style="{style}">{as_html(text)}{label}</span>'

@@ -1,6 +1,5 @@
 """Values: the errors and small records that every stage shares. Imports nothing of the package and no torch."""
 
-from collections.abc import Callable
 from typing import NamedTuple, Protocol, runtime_checkable
 
 
@@ -33,11 +32,11 @@ class ModelError(WorkbenchError):
 
 
 class PictureError(WorkbenchError, ValueError):
-    """Something given as a picture is none, or of a size that cannot be used."""
+    """Not a usable picture: of another kind, damaged, or too small or too large."""
 
 
 class GuideError(WorkbenchError, ValueError):
-    """What was wished of a distribution cannot be had, or a scorer or proposal did not keep its promise."""
+    """The requested moments cannot be reached, or a scorer or proposal broke its contract."""
 
 
 @runtime_checkable
@@ -47,16 +46,13 @@ class Proposal(Protocol):
     With contexts, such as the beginnings of texts, it has a third verb: `given(context)` returns a `Proposal`.
     """
 
-    def sample(self, n, seed):
-        """Draw n samples: a list; the same for the same seed."""
+    def sample(self, n, seed=0):
+        """Draw n samples: a list; equal seeds give equal samples."""
         ...
 
     def log_score(self, samples):
         """Log-probabilities in nats, exactly as `sample` draws: float64 (n,), -inf for what it cannot draw."""
         ...
-
-
-Scorer = Callable[[list], object]  # a plain function: list of n samples -> n numbers; a yes-or-no question gives bool or 0 and 1
 
 
 class Sample(str):

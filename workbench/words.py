@@ -75,7 +75,9 @@ def split(text):
             found = _PATTERN.match(text, position)
             kind = found.lastgroup if found else WORD
         stop = found.end() if found else position + 1
-        while text[stop - 1].isspace() and kind == WORD:  # a few signs, such as U+0600, form one grapheme with the space behind
+        while (
+            text[stop - 1].isspace() and kind == WORD
+        ):  # a few signs, such as U+0600, form one grapheme with the space after them
             stop -= 1
         tokens.append(Word(position, stop, kind))
         position = stop

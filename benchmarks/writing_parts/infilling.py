@@ -6,11 +6,13 @@ from dataclasses import replace
 import numpy as np
 
 from workbench import ngram
-from workbench.language.dsl.ranking import features
+from workbench.language.dsl.infilling import ranked
+from workbench.language.dsl.weighing import features
 from workbench.language.writer import Decoding
 from workbench.template import Slot, Template
 from workbench.world.grammar import OPEN_SLOTS
 from writing_parts.measures import Kinds, Tally, Trigram, fits, gold_slots, pick, plain, shown
+from writing_parts.two_sided import TwoSided
 from writing_parts.worlds import of_gold
 
 MANY = 1500  # whole fillers that are candidates
@@ -33,7 +35,7 @@ def infill(dsl, world, n, seed, least=3):
         asked = [query for query in asked if query[3] != "none"]
         general = [text for text in world.general if fits(dsl, text)]
         asked += _word_queries([one for one in [of_gold(text, ()) for text in general] if one.words], n, rng)
-    two_sided = ngram.TwoSided().fit(learned)
+    two_sided = TwoSided().fit(learned)
     kneser_ney = dsl.ngram_ if dsl.ngram_.config == ngram.NgramConfig() else ngram.KneserNey().fit(learned)
     rows += _infill_rows("one word", dsl, asked, singles, kinds.word, two_sided.candidates_log_prob, kneser_ney, world)
     fillers = [phrase for phrase, _ in kinds.counts.most_common(MANY)]
@@ -70,7 +72,7 @@ def _infill_rows(what, dsl, queries, candidates, kind, baseline, kneser_ney, wor
     right_kind = {}
     for number, (text, start, end, label, unseen) in enumerate(queries):
         left, right, truth = ngram.tokens(text[:start]), ngram.tokens(text[end:]), plain(text[start:end])
-        template = dsl._read_masked(Template.build([text[:start], Slot(None), text[end:]]))
+        template = dsl.read(Template.build([text[:start], Slot(None), text[end:]]))
         written = dsl.writer_.score([template], filled, np.zeros(len(filled), np.int64), decoding=Decoding(known=False))
         spoken = dsl.ngram_.fill_log_prob(left, words, right)
         hybrid = dsl.ranking_(features(written, spoken, left + right, words))
@@ -93,7 +95,7 @@ def _infill_rows(what, dsl, queries, candidates, kind, baseline, kneser_ney, wor
 def _check_ranking(dsl, template, filled, scores, n=200):
     """The product scores whole prompts, which takes twice the time: say so if its ranking is not that of this benchmark."""
     some = np.random.default_rng(0).permutation(len(filled))[:n]
-    product, _ = dsl._ranked(template, [filled[i] for i in some], None)
+    product, _ = ranked(dsl.learned, template, [filled[i] for i in some], None)
     finite = np.isfinite(product) & np.isfinite(scores[some])
     apart = (product - scores[some])[finite]
     if np.mean(np.abs(apart - np.median(apart)) < 1e-3) < 0.95:

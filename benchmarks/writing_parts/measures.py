@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 import numpy as np
 
 from workbench import ngram
+from workbench.language.writer.config import WINDOW
 from workbench.values import TemplateError
 from workbench.words import FUNCTION_WORDS, WORD, split
 
@@ -245,7 +246,7 @@ def read(dsl, prompts):
 
 def fits(dsl, text):
     """Whether a prompt leaves the writer room for its gaps: none but very long real ones do not."""
-    return sum(len(piece.ids) for piece in dsl.writer_.tokens_.split(text)) < dsl.writer_.config.window // 2
+    return sum(len(piece.ids) for piece in dsl.writer_.tokens_.split(text)) < WINDOW // 2
 
 
 def rerollable(dsl, labelled, n):
@@ -256,7 +257,7 @@ def rerollable(dsl, labelled, n):
         for one, template in zip(some, dsl.read([one.text for one in some]), strict=True):
             literal = "".join(part for part in template.parts if isinstance(part, str))
             pieces = sum(len(piece.ids) for piece in dsl.writer_.tokens_.split(literal))
-            if pieces + 10 * len(template.slots) > dsl.writer_.config.window:
+            if pieces + 10 * len(template.slots) > WINDOW:
                 long += 1
             elif template.slots:
                 pairs.append((one, template))

@@ -66,7 +66,7 @@ def samples(dsl, world, judge, n, seed):
     fill_by_code = random_fillers(dsl, pick(world.train, 3000, rng))
     sets = {
         "reference": templates,
-        "trigram": [" ".join(words) for words in trigram.sample(len(ones), seed=seed) if words],
+        "trigram": [text for text in trigram.sample(len(ones), seed=seed) if text],
         "random fillers": [fill_by_code(t, rng) for t in templates],
     }
     for name, content in (("absent", None), ("tried", None), ("noise", "noise"), ("prompt", "prompt")):
@@ -151,9 +151,9 @@ def reconstruct(dsl, world, n, seed):
         for one, t in some:
             content, words = [of[slot.text] for slot in t.slots], [slot.text for slot in t.slots]
             [filling] = dsl.writer_.fill([t.open()], [content], Decoding(temperature=0.01), seed=seed, words=words)
-            for slot, text in zip(t.slots, filling.fillers, strict=True):
+            for slot, new in zip(t.slots, filling.template.slots, strict=True):
                 words = [w for w in one.words if slot.start <= w[0] < slot.end]
-                written = [w for w in ngram.tokens(text) if w[0].isalnum()]
+                written = [w for w in ngram.tokens(new.text) if w[0].isalnum()]
                 for i, (start, end, label) in enumerate(words):
                     truth = one.text[start:end].lower()
                     if world.name == "grammar" and label not in OPEN_SLOTS:

@@ -1,8 +1,13 @@
-"""Training: how the tiny models of the built-in world are made, one module a model.
+"""How the tiny models of the built-in world are made, one module for each model, all by the loop of `workbench.training`.
 
-Each module has `train(folder, seed, progress=...)`, which writes the folder of its model, whole or not at all;
-`check(folder, seed)`, which measures one -> dict of str to float; `GATES`, what the figures must reach, name -> (">=" or "<=",
-value); and `MINUTES` on one core. What a model builds on is found beside its folder: the pipeline needs "clip".
+Each module has
+
+- `train(folder, seed, steps=STEPS, progress=True)`: writes the folder of its model (an older one is replaced when the training is
+  done) with its card; a checkpoint beside the folder lets a stopped training go on. What a model builds on is found beside its
+  folder: the pipeline needs "clip". Raises `ModelError` if that is missing, `ArtifactError` if the checkpoint belongs to another
+  training.
+- `check(folder, seed)`: measures a model -> dict of str to float.
+- `GATES`: what the figures must reach, name -> (">=" or "<=", value); `MINUTES` on one core.
 """
 
 from importlib import import_module
@@ -17,7 +22,7 @@ def part(name):
         ValueError: there is no such model.
     """
     if name not in PARTS:
-        raise ValueError(f"There is no model {name!r} in the world. Choose of: {', '.join(PARTS)}.")
+        raise ValueError(f"There is no model {name!r} in the world. Choose one of: {', '.join(PARTS)}.")
     return import_module(f"tools.world.{name}")
 
 
@@ -29,7 +34,7 @@ def failures(figures, gates):
         gates: dict of str to (">=" or "<=", float).
 
     Returns:
-        list of str, one sentence a gate that is not met, or not measured.
+        list of str, a sentence for each gate that was missed or not measured.
     """
     short = []
     for name, (sign, bound) in gates.items():

@@ -26,7 +26,7 @@ def main(arguments=None):
     try:
         return (_train if options.verb == "train" else _check)(options)
     except KeyboardInterrupt:
-        print("\nStopped. What was finished is kept. To go on from there, type the same command again.", file=sys.stderr)
+        print("\nStopped. Finished work is kept: run the same command again to continue.", file=sys.stderr)
         return 130
     except (WorkbenchError, ValueError, TypeError, ImportError, OSError) as err:
         print(f"error: {err}", file=sys.stderr)
@@ -37,13 +37,13 @@ def _parser():
     parser = argparse.ArgumentParser(prog="python -m tools.world", description="The tiny models of the built-in picture world.")
     verbs = parser.add_subparsers(dest="verb", required=True)
     for verb, about in (
-        ("train", "train the models from nothing; what is finished is skipped, what was stopped goes on"),
-        ("check", "measure the models again and compare with what they must reach"),
+        ("train", "train the models from random weights; finished ones are skipped, a stopped one continues"),
+        ("check", "measure the models and compare the figures with their gates"),
     ):
         sub = verbs.add_parser(verb, help=about, description=about)
         sub.add_argument("--only", nargs="+", choices=training.PARTS, default=training.PARTS, metavar="PART", help=_parts())
         sub.add_argument("--out", type=Path, metavar="FOLDER", help="folder of the models (default: that of the package)")
-        sub.add_argument("--seed", type=int, default=0, metavar="S", help="of all that is drawn by lot (default: 0)")
+        sub.add_argument("--seed", type=int, default=0, metavar="S", help="random seed (default: 0)")
         sub.add_argument("--no-progress", dest="progress", action="store_false", help="no progress bars")
     return parser
 
@@ -71,11 +71,11 @@ def _train(options):
             todo.append(name)
         elif done["seed"] != options.seed:
             raise ValueError(
-                f"{out / name} was trained with seed {done['seed']}, you ask for {options.seed}. Give another --out, or remove "
+                f"{out / name} was trained with seed {done['seed']}, got --seed {options.seed}. Give another --out, or remove "
                 "that folder."
             )
         else:
-            print(f"{name}: finished before, in {out / name}. To train it again, remove that folder or give another --out.")
+            print(f"{name}: already trained, in {out / name}. To train it again, remove that folder or give another --out.")
     if todo:
         _can_write(out)
         parts = {name: training.part(name) for name in todo}
@@ -83,7 +83,7 @@ def _train(options):
         print(
             f"Will train {', '.join(f'{name} ({cost:g} min)' for name, cost in minutes.items())}: about "
             f"{sum(minutes.values()):g} minutes on one core, and write to {out}{os.sep}\n"
-            "Ctrl-C loses little: the same command goes on from there.\n",
+            "Ctrl-C loses little: the same command continues from there.\n",
             flush=True,
         )
         for name, part in parts.items():
@@ -94,7 +94,7 @@ def _train(options):
 
 
 def _can_write(out):
-    """Find out before the work whether the results can be written."""
+    """Refuse a folder that cannot be written to, before the work."""
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as err:
@@ -116,7 +116,7 @@ def _check(options):
 
 
 def _say(figures):
-    """Print figures beside their gates -> exit code."""
+    """Print figures next to their gates -> exit code."""
     short = []
     for name, values in figures.items():
         gates = training.part(name).GATES
@@ -124,7 +124,7 @@ def _say(figures):
         for key, value in values.items():
             print(f"  {key:<40} {value:8.3f}   {' '.join(map(str, gates.get(key, '')))}")
         short += [f"{name}: {line}" for line in training.failures(values, gates)]
-    print("\n" + ("\n".join(["Short of what is asked:", *short]) if short else "All figures reach what is asked."))
+    print("\n" + ("\n".join(["Below the gates:", *short]) if short else "All figures reach their gates."))
     return 1 if short else 0
 
 

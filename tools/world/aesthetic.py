@@ -4,14 +4,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm.auto import tqdm
+from torch.nn import functional
 
-from tools.world import cards, checkpoints
+from tools.world import cards, runs
+from workbench import artifacts, training
 from workbench.models import aesthetic, load_clip
 from workbench.world import scenes
 from workbench.world.render import render_all
 
-STEPS, PICTURES, HIDDEN, BATCH = 2000, 12_000, 64, 256
+STEPS, PICTURES, HIDDEN, BATCH, RATE = 2000, 12_000, 64, 256, 3e-3
 MINUTES = 1  # on one core
 GATES = {"Pearson": (">=", 0.95), "Pearson, held-out pairs": (">=", 0.95)}
 _FRESH = 5 * 10**9  # seeds of pictures to check on begin here; those to train on stay below
@@ -24,53 +25,51 @@ _HOW = (
 
 
 def train(folder, seed=0, steps=STEPS, progress=True):
-    """Train a head and write it to `folder`, with its card.
-
-    Args:
-        folder: str or Path of this model; replaced when the training is done. The CLIP is "clip" beside it.
-        seed: int >= 0.
-        steps: int, batches of 256 pictures.
-        progress: bool, show a progress bar.
-
-    Raises:
-        ModelError: there is no CLIP beside the folder.
-    """
+    """Train a head into `folder`, with its card; the CLIP is "clip" beside it."""
     folder = Path(folder)
     features, target = _measured(_clip(folder), PICTURES, seed, "train")
     torch.manual_seed(seed)
     mean, scale = features.mean(0), 1 / features.std(0).clamp(min=1e-4)
     middle, spread = target.mean(), target.std()
     x, y = (features - mean) * scale, (target - middle) / spread
-    hidden, out, linear = (
-        torch.nn.Linear(x.shape[1], HIDDEN),
-        torch.nn.Linear(HIDDEN, 1),
-        torch.nn.Linear(x.shape[1], 1, bias=False),
-    )
-    parameters = [*hidden.parameters(), *out.parameters(), *linear.parameters()]
-    optimizer = torch.optim.AdamW(parameters, 3e-3, weight_decay=0.05)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    for _ in tqdm(range(steps), desc="aesthetic", disable=not progress):
+    model = _Head(x.shape[1])
+    checkpoint = runs.checkpoint(folder, "aesthetic", seed=seed, steps=steps, pictures=PICTURES)
+
+    def loss(step):
         rows = torch.randint(len(x), (BATCH,))
-        guess = (out(torch.tanh(hidden(x[rows]))) + linear(x[rows]))[:, 0]
-        loss = torch.nn.functional.mse_loss(guess, y[rows])
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-    with torch.no_grad():
-        weights = {
-            "mean": mean,
-            "scale": scale,
-            "hidden": hidden.weight.T,
-            "hidden_bias": hidden.bias,
-            "out": out.weight[0] * spread,
-            "linear": linear.weight[0] * spread,
-            "bias": out.bias[0] * spread + middle,
-        }
+        return functional.mse_loss(model(x[rows]), y[rows])
+
+    modules, optimizer = {"model": model}, training.adamw(model, weight_decay=0.05)
+    rate = training.cosine(RATE, steps)
+    training.train(
+        loss, modules, optimizer, steps, rate, name="aesthetic", clip=None, checkpoint=checkpoint, seed=seed, progress=progress
+    )
+    weights = {
+        "mean": mean,
+        "scale": scale,
+        "hidden": model.hidden.weight.T,
+        "hidden_bias": model.hidden.bias,
+        "out": model.out.weight[0] * spread,
+        "linear": model.linear.weight[0] * spread,
+        "bias": model.out.bias[0] * spread + middle,
+    }
     head = aesthetic.Aesthetic({key: value.detach().numpy() for key, value in weights.items()})
-    with checkpoints.whole_folder(folder) as temporary:
+    with artifacts.replacing_folder(folder) as temporary:
         head.save(temporary)
         cards.write(temporary, "aesthetic", check(temporary), GATES, seed, steps, _WHAT, _HOW, kind="an aesthetic head")
+    checkpoint.remove()
+
+
+class _Head(torch.nn.Module):
+    """Features (n, width) -> scores (n,): a hidden layer beside a linear one."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.hidden, self.out = torch.nn.Linear(width, HIDDEN), torch.nn.Linear(HIDDEN, 1)
+        self.linear = torch.nn.Linear(width, 1, bias=False)
+
+    def forward(self, x):
+        return (self.out(torch.tanh(self.hidden(x))) + self.linear(x))[:, 0]
 
 
 def _clip(folder):

@@ -7,10 +7,10 @@ Its encoder is not learned: space to depth and the main axes of blocks of 4 x 4 
 import torch
 from torch.nn import functional
 
-from tools.world import loop
+from workbench import training
 from workbench.models import checker
 
-STEPS = 1500
+STEPS, BATCH, RATE = 1500, 32, 2e-3
 CHANNELS = 12  # of the latents: with 12 of 48 axes the checker still reads everything
 
 
@@ -58,10 +58,10 @@ def build(pictures, channels=CHANNELS, width=48):
 
 
 def _write_positions(decoder):
-    """Tell the decoder where it is. Copying pixels to twice the size leaves no trace of which was left and which right, so
-    without this a pattern as fine as a latent, such as the tiles of a mosaic, cannot be drawn from it.
+    """Give the decoder its position. Doubling the size copies each pixel, and the copies cannot tell left from right, so
+    without this the decoder cannot draw a pattern as fine as a latent, such as the tiles of a mosaic.
 
-    A one that is shifted in from the border, again and again, sums up to the column; where it steps, the left half begins.
+    A one that is shifted in from the border in each block sums up to the column; where the sum steps, the left half begins.
     """
     stages = [[]]
     for layer in list(decoder.layers)[2:]:
@@ -105,28 +105,27 @@ def _row(conv, out, taps, bias=0.0):
         conv.bias[out] = bias
 
 
-def train_decoder(model, pictures, *, seed=0, steps=STEPS, batch=32, progress=True, saved=None):
-    """Train the decoder of `build` in place, on latents with a little noise, such as a network's have.
+def train_decoder(model, pictures, *, seed=0, steps=STEPS, checkpoint=None, progress=True):
+    """Train the decoder of `build` in place, on latents with a little noise, as those of a network have.
 
     Args:
         model: diffusers.AutoencoderTiny.
         pictures: uint8 array (n, 32, 32, 3).
         seed: int.
         steps: int, updates.
-        batch: int, pictures an update.
+        checkpoint: `artifacts.Checkpoint` or None.
         progress: bool, show a progress bar.
-        saved: Path of a checkpoint, or None.
     """
     decoder = model.decoder.requires_grad_(True).to(memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(decoder.parameters(), 2e-3, weight_decay=1e-3)
-    config, modules = {"part": "decoder", "seed": seed, "steps": steps, "batch": batch}, {"decoder": decoder}
-    for step in loop.steps(steps, "decoder", 2e-3, optimizer, config, modules, saved, progress):
-        lots = torch.Generator().manual_seed(seed * 10**6 + step)
-        chosen = checker.as_tensor(pictures[torch.randint(len(pictures), (batch,), generator=lots).numpy()])
+
+    def loss(step):
+        chosen = checker.as_tensor(pictures[torch.randint(len(pictures), (BATCH,)).numpy()])
         with torch.no_grad():
             latents = model.encoder(chosen)
-            noise = torch.randn(latents.shape, generator=lots)
-            latents = latents + 0.15 * torch.rand(batch, 1, 1, 1, generator=lots) * noise
-        loss = functional.l1_loss(decoder(latents), chosen)
-        loop.update(loss, decoder, optimizer)
+            latents = latents + 0.15 * torch.rand(BATCH, 1, 1, 1) * torch.randn(latents.shape)
+        return functional.l1_loss(decoder(latents), chosen)
+
+    modules, optimizer = {"decoder": decoder}, training.adamw(decoder, weight_decay=1e-3)
+    rate = training.cosine(RATE, steps, warmup=150)
+    training.train(loss, modules, optimizer, steps, rate, name="decoder", checkpoint=checkpoint, seed=seed, progress=progress)
     decoder.requires_grad_(False)

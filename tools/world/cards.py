@@ -11,7 +11,7 @@ It must not be used to judge, search, filter or make pictures of the real world,
 
 
 def write(folder, part, figures, gates, seed, steps, what="", how="", kind="a model"):
-    """Write card and figures of a model that was just trained.
+    """Write card and figures of a model that was just trained, and let everybody read its files.
 
     Args:
         folder: Path of the model.
@@ -42,6 +42,8 @@ def write(folder, part, figures, gates, seed, steps, what="", how="", kind="a mo
     ]
     with artifacts.atomic_path(folder / "README.md") as temporary:
         temporary.write_text("\n\n".join(block for block in text if block) + "\n", "utf-8")
+    for path in folder.rglob("*"):
+        path.chmod(0o755 if path.is_dir() else 0o644)  # some writers leave files that only their owner can read
 
 
 def read(folder):

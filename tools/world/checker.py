@@ -1,13 +1,12 @@
-"""Train the checker: it learns to name attributes on all pairs, held-out ones too, sharp and blurred. It is only the judge."""
+"""Train the checker, the judge of pictures: it learns to name attributes on all pairs, held-out ones too, sharp and blurred."""
 
-import math
 from pathlib import Path
 
 import torch
 from torch.nn import functional
-from tqdm.auto import tqdm
 
-from tools.world import cards, checkpoints
+from tools.world import cards, runs
+from workbench import artifacts, training
 from workbench.models import checker
 from workbench.world import scenes
 from workbench.world.render import render_all
@@ -19,7 +18,6 @@ GATES = {f"{split} {name}": (">=", 0.995) for split in ("train", "held_out") for
     f"blurred {name}": (">=", 0.98) for name in scenes.ATTRIBUTES
 }
 _FRESH = 2 * 10**9  # seeds of pictures to check on begin here; those to train on stay below
-_EVERY = 200
 _WHAT = """A convolutional network of 0.2 million parameters that reads object, color, background and style from a picture of
 32 x 32 pixels. It judges what the pipeline draws and the prompts that are found for pictures, and knows nothing of the CLIP.
 `workbench.models.checker.load_checker()` loads it."""
@@ -28,14 +26,7 @@ other models too, shifted a little, half of them blurred, with noise and a wrong
 
 
 def train(folder, seed=0, steps=STEPS, progress=True):
-    """Train a checker and write it to `folder`, with its card.
-
-    Args:
-        folder: str or Path of this model; replaced when the training is done. A checkpoint lies beside it meanwhile.
-        seed: int >= 0.
-        steps: int, batches of 128 pictures.
-        progress: bool, show a progress bar.
-    """
+    """Train a checker into `folder`, with its card."""
     folder = Path(folder)
     truth = scenes.scenes(PICTURES, seed, split="any")
     pictures = render_all(truth, seed * PICTURES)
@@ -43,41 +34,33 @@ def train(folder, seed=0, steps=STEPS, progress=True):
     sizes = [len(values) for values in _VALUES.values()]
     torch.manual_seed(seed)
     model = checker.network(_VALUES).to(memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(model.parameters(), RATE, weight_decay=0.05)
-    config, saved = (
-        {"part": "checker", "seed": seed, "steps": steps, "batch": BATCH},
-        folder.with_name(f".{folder.name}.checkpoint"),
+    checkpoint = runs.checkpoint(folder, "checker", seed=seed, steps=steps, batch=BATCH, rate=RATE)
+
+    def loss(step):
+        rows = torch.randint(PICTURES, (BATCH,))
+        logits = model(_disturbed(checker.as_tensor(pictures[rows.numpy()]))).split(sizes, dim=1)
+        return sum(functional.cross_entropy(part, targets[rows, i]) for i, part in enumerate(logits))
+
+    modules, optimizer = {"model": model}, training.adamw(model, weight_decay=0.05)
+    rate = training.cosine(RATE, steps, warmup=100)
+    training.train(
+        loss, modules, optimizer, steps, rate, name="checker", clip=None, checkpoint=checkpoint, seed=seed, progress=progress
     )
-    first = checkpoints.resume(saved, config, {"model": model}, optimizer)
-    for step in tqdm(range(first, steps), initial=first, total=steps, desc="checker", disable=not progress):
-        for group in optimizer.param_groups:
-            group["lr"] = RATE * min((step + 1) / 100, 0.5 + 0.5 * math.cos(math.pi * step / steps) + 1e-3)
-        lots = torch.Generator().manual_seed(seed * 10**6 + step)
-        rows = torch.randint(PICTURES, (BATCH,), generator=lots)
-        logits = model(_disturbed(checker.as_tensor(pictures[rows.numpy()]), lots)).split(sizes, dim=1)
-        loss = sum(functional.cross_entropy(part, targets[rows, i]) for i, part in enumerate(logits))
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        if (step + 1) % _EVERY == 0:
-            checkpoints.store(saved, step + 1, config, {"model": model}, optimizer)
-    with checkpoints.whole_folder(folder) as temporary:
+    with artifacts.replacing_folder(folder) as temporary:
         checker.Checker(model, _VALUES).save(temporary)
         cards.write(temporary, "checker", check(temporary), GATES, seed, steps, _WHAT, _HOW, kind="a classifier")
-    checkpoints.remove(saved)
+    checkpoint.remove()
 
 
-def _disturbed(batch, lots):
-    """What drawing by a network does to a picture: a little shift, blur, noise and a wrong shade. Half of the blur is none."""
+def _disturbed(batch):
+    """What drawing by a network does to a picture: a little shift, blur, noise and a wrong shade. Half stay sharp."""
     n = len(batch)
-    dx, dy = torch.randint(-2, 3, (2,), generator=lots).tolist()
+    dx, dy = torch.randint(-2, 3, (2,)).tolist()
     batch = torch.roll(batch, (dy, dx), (2, 3))
     blurred = functional.avg_pool2d(functional.pad(batch, (1, 1, 1, 1), mode="replicate"), 3, 1)
-    batch = torch.lerp(batch, blurred, (torch.rand(n, 1, 1, 1, generator=lots) * 2 - 1).clamp(min=0))
-    light = torch.randn(n, 1, 1, 1, generator=lots)
-    batch = batch * (1 + 0.1 * light) + 0.04 * torch.randn(n, 3, 1, 1, generator=lots)
-    noise = torch.randn(batch.shape, generator=lots)
-    return (batch + 0.15 * torch.rand(n, 1, 1, 1, generator=lots) * noise).clamp(-1, 1)
+    batch = torch.lerp(batch, blurred, (torch.rand(n, 1, 1, 1) * 2 - 1).clamp(min=0))
+    batch = batch * (1 + 0.1 * torch.randn(n, 1, 1, 1)) + 0.04 * torch.randn(n, 3, 1, 1)
+    return (batch + 0.15 * torch.rand(n, 1, 1, 1) * torch.randn(batch.shape)).clamp(-1, 1)
 
 
 def check(folder, seed=0, *, n=4000):

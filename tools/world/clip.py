@@ -6,10 +6,9 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from tqdm.auto import tqdm
 
-from tools.world import cards, checkpoints, lessons, vocabulary
-from workbench import artifacts
+from tools.world import cards, lessons, portable, runs, vocabulary
+from workbench import artifacts, training
 from workbench.models import load_clip
 from workbench.models.loading import quiet
 from workbench.world.render import render_all
@@ -27,7 +26,6 @@ GATES = {
     "swap object, held-out pairs": (">=", 0.90),
 }
 _CLASSES = [*(len(VALUES[name]) for name in ATTRIBUTES), len(VALUES["artist"]) + 1]
-_EVERY = 100  # steps from one checkpoint to the next
 # Written out: the class of this name is another one in each version, with torchvision and without, and all read this.
 _PROCESSOR = {
     "image_processor_type": "CLIPImageProcessor",
@@ -52,12 +50,13 @@ random color without a name, so that a shape does not hang on colors; half of ea
 each picture also has a caption that is nearly right. Two thirds of the captions are keywords in any order, often with surplus
 words.
 
-Eight pairs of color and object are never shown and never said, nor is a picture ever told that it does not show one: of a yellow
-picture no one says that it is no heart, since no yellow heart could ever contradict. "Held-out pairs" below are these."""
+Eight pairs of color and object are never shown and never named. Nor does a caption that names such an object count as wrong for a
+picture in that color: for a yellow picture "heart" is never wrong, since no yellow heart could ever contradict it. "Held-out
+pairs" below are these pairs."""
 
 
 class Plan(NamedTuple):
-    """What tells one CLIP of the world from another: its name, size, gates, words of its card, and what is added to seeds."""
+    """What distinguishes one CLIP of the world from another: name, size, gates, words of its card, and what is added to seeds."""
 
     part: str = "clip"
     width: int = 128
@@ -94,45 +93,40 @@ def train(folder, seed=0, steps=None, progress=True, plan=Plan()):  # noqa: B008
 
     The first `NAMING` steps teach attributes to the picture tower alone, the rest is contrastive with that as a side task.
 
-    Args:
-        folder: str or Path of this model; replaced when the training is done. A checkpoint lies beside it meanwhile.
-        seed: int >= 0.
-        steps: int, batches; None takes `STEPS`.
-        progress: bool, show a progress bar.
-        plan: `Plan`.
-
     Source:
         CLIP, arXiv:2103.00020 section 2.3; captions that are nearly right as negatives, NegCLIP, arXiv:2210.01936 section 4.
     """
     folder, steps = Path(folder), STEPS if steps is None else steps
     model, heads = build(seed + plan.apart, plan)
     model.train()
-    decay = [p for p in model.parameters() if p.ndim > 1]
-    rest = [p for p in (*model.parameters(), *heads.parameters()) if not any(p is q for q in decay)]
-    groups = [{"params": decay, "weight_decay": 0.05}, {"params": rest, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=RATE, betas=(0.9, 0.98))
-    tokenizer, modules = vocabulary.tokenizer(), {"model": model, "heads": heads}
-    config = {"part": plan.part, "seed": seed, "steps": steps, "batch": BATCH, "rate": RATE, "words": tokenizer.vocab_size}
-    saved = folder.with_name(f".{folder.name}.checkpoint")
-    first = checkpoints.resume(saved, config, modules, optimizer)
-    bar = tqdm(range(first, steps), initial=first, total=steps, desc=plan.part, disable=not progress)
-    for step in bar:
-        for group in optimizer.param_groups:
-            group["lr"] = RATE * min((step + 1) / 60, 0.5 + 0.5 * math.cos(math.pi * step / steps) + 1e-3)
+    tokenizer = vocabulary.tokenizer()
+    run = {"seed": seed, "steps": steps, "batch": BATCH, "rate": RATE, "words": tokenizer.vocab_size}
+    checkpoint = runs.checkpoint(folder, plan.part, **run)
+
+    def loss(step):
         lesson = lessons.lesson(BATCH, seed + plan.apart, step)
-        loss = _loss(model, heads, tokenizer, lesson, contrast=step >= steps * NAMING // STEPS)
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        with torch.no_grad():
-            model.logit_scale.clamp_(max=math.log(60))
-        if step % 20 == 0:
-            bar.set_postfix(loss=f"{loss.item():.3f}")
-        if (step + 1) % _EVERY == 0:
-            checkpoints.store(saved, step + 1, config, modules, optimizer)
+        return _loss(model, heads, tokenizer, lesson, contrast=step >= steps * NAMING // STEPS)
+
+    @torch.no_grad()
+    def bound_scale(step):
+        model.logit_scale.clamp_(max=math.log(60))
+
+    modules, optimizer = {"model": model, "heads": heads}, training.adamw(model, heads, weight_decay=0.05, betas=(0.9, 0.98))
+    rate = training.cosine(RATE, steps, warmup=60)
+    training.train(
+        loss,
+        modules,
+        optimizer,
+        steps,
+        rate,
+        name=plan.part,
+        every=20,
+        after=bound_scale,
+        checkpoint=checkpoint,
+        progress=progress,
+    )
     save(folder, model, tokenizer, seed, steps, plan)
-    checkpoints.remove(saved)
+    checkpoint.remove()
 
 
 def _loss(model, heads, tokenizer, lesson, contrast):
@@ -169,7 +163,7 @@ def _told(model, tokenizer, texts, parts=4):
     for start in range(0, len(ids), size):
         rows = [ids[i] for i in order[start : start + size]]
         longest = len(rows[-1])
-        # the end token is read, what stands behind it is not: the tower looks back only
+        # the end token is read; the padding after it is not, because the tower looks back only
         batch = torch.tensor([row + [tokenizer.pad_token_id] * (longest - len(row)) for row in rows])
         out.append(model.text_model(input_ids=batch).pooler_output)
     back = torch.tensor(order).argsort()
@@ -178,13 +172,11 @@ def _told(model, tokenizer, texts, parts=4):
 
 def save(folder, model, tokenizer, seed, steps, plan=Plan()):  # noqa: B008 - a tuple
     """Write a trained model, its tokenizer, image processor and card; then measure what was written."""
-    with quiet(), checkpoints.whole_folder(folder) as temporary:
+    with quiet(), artifacts.replacing_folder(folder) as temporary:
         model.half().save_pretrained(temporary)
         model.float()
         tokenizer.save_pretrained(temporary)
-        named = artifacts.read_json(temporary / "tokenizer_config.json")
-        # the name that transformers 4 knows too
-        artifacts.write_json(temporary / "tokenizer_config.json", named | {"tokenizer_class": "PreTrainedTokenizerFast"})
+        portable.tokenizer(temporary)
         artifacts.write_json(temporary / "preprocessor_config.json", _PROCESSOR)
         about = {"seed": seed, "steps": steps, "what": plan.what, "how": plan.how, "kind": "a CLIP"}
         cards.write(temporary, plan.part, check(temporary), plan.gates, **about)

@@ -3,7 +3,6 @@
 The checker judges what it draws. `autoencoder` has the other half, which turns latents into pixels.
 """
 
-import copy
 import random
 from pathlib import Path
 
@@ -12,7 +11,8 @@ import torch
 import transformers
 from torch.nn import functional
 
-from tools.world import autoencoder, cards, checkpoints, loop, portable
+from tools.world import autoencoder, cards, portable, runs
+from workbench import artifacts, training
 from workbench.models import checker, load_clip, load_pipeline
 from workbench.world import scenes
 from workbench.world.render import render_all
@@ -23,7 +23,7 @@ GATES = {
     "held_out background": (">=", 0.93),
     "held_out style": (">=", 0.90),
 }
-STEPS, PICTURES = 3000, 40_000
+STEPS, PICTURES, BATCH, RATE = 3000, 40_000, 64, 1.2e-3
 MINUTES = 25  # on one core
 _FRESH = 3 * 10**9  # seeds of pictures to check on begin here; those to train on stay below
 _DROPPED = 0.1  # share of captions left out, for classifier-free guidance
@@ -121,7 +121,7 @@ class _Texts:
             return self.encoder(ids)[0]
 
 
-def train_denoiser(model, latents, truth, texts, *, seed=0, steps=STEPS, batch=64, rate=1.2e-3, progress=True, saved=None):
+def train_denoiser(model, latents, truth, texts, *, seed=0, steps=STEPS, checkpoint=None, progress=True):
     """Train a UNet to predict velocity.
 
     Args:
@@ -131,10 +131,8 @@ def train_denoiser(model, latents, truth, texts, *, seed=0, steps=STEPS, batch=6
         texts: function of a list of str to float32 (n, t, d).
         seed: int.
         steps: int, updates.
-        batch: int, pictures an update.
-        rate: float, highest learning rate; it falls to zero along a cosine.
+        checkpoint: `artifacts.Checkpoint` or None.
         progress: bool, show a progress bar.
-        saved: Path of a checkpoint, or None.
 
     Returns:
         diffusers.UNet2DConditionModel, the moving average of the weights.
@@ -142,39 +140,29 @@ def train_denoiser(model, latents, truth, texts, *, seed=0, steps=STEPS, batch=6
     Source:
         Velocity, arXiv:2202.00512 appendix D; captions left out for guidance, arXiv:2207.12598 section 3.2.
     """
-    average, scheduler = copy.deepcopy(model).requires_grad_(False), noise_schedule()
-    optimizer = torch.optim.AdamW(model.parameters(), rate, betas=(0.9, 0.99), weight_decay=0.01)
-    config = {"part": "denoiser", "seed": seed, "steps": steps, "batch": batch, "rate": rate, "pictures": len(latents)}
-    config["texts"] = round(texts(["red circle"]).abs().sum().item(), 2)  # another text encoder, another training
-    modules = {"model": model, "average": average}
-    for step in loop.steps(steps, "denoiser", rate, optimizer, config, modules, saved, progress):
-        lots, rng = torch.Generator().manual_seed(seed * 10**6 + step), random.Random(seed * 10**6 + step)
-        rows = torch.randint(len(latents), (batch,), generator=lots)
+    scheduler = noise_schedule()
+    average, update = runs.moving_average(model, _EMA)
+
+    def loss(step):
+        rng = random.Random(seed * 10**6 + step)
+        rows = torch.randint(len(latents), (BATCH,))
         states = texts(["" if rng.random() < _DROPPED else prompt(truth[row], rng) for row in rows.tolist()])
-        clean, noise = latents[rows], torch.randn(batch, *latents.shape[1:], generator=lots)
-        spread = (torch.arange(batch) + torch.rand(batch, generator=lots)) / batch  # all noise levels in each batch
+        clean, noise = latents[rows], torch.randn(BATCH, *latents.shape[1:])
+        spread = (torch.arange(BATCH) + torch.rand(BATCH)) / BATCH  # all noise levels in each batch
         times = (spread * scheduler.config.num_train_timesteps).long()
         predicted = model(scheduler.add_noise(clean, noise, times), times, states).sample
-        loop.update(functional.mse_loss(predicted, scheduler.get_velocity(clean, noise, times)), model, optimizer)
-        keep = min(_EMA, (step + 1) / (step + 10))
-        with torch.no_grad():
-            torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - keep)
+        return functional.mse_loss(predicted, scheduler.get_velocity(clean, noise, times))
+
+    modules, optimizer = {"model": model, "average": average}, training.adamw(model, betas=(0.9, 0.99))
+    rate = training.cosine(RATE, steps, warmup=150)
+    training.train(
+        loss, modules, optimizer, steps, rate, name="denoiser", after=update, checkpoint=checkpoint, seed=seed, progress=progress
+    )
     return average
 
 
 def train(folder, seed=0, steps=STEPS, progress=True):
-    """Train a pipeline and write it to `folder` as `save_pretrained` does, in float16, with its card.
-
-    Args:
-        folder: str or Path of this model; replaced when the training is done. Its text encoder and tokenizer come from "clip"
-            beside it; checkpoints lie beside it meanwhile.
-        seed: int >= 0.
-        steps: int, updates of the UNet.
-        progress: bool, show a progress bar.
-
-    Raises:
-        ModelError: there is no CLIP beside the folder.
-    """
+    """Train a pipeline into `folder`, as `save_pretrained` writes it, in float16; "clip" beside it gives the text encoder."""
     folder = Path(folder)
     clip = load_clip(str(folder.with_name("clip")), device="cpu")
     encoder = transformers.CLIPTextModel(clip.model.config.text_config).eval().requires_grad_(False)
@@ -183,19 +171,21 @@ def train(folder, seed=0, steps=STEPS, progress=True):
     pictures = render_all(truth, seed * PICTURES)
     torch.manual_seed(seed)
     vae = autoencoder.build(checker.as_tensor(pictures[:8000]))
-    saved = folder.with_name(f".{folder.name}.decoder")
-    autoencoder.train_decoder(vae, pictures, seed=seed, steps=autoencoder.STEPS, progress=progress, saved=saved)
+    of_decoder = runs.checkpoint(folder, "decoder", seed=seed, steps=autoencoder.STEPS, pictures=PICTURES)
+    autoencoder.train_decoder(vae, pictures, seed=seed, steps=autoencoder.STEPS, checkpoint=of_decoder, progress=progress)
     with torch.no_grad():
         latents = torch.cat([vae.encoder(chunk) for chunk in map(checker.as_tensor, np.array_split(pictures, 40))])
     del pictures
     torch.manual_seed(seed + 1)
     unet = denoiser(encoder.config.hidden_size)
     texts = _Texts(clip.tokenizer, encoder)
-    checkpoint = folder.with_name(f".{folder.name}.checkpoint")
-    unet = train_denoiser(unet, latents, truth, texts, seed=seed, steps=steps, progress=progress, saved=checkpoint)
+    # another text encoder is another training
+    run = {"seed": seed, "steps": steps, "pictures": PICTURES, "texts": round(texts(["red circle"]).abs().sum().item(), 2)}
+    checkpoint = runs.checkpoint(folder, "denoiser", **run)
+    unet = train_denoiser(unet, latents, truth, texts, seed=seed, steps=steps, checkpoint=checkpoint, progress=progress)
     save(folder, vae, unet, encoder, clip.tokenizer, seed, steps)
-    checkpoints.remove(saved)
-    checkpoints.remove(checkpoint)
+    of_decoder.remove()
+    checkpoint.remove()
 
 
 def save(folder, vae, unet, encoder, tokenizer, seed, steps):
@@ -206,7 +196,7 @@ def save(folder, vae, unet, encoder, tokenizer, seed, steps):
     from diffusers import StableDiffusionPipeline
 
     pipe = StableDiffusionPipeline(vae, encoder, tokenizer, unet, noise_schedule(), None, None, requires_safety_checker=False)
-    with checkpoints.whole_folder(folder) as temporary:
+    with artifacts.replacing_folder(folder) as temporary:
         pipe.to(torch.float16).save_pretrained(temporary, safe_serialization=True)
         portable.pipeline(temporary)
         cards.write(temporary, "pipeline", check(temporary), GATES, seed, steps, _WHAT, _HOW, kind="a text-to-image model")

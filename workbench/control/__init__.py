@@ -1,1 +1,1 @@
-"""Control: scorers, proposals, and the laws that steer samples."""
+"""Control: scorers of samples, proposals that samples come from, and `guide`, which steers proposals by scorers."""

@@ -2,23 +2,24 @@
 
 import heapq
 import math
-import numbers
 import sys
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
 from tqdm.auto import tqdm
 
-from workbench import words
-from workbench.values import ArtifactError, NotFittedError
+from workbench import checks, words
+from workbench.artifacts import Saved
+from workbench.values import NotFittedError
 from workbench.words import FUNCTION_WORDS
 
-ALONE = "by"  # announces an artist and belongs to neither side: "painted" | "by" | "ana lopez"
+ALONE = "by"  # introduces an artist and belongs to neither side: "painted" | "by" | "ana lopez"
 _OPENERS = frozenset({"a", "an", "the", "and", "or"})  # these begin a phrase of content: "a painting of a" is no preposition
 _JOINTS = frozenset("-'‘’&+/")
+_PASSES = 3  # times that joined units may be joined again; each pass reads the texts once
+_MAX_WORDS = 6  # of the longest phrase
 _MAX_COUNTS = 500_000  # entries of a counter; beyond that the rarest are dropped
 _FULL_CORPUS = 2_000  # prompts from which on min_count holds as given
 
@@ -27,32 +28,23 @@ _FULL_CORPUS = 2_000  # prompts from which on min_count holds as given
 class UnitsConfig:
     """Options of `Units`.
 
-    `threshold` is the least normalised PMI (-1..1) of neighbours that are joined; `passes` how often joined units may be joined
-    again, each pass reading the texts once; `min_count` how often a pair has to occur; `max_words` the longest phrase. Below
-    2,000 prompts `min_count` shrinks in proportion, but not below 2: a pair seen once is no evidence.
+    Below 2,000 prompts `min_count` shrinks in proportion, but not below 2: a pair seen once is no evidence.
     """
 
-    threshold: float = 0.4
-    passes: int = 3
-    min_count: int = 5
-    max_words: int = 6
+    threshold: float = 0.4  # the least normalised PMI (-1..1) of neighbours that are joined
+    min_count: int = 5  # times that a pair has to occur
 
     def __post_init__(self):
-        value = self.threshold
-        if isinstance(value, bool) or not isinstance(value, numbers.Real) or not -1 <= value <= 1:
-            raise ValueError(f"threshold={value!r}: expected a number from -1 to 1 (normalised PMI); 0.4 is usual.")
-        for name in ("passes", "min_count", "max_words"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
-                raise ValueError(f"{name}={value!r}: expected a whole number, 1 or more.")
+        checks.number("threshold", self.threshold, -1, 1)
+        checks.whole("min_count", self.min_count)
 
 
 class Span(NamedTuple):
     """A unit of a prompt.
 
     `start` and `end` (exclusive) count characters. `first` and `last` (exclusive) count the prompt's tokens of kind "word".
-    `before` is 0 if the unit stands in the segment of the unit before it, 1 if a separator or mark parts them, 2 if the unit is
-    the first. `text` is the lower-cased key with single blanks between tokens; as typed it is `prompt[start:end]`.
+    `before` is 0 if the unit stands in the segment of the unit before it, 1 if a separator or mark is between them, 2 if the
+    unit is the first. `text` is the lower-cased key with single blanks between tokens; as typed it is `prompt[start:end]`.
     """
 
     start: int
@@ -63,7 +55,7 @@ class Span(NamedTuple):
     text: str
 
 
-class Units:
+class Units(Saved):
     """Phrases learned from a corpus.
 
     After `fit`: `phrases_` dict phrase -> normalised PMI (0 is chance, 1 is "never apart"), of all passes; `report_` dict of
@@ -74,6 +66,8 @@ class Units:
         counters as in Mikolov et al., arXiv:1310.4546, section 4, and gensim's `Phrases`.
     """
 
+    kind = "units"
+
     def __init__(self, config=UnitsConfig()):
         self.config = config
         self._tables = None  # per pass: (left, right) -> (joined text, NPMI)
@@ -82,7 +76,7 @@ class Units:
         """Learn which neighbours belong together. Reads `texts` once a pass and keeps counts only, in bounded memory.
 
         Args:
-            texts: sequence of str, prompts; it is read `config.passes` times.
+            texts: sequence of str, prompts; it is read up to 3 times.
             progress: whether to show a progress bar.
 
         Returns:
@@ -96,8 +90,8 @@ class Units:
         limit = min(self.config.min_count, max(2, math.ceil(self.config.min_count * size / _FULL_CORPUS)))
         report = {"prompts": size, "words": 0, "min_count": limit, "phrases_per_pass": [], "counts_pruned": 0}
         tables = []
-        with tqdm(total=size * self.config.passes, desc="units", unit="prompt", disable=not progress) as bar:
-            for _ in range(self.config.passes):
+        with tqdm(total=size * _PASSES, desc="units", unit="prompt", disable=not progress) as bar:
+            for _ in range(_PASSES):
                 units, pairs, n_units, pruned = _count(texts, tables, bar)
                 table = self._table(units, pairs, n_units, limit)
                 report["words"] = report["words"] or n_units
@@ -114,7 +108,7 @@ class Units:
 
         Every token of kind "word" is in exactly one unit. Separators and marks are in none; a hyphen or an ampersand between
         blanks may stand inside one ("sci - fi") but never at its edge. A unit begins and ends with content words, or holds
-        function words only, or is one preposition ("in the style of"); what was joined otherwise is parted again, and "by"
+        function words only, or is one preposition ("in the style of"); what was joined otherwise is split again, and "by"
         stands alone.
 
         Args:
@@ -141,35 +135,18 @@ class Units:
                 begin += size
         return spans
 
-    def to_config(self):
-        """The learned state as JSON values: {"config": ..., "passes": [[[left, right, NPMI], ...], ...], "report": ...}.
-
-        Raises:
-            NotFittedError: before `fit`.
-        """
+    def to_state(self):
+        """Config (JSON values) and tensors (none) that `from_state` reads. Raises NotFittedError before `fit`."""
         if self._tables is None:
             raise NotFittedError("These units have no phrases to save: call fit(texts) first.")
         passes = [[[*pair, score] for pair, (_, score) in table.items()] for table in self._tables]
-        return {"config": asdict(self.config), "passes": passes, "report": dict(self.report_)}
+        return {"options": asdict(self.config), "passes": passes, "report": dict(self.report_)}, {}
 
     @classmethod
-    def from_config(cls, state):
-        """Units equal to those whose `to_config` gave `state`.
-
-        Raises:
-            ArtifactError: `state` has another shape.
-            ValueError: an option of the config is out of range.
-        """
-        try:
-            config, report = UnitsConfig(**state["config"]), dict(state["report"])
-            tables = [{(left, right): (f"{left} {right}", float(npmi)) for left, right, npmi in rows} for rows in state["passes"]]
-        except (TypeError, KeyError, ValueError) as err:
-            if isinstance(err, ValueError) and isinstance(state["config"], Mapping) and "expected a" in str(err):
-                raise
-            raise ArtifactError(
-                f"These are no saved units ({err}): expected config, passes and report, as to_config gives them."
-            ) from err
-        return cls(config)._restore(tables, report)
+    def from_state(cls, config, tensors):
+        """The `Units` that `to_state` described."""
+        tables = [{(left, right): (f"{left} {right}", float(npmi)) for left, right, npmi in rows} for rows in config["passes"]]
+        return cls(UnitsConfig(**config["options"]))._restore(tables, dict(config["report"]))
 
     def _restore(self, tables, report):
         self._tables, self.report_ = tables, report
@@ -177,15 +154,15 @@ class Units:
         return self
 
     def _table(self, units, pairs, n_units, limit):
-        """The pairs of one pass that are to be joined -> {(left, right): (joined text, NPMI)}."""
+        """The pairs that one pass joins -> {(left, right): (joined text, NPMI)}."""
         table = {}
         for (left, right), count in pairs.items():
             if count < limit or ALONE in (left, right):
                 continue
-            # what pruning forgot of a unit is at least what is known of its pairs
+            # a pruned unit occurs at least as often as its pairs do
             score = npmi(count, max(units[left], count), max(units[right], count), n_units)
             joined = f"{left} {right}"
-            if score >= self.config.threshold and _n_words(joined) <= self.config.max_words:
+            if score >= self.config.threshold and _n_words(joined) <= _MAX_WORDS:
                 table[left, right] = (sys.intern(joined), score)
         return table
 
@@ -206,11 +183,11 @@ def npmi(pair, left, right, total):
 
 
 def _check_texts(texts):
-    """The number of rows, or an error before any work."""
+    """The number of rows, or an error before any work; the texts are not copied."""
     if isinstance(texts, (str, bytes)):
         raise TypeError("Units.fit got one string. Expected a list of prompts: fit([text]).")
     if not hasattr(texts, "__len__") or iter(texts) is texts:
-        raise TypeError(f"Units.fit reads the texts once a pass; {type(texts).__name__} can be read only once. Give a list.")
+        raise TypeError(f"Units.fit reads the texts several times, {type(texts).__name__} can be read only once. Give a list.")
     for row, text in enumerate(texts):
         if not isinstance(text, str):
             raise TypeError(f"Row {row} of texts is {type(text).__name__}, expected str. Leave out rows without text.")
@@ -228,7 +205,7 @@ def _segments(text):
     segment = []
     for start, end, kind in words.split(text):
         if kind == words.WORD or kind == words.JOINT:
-            # a few graphemes hold a blank, which is what parts tokens in a key; equal keys share memory
+            # a few graphemes hold a blank, which separates the tokens of a key; equal keys share memory
             segment.append((start, end, sys.intern(text[start:end].lower().replace(" ", ""))))
         elif segment:
             yield segment
@@ -308,7 +285,7 @@ def _is_preposition(keys):
 
 
 def _edges(keys, first, last):
-    """Part tokens `first` to `last` (exclusive) so that both edges are of one sort -> (first, last) of the parts, no joints."""
+    """Split tokens `first` to `last` (exclusive) so that both edges are of one kind -> (first, last) of the parts, no joints."""
     while first < last and keys[first] in _JOINTS:
         first += 1
     while first < last and keys[last - 1] in _JOINTS:

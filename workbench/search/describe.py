@@ -9,7 +9,7 @@ from workbench.models import CLIP, load_clip
 from workbench.models.clip import target_of
 from workbench.search.rank.building import Choice, build_prompt
 from workbench.template import Slot, Template, parse
-from workbench.values import NotFittedError, TemplateError
+from workbench.values import TemplateError
 from workbench.words import is_function
 
 _TEMPLATES = 16  # common templates that are tried, greedily
@@ -46,8 +46,6 @@ def describe(dsl, image, clip="world", *, template=None, beam=4, max_slots=8, pr
         ModelError: the CLIP cannot be found.
         ValueError: `beam` or `max_slots` below 1, or `prior` below 0.
     """
-    if not hasattr(dsl, "codes"):
-        raise NotFittedError("This DeepDSL has learned nothing yet: use DeepDSL.fit(prompts) or DeepDSL.load(folder).")
     checks.number("prior", prior, 0)
     checks.whole("beam", beam)
     checks.whole("max_slots", max_slots)
@@ -70,7 +68,7 @@ def describe(dsl, image, clip="world", *, template=None, beam=4, max_slots=8, pr
 
 
 def _to_fill(dsl, template):
-    understood = dsl.understand(template)
+    understood = dsl.read(template)
     if understood.masked:
         kept = [part.text if isinstance(part, Slot) and part.text is not None else part for part in understood.parts]
         understood = Template.build(kept)
@@ -85,7 +83,7 @@ def _plans(dsl, max_slots):
     """The most common templates, open, without those that differ in an article only."""
     plans = {}
     for counted in dsl.templates:
-        template = dsl.understand(parse(counted.examples[0]))
+        template = dsl.read(parse(counted.examples[0]))
         if 0 < len(template.slots) <= max_slots:
             plans.setdefault(_ARTICLE.sub(r"\1 <", template.skeleton.lower()), template)
     return list(plans.values())[:_TEMPLATES]
@@ -95,7 +93,7 @@ def _further(dsl, codes, weight):
     """Optional slots: the most common segment of one slot of each code that is not in `codes`."""
     further = {}
     for counted in dsl.segments:
-        segment = dsl.understand(parse(counted.examples[0]))
+        segment = dsl.read(parse(counted.examples[0]))
         if len(segment.slots) == 1 and segment.slots[0].code not in codes:
             further.setdefault(segment.slots[0].code, _choices(dsl, segment, weight)[0]._replace(optional=True))
     return [c._replace(before=f", {c.before}") for c in further.values()]

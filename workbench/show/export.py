@@ -1,15 +1,15 @@
-"""Exporting: what was learned, in files for other tools: wildcards and templates of dynamicprompts, JSON, CSV."""
+"""Export: what was learned, as files for other tools: wildcards and templates for dynamicprompts, JSON, CSV."""
 
 import csv
 import json
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from workbench import __version__, artifacts
+from workbench import __version__, artifacts, checks
 from workbench.data import wildcards
+from workbench.data.wildcards.lines import Reference, as_line, file_names, unwritable
 from workbench.template import Slot, parse
-from workbench.values import NotFittedError
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,7 @@ class Export:
         lists: dict of code name to the name of its list: `artist` is `artist.txt` (or .json) and `__artist__` in a template.
         fillers: int, fillers in all lists.
         templates: int, lines of `templates.txt` and `segments.txt`.
-        renamed: dict, the part of `lists` where the two names differ.
-        left_out: dict of reason to how many fillers or templates are not there for it.
+        left_out: dict of reason to the number of fillers, templates or codes that were left out for it.
     """
 
     folder: Path
@@ -31,8 +30,12 @@ class Export:
     lists: dict
     fillers: int
     templates: int
-    renamed: dict = field(default_factory=dict)
-    left_out: dict = field(default_factory=dict)
+    left_out: dict
+
+    @property
+    def renamed(self):
+        """The part of `lists` where the two names differ."""
+        return {name: stem for name, stem in self.lists.items() if name != stem}
 
     def __str__(self):
         lines = [f"{self.fillers:,} fillers in {len(self.lists)} lists and {self.templates:,} templates in {self.folder}"]
@@ -40,21 +43,20 @@ class Export:
         return "\n".join(lines + [f"  left out: {n:,} {reason}" for reason, n in self.left_out.items()])
 
 
-def write_wildcards(dsl, folder, n=None, weights=False, overwrite=False):
+def write_wildcards(dsl, folder, n=None, weights=False):
     """Write a folder for dynamicprompts: a list of fillers per code, and templates such as `a __subject__, by __artist__`.
 
-    `templates.txt` holds whole prompts and `segments.txt` stretches between separators, a template in each line, the most
-    common first; so `__templates__` draws a template and fills it. Lists hold the fillers of `dsl.fillers`, the most used
-    first. dynamicprompts has no escape character: what it cannot be given (`{`, `#`, `$`, `%`, a tab) is left out and
-    counted. Read it again with `wildcards.read`.
+    `templates.txt` has complete prompts and `segments.txt` the stretches between separators, one template a line, the most
+    common first; so `__templates__` draws a template and fills it. Lists have the fillers of `dsl.fillers`, the most used
+    first. dynamicprompts has no escape character: texts that it cannot read (with `{`, `#`, `$`, `%` or a tab) are left out
+    and counted. `wildcards.read` reads the folder.
 
     Args:
         dsl: `DeepDSL`.
-        folder: str or Path; new, empty, or with an earlier export and nothing else, which is replaced as a whole.
+        folder: str or Path; new, empty, or with an earlier export and nothing else, which is replaced.
         n: int, fillers per code at most, the most used; None for all that are known (4,000 in all).
-        weights: bool, lists as .json, in which each filler has its usage as its weight: dynamicprompts draws by that. It
+        weights: bool, lists as .json, in which the weight of each filler is its usage: dynamicprompts draws by weight. It
             takes no weights from .txt, and when it combines it repeats a filler as often as its weight says.
-        overwrite: bool, write also into a folder that holds other things; files of equal names are replaced.
 
     Returns:
         `Export`.
@@ -64,30 +66,28 @@ def write_wildcards(dsl, folder, n=None, weights=False, overwrite=False):
         ValueError: n is less than 1.
         ArtifactError: the folder holds other things, is a file, or cannot be written; nothing was changed.
     """
-    _check_learned(dsl)
-    if n is not None and (isinstance(n, bool) or not isinstance(n, int) or n < 1):
-        raise ValueError(f"n is how many fillers a code has at most, an int of 1 or more or None, got {n!r}.")
-    lists, left_out = _listed(dsl, n)
-    names = [dsl.codes[i].name for i in lists]
-    stems = dict(zip(names, wildcards.file_names(names), strict=True))
-    fillers = sum(map(len, lists.values()))
-    files = dict(_list(stems[dsl.codes[i].name], found, weights) for i, found in lists.items())
+    found = _fillers(dsl)
+    if n is not None:
+        checks.whole("n, how many fillers a code has at most,", n)
+    lists, left_out = _writable(found, n)
+    names = [dsl.codes[code].name for code in lists]
+    stems = dict(zip(names, file_names(names), strict=True))
+    files = dict(_list(stems[name], kept, weights) for name, kept in zip(names, lists.values(), strict=True))
     templates = 0
     for name, counted in (("templates", dsl.templates), ("segments", dsl.segments)):
-        lines = [line for line in (_line(one, stems, left_out) for one in counted) if line]
+        lines = [f"{line}\n" for line in (_line(one, stems, left_out) for one in counted) if line]
         templates += len(lines)
         if lines:
-            files[f"{name}.txt"] = "".join(f"{line}\n" for line in lines)
-    wildcards.write(folder, files, overwrite)
-    renamed = {name: stem for name, stem in stems.items() if name != stem}
-    return Export(Path(folder), tuple(sorted(files)), stems, fillers, templates, renamed, dict(left_out))
+            files[f"{name}.txt"] = "".join(lines)
+    wildcards.write(folder, files)
+    return Export(Path(folder), tuple(sorted(files)), stems, sum(map(len, lists.values())), templates, dict(left_out))
 
 
 def write_json(dsl, path):
     """Write the grammar as JSON: codes with their fillers and counts, which code follows which, templates with counts.
 
-    Of each code: `followed_by`, the share of its units that each other code follows, and `ends`, the share at the end of a
-    prompt; `begins` says with which codes prompts begin.
+    Each code has `followed_by`, the share of its units that each other code follows, and `ends`, the share at the end of a
+    prompt; `begins` holds the codes that prompts begin with, and their shares.
 
     Args:
         dsl: `DeepDSL`.
@@ -97,38 +97,24 @@ def write_json(dsl, path):
         NotFittedError: nothing was learned yet.
         ArtifactError: the path is a folder, or the disk is full.
     """
-    _check_learned(dsl)
-    found = _found(dsl)
-    names = [code.name for code in dsl.codes]
-    after = [{to: share for to, share in zip([*names, None], row, strict=True) if share} for row in dsl.transitions.tolist()]
-    ends = [row.pop(None, 0.0) for row in after]
-    codes = [
-        {
-            **code._asdict(),
-            "fillers": [{"text": text, "count": count} for text, count in found[code.id]],
-            "followed_by": after[code.id],
-            "ends": ends[code.id],
-        }
-        for code in dsl.codes
-    ]
-    artifacts.write_json(
-        path,
-        {
-            "workbench": __version__,
-            "prompts": dsl.stats["prompts"],
-            "codes": codes,
-            "begins": after[-1],
-            "templates": [one._asdict() for one in dsl.templates],
-            "segments": [one._asdict() for one in dsl.segments],
-        },
-    )
+    found = _fillers(dsl)
+    names = [*(code.name for code in dsl.codes), None]
+    *after, begins = ({to: share for to, share in zip(names, row, strict=True) if share} for row in dsl.transitions.tolist())
+    begins.pop(None, None)
+    codes = []
+    for code, follow in zip(dsl.codes, after, strict=True):
+        fillers = [{"text": text, "count": count} for text, count in found[code.id]]
+        codes.append(code._asdict() | {"fillers": fillers, "ends": follow.pop(None, 0.0), "followed_by": follow})
+    counted = {kind: [one._asdict() for one in getattr(dsl, kind)] for kind in ("templates", "segments")}
+    head = {"workbench": __version__, "prompts": dsl.stats["prompts"]}
+    artifacts.write_json(path, head | {"codes": codes, "begins": begins} | counted)
 
 
 def write_csv(dsl, path):
     """Write codes, fillers and templates as one table in CSV (UTF-8), for a spreadsheet: columns kind, code, text, count.
 
-    `kind` is code, filler, template or segment; `count` says how many units, or prompts, of those learned from have it. A
-    text that a spreadsheet would take for a formula has an apostrophe in front.
+    `kind` is code, filler, template or segment; `count` is the number of units, or prompts, that have it. A text that a
+    spreadsheet would take for a formula begins with an apostrophe.
 
     Args:
         dsl: `DeepDSL`.
@@ -138,39 +124,32 @@ def write_csv(dsl, path):
         NotFittedError: nothing was learned yet.
         ArtifactError: the path is a folder, or the disk is full.
     """
-    _check_learned(dsl)
-    found = _found(dsl)
+    found = _fillers(dsl)
+    rows = [("code", code.name, "", code.count) for code in dsl.codes]
+    rows += [("filler", code.name, *filler) for code in dsl.codes for filler in found[code.id]]
+    rows += [("template", "", one.skeleton, one.count) for one in dsl.templates]
+    rows += [("segment", "", one.skeleton, one.count) for one in dsl.segments]
     with artifacts.atomic_path(path) as part, open(part, "w", encoding="utf-8", newline="", errors="replace") as file:
         table = csv.writer(file)
         table.writerow(("kind", "code", "text", "count"))
-        rows = [("code", code.name, "", code.count) for code in dsl.codes]
-        rows += [("filler", code.name, *filler) for code in dsl.codes for filler in found[code.id]]
-        rows += [("template", "", one.skeleton, one.count) for one in dsl.templates]
-        rows += [("segment", "", one.skeleton, one.count) for one in dsl.segments]
         table.writerows((kind, artifacts.cell(name), artifacts.cell(text), count) for kind, name, text, count in rows)
 
 
-def _check_learned(dsl):
-    if not hasattr(dsl, "codes"):
-        raise NotFittedError("This DeepDSL has learned nothing yet: use DeepDSL.fit(prompts) or DeepDSL.load(folder).")
-
-
-def _found(dsl):
+def _fillers(dsl):
     """Fillers by code, the most used first: dict of number to list of (text, count)."""
     found = {code.id: [] for code in dsl.codes}
-    rows = zip(dsl.fillers.texts, dsl.fillers.codes.tolist(), dsl.fillers.counts.tolist(), strict=True)
-    for text, code, count in rows:
+    for text, code, count in zip(dsl.fillers.texts, dsl.fillers.codes.tolist(), dsl.fillers.counts.tolist(), strict=True):
         found[code].append((text, count))
     return {code: sorted(pairs, key=lambda pair: (-pair[1], pair[0])) for code, pairs in found.items()}
 
 
-def _listed(dsl, n):
-    """Fillers that can be written, by code: dict of number to list of (text, count); and a Counter of what cannot."""
+def _writable(found, n):
+    """Fillers that dynamicprompts can read, by code: dict of number to list of (text, count); and a Counter of the others."""
     lists, left_out = {}, Counter()
-    for code, pairs in _found(dsl).items():
+    for code, pairs in found.items():
         kept = []
         for text, count in pairs:
-            why = wildcards.unwritable(text)
+            why = unwritable(text)
             if why:
                 left_out[f"fillers: text {why}"] += 1
             elif text.strip():
@@ -184,7 +163,7 @@ def _listed(dsl, n):
 
 def _list(stem, found, weights):
     """A list of (text, count) as a file: (name, text)."""
-    lines = [(wildcards.line(text), count) for text, count in found]
+    lines = [(as_line(text), count) for text, count in found]
     if not weights:
         return f"{stem}.txt", "".join(f"{line}\n" for line, _ in lines)
     # One line of weighted choices in a .txt would do too, but dynamicprompts parses it anew for each draw: half a second of it.
@@ -196,11 +175,11 @@ def _line(counted, stems, left_out):
     """A template as a line, or None: it is counted then."""
     parts = parse(counted.examples[0]).parts
     for part in parts:
-        why = wildcards.unwritable(part) if isinstance(part, str) else None
+        why = unwritable(part) if isinstance(part, str) else None
         if why:
             left_out[f"templates: text {why}"] += 1
             return None
         if isinstance(part, Slot) and part.name not in stems:
             left_out["templates: a slot has no list"] += 1
             return None
-    return wildcards.line(part if isinstance(part, str) else wildcards.Reference(stems[part.name]) for part in parts)
+    return as_line(part if isinstance(part, str) else Reference(stems[part.name]) for part in parts)

@@ -1,1 +1,1 @@
-"""World: the built-in corpus with known truth, so that everything runs offline and can be scored."""
+"""World: the built-in prompts, pictures and tiny models with known truth, so that everything runs offline and can be scored."""

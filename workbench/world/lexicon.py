@@ -2,7 +2,7 @@
 
 
 def _phrases(block):
-    """A block of phrases parted by commas and line ends -> tuple of phrases."""
+    """A block of phrases between commas and line ends -> tuple of phrases."""
     return tuple(phrase for phrase in (" ".join(part.split()) for part in block.replace("\n", ",").split(",")) if phrase)
 
 
@@ -45,7 +45,7 @@ SUBJECT = {
     """),
 }
 
-# At most one of these stands in front of a subject, inside its span.
+# At most one of these precedes a subject, inside its span.
 ADJECTIVES = _phrases("""
     old, ancient, tiny, giant, majestic, mysterious, beautiful, lonely, strange, elegant, weathered, futuristic, cute
     ethereal, gothic, colossal, friendly, epic, melancholic, ornate, cosmic, mechanical, ghostly, fluffy, graceful, noble
@@ -299,6 +299,8 @@ SITE = {
     """),
 }
 
+# Slots whose fillers no list holds completely: some of them are held out, to stand for phrases nobody has seen.
+OPEN_SLOTS = ("subject", "action", "scene", "medium", "movement", "artist", "lighting", "camera", "color", "material")
 SLOTS = {
     "subject": SUBJECT,
     "action": ACTION,

@@ -77,23 +77,23 @@ def render_all(scenes, seed=0, size=32, colors=None):
 
 
 class _Draws:
-    """What is drawn by lot for n pictures: six numbers (n, 1, 1), a grain (n, size, size) and slow waves, all in 0..1."""
+    """The random numbers of n pictures: six numbers (n, 1, 1), a grain (n, size, size) and slow waves, all in 0..1."""
 
     def __init__(self, seeds, size):
-        lots = np.empty((len(seeds), 14 + 1024), np.float32)
-        for row, seed in zip(lots, seeds, strict=True):
+        random = np.empty((len(seeds), 14 + 1024), np.float32)
+        for row, seed in zip(random, seeds, strict=True):
             np.random.Generator(np.random.PCG64(seed)).random(dtype=np.float32, out=row)
-        lots, grain = lots[:, :14, None, None], lots[:, 14:].reshape(-1, 32, 32)
+        random, grain = random[:, :14, None, None], random[:, 14:].reshape(-1, 32, 32)
         nearest = (np.arange(size) * 32) // size
         self.grain = grain[:, nearest][:, :, nearest]
-        self.x, self.y, self.size, self.turn, self.shade, self.light, self.u, self.v = (lots[:, i] for i in range(8))
-        self.lots = lots
+        self.x, self.y, self.size, self.turn, self.shade, self.light, self.u, self.v = (random[:, i] for i in range(8))
+        self.random = random
 
     def waves(self, x, y, scale):
         """Smooth blotches (n, size, size) in 0..1, about `scale` units wide."""
         total = 0.0
         for i, (a, b) in enumerate(((1.0, 0.3), (-0.4, 1.0), (0.8, -0.9))):
-            total = total + np.sin((a * x + b * y) * (2.2 / scale) + 6.28 * self.lots[:, 8 + i])
+            total = total + np.sin((a * x + b * y) * (2.2 / scale) + 6.28 * self.random[:, 8 + i])
         return (total / 6 + 0.5).astype(np.float32)
 
 

@@ -1,4 +1,4 @@
-"""Scenes: what the pictures of the built-in world can show, and captions that say it and can be read back. No torch."""
+"""Scenes: what the pictures of the built-in world can show, and captions that describe it and can be read back. No torch."""
 
 import itertools
 import random
@@ -28,13 +28,14 @@ _PLACES = {
     "sea": "at sea",
     "rain": "in the rain",
 }
-_ADJECTIVES = ("large", "bold", "bright", "simple", "single", "centered", "lone", "plain")
+ADJECTIVES = ("large", "bold", "bright", "simple", "single", "centered", "lone", "plain")
+MAX_SURPLUS = 4  # phrases of praise in a prompt
 _WORD = re.compile(r"[a-z]+")
 _MEANING = {value.lower(): (name, value) for name, values in VALUES.items() for value in values}
 
 
 class Scene(NamedTuple):
-    """What one picture shows: an object in a color before a background, in a style, at times with the texture of an artist."""
+    """What a picture shows: an object in a color before a background, in a style, sometimes with the texture of an artist."""
 
     object: str
     color: str
@@ -44,7 +45,7 @@ class Scene(NamedTuple):
 
 
 def scenes(n, seed=0, split="train"):
-    """Draw scenes, every value as likely as any other; every second scene has an artist.
+    """Draw random scenes. All values are equally likely, and about half of the scenes have an artist.
 
     Args:
         n: int >= 0.
@@ -73,13 +74,13 @@ def scenes(n, seed=0, split="train"):
 
 
 def caption(scene, form="sentence", seed=0):
-    """Say a scene in words. `read` reads it back.
+    """Describe a scene in words; `read` reads it back.
 
     Args:
         scene: `Scene`.
         form: "sentence" ("a red circle in the snow, watercolor, by Monetta"), "keywords" ("snow, red, watercolor, circle"),
-            in shuffled order, or "prompt": a sentence with the surplus that people type ("highly detailed, 4k").
-        seed: int, of the order, the wording and the surplus. Equal arguments give equal captions.
+            in shuffled order, or "prompt": a sentence with the praise that people add ("highly detailed, 4k").
+        seed: int, for the order, the wording and the praise. Equal arguments give equal captions.
 
     Returns:
         str.
@@ -95,15 +96,13 @@ def caption(scene, form="sentence", seed=0):
         parts = [part for part in scene if part]
         rng.shuffle(parts)
         return ", ".join(parts)
-    adjective = f"{rng.choice(_ADJECTIVES)} " if form == "prompt" and rng.random() < 0.5 else ""
-    thing = f"{adjective}{scene.color} {scene.object}"
-    thing = f"{'an' if thing[0] in 'aeiou' else 'a'} {thing} {_PLACES[scene.background]}"
-    front = rng.random() < 0.5
-    parts = [f"{'an' if scene.style[0] in 'aeiou' else 'a'} {scene.style} of {thing}"] if front else [thing, scene.style]
+    adjective = rng.choice(ADJECTIVES) if form == "prompt" and rng.random() < 0.5 else ""
+    style_first = rng.random() < 0.5
+    parts = [opening(scene, adjective, style_first)] + ([] if style_first else [scene.style])
     if scene.artist:
         parts.append(f"by {scene.artist}")
     if form == "prompt":
-        surplus = rng.sample(_SURPLUS, rng.randint(1, 4))
+        surplus = rng.sample(SURPLUS, rng.randint(1, MAX_SURPLUS))
         if rng.random() < 0.5:
             parts += surplus
         else:
@@ -111,15 +110,25 @@ def caption(scene, form="sentence", seed=0):
     return ", ".join(parts)
 
 
+def opening(scene, adjective="", style_first=False):
+    """The first part of a caption: "a large red circle in the snow", or with the style, "a photo of a large red circle ..."."""
+    thing = _with_article(f"{adjective} {scene.color} {scene.object}".lstrip()) + f" {_PLACES[scene.background]}"
+    return f"{_with_article(scene.style)} of {thing}" if style_first else thing
+
+
+def _with_article(phrase):
+    return f"{'an' if phrase[0] in 'aeiou' else 'a'} {phrase}"
+
+
 def read(text):
-    """What a text says of a scene: the exact inverse of `caption`, and a fair reading of any list of words.
+    """What a text says about a scene: the exact inverse of `caption`, and a reasonable reading of any list of words.
 
     Args:
         text: str. Case and what stands between the words do not matter.
 
     Returns:
-        dict of "object", "color", "background", "style" and "artist" -> value or None where the text is silent. Of several
-        values of one attribute the one said most often counts, and of those the first.
+        dict of "object", "color", "background", "style" and "artist" -> value, or None where the text does not say. If it
+        has several values of one attribute, the most frequent one counts, and among equals the first.
     """
     said = {name: {} for name in VALUES}
     for word in _WORD.findall(text.lower()):
@@ -130,7 +139,7 @@ def read(text):
 
 
 def check(scene):
-    """Refuse a scene that cannot be said or drawn.
+    """Refuse a scene that cannot be described or drawn.
 
     Raises:
         ValueError: a value that the world does not have; it says which there are.
@@ -140,5 +149,5 @@ def check(scene):
             raise ValueError(f"The world has no {name} {value!r}. It has: {', '.join(VALUES[name])}.")
 
 
-# Praise of the prompt grammar, without what would say something of a scene.
-_SURPLUS = tuple(phrase for phrase in lexicon.QUALITY["praise"] if not any(read(phrase).values()))
+# The praise of the prompt grammar, without phrases that name a value of a scene.
+SURPLUS = tuple(phrase for phrase in lexicon.QUALITY["praise"] if not any(read(phrase).values()))

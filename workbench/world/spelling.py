@@ -1,4 +1,4 @@
-"""Spelling: how prompts look once typed. Casing, slips of the keys, and the gaps that the bots of the time put into words."""
+"""Spelling: how prompts look once typed. Casing, typing errors, and the blanks that bots used to put into words."""
 
 import re
 
@@ -13,7 +13,7 @@ def misspell(text, rng):
     """Swap two letters of a word of four letters or more, or drop or double one; its first letter stays in place.
 
     Args:
-        text: str; without such a word it comes back as it is.
+        text: str; without such a word it is returned unchanged.
         rng: `random.Random`.
 
     Returns:
@@ -30,7 +30,7 @@ def misspell(text, rng):
 
 
 def bot_gaps(text):
-    """Part digits and hyphens from their neighbours: "8k" -> "8 k", "sci-fi" -> "sci - fi"; "f/1.8" stays."""
+    """Separate digits and hyphens from their neighbours: "8k" -> "8 k", "sci-fi" -> "sci - fi"; "f/1.8" stays."""
     return _IN_WORD.sub(r" \1 ", _IN_NUMBER.sub(r"\1 ", text))
 
 
@@ -43,7 +43,7 @@ def roughen(pieces, rng, separator):
         separator: str, the mark between the segments of this prompt.
 
     Returns:
-        a new list of pieces, with a comma or full stop more at times.
+        a new list of pieces, sometimes with one more comma or full stop.
     """
     roll = rng.random()
     # a bot's "8 k. Sharp" would read as the initial "k."

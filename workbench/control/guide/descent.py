@@ -1,126 +1,140 @@
-"""Descent: one step of tuning: samples, what each should pull with, and the gradient."""
+"""Descent: one step of tuning, from samples to the gradient."""
 
 import math
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from workbench.control.guide.divergences import divergence
-from workbench.control.guide.scoring import draw, log_scores, names_of
+from workbench.control.guide.scoring import draw, in_context, log_scores
 from workbench.values import GuideError
 
-_PATIENCE = 20  # steps without any sample that the target allows, after which there is no hope
-_CHUNK = 256  # samples that gradients are computed of at once, unless the policy has a `batch`
+_PATIENCE = 20  # steps in which the target may exclude every sample
+_CHUNK = 256  # samples per backward pass, unless the policy has a `batch`
+_CONTEXTS = 8  # contexts per step
+_REFRESH = 10  # steps between two decisions whether to replace the frozen copy
+
+
+class Weights:
+    """The weights of a proposal, with the two methods by which `training.train` keeps them."""
+
+    def __init__(self, proposal):
+        self.tensors = dict(proposal.parameters())
+
+    def state_dict(self):
+        """Dict of name -> tensor, not copied."""
+        return self.tensors
+
+    def load_state_dict(self, tensors):
+        """Copy values into the weights."""
+        with torch.no_grad():
+            for name, tensor in self.tensors.items():
+                tensor.copy_(tensors[name])
 
 
 @dataclass(frozen=True)
-class Batch:
-    """The samples of one context in one step. The arrays float64 (m,) are logs in nats: of what the samples were drawn from,
-    the policy, the original and the target, unnormalised. `scores` is a dict of scorer name -> float64 (m,).
+class Descent:
+    """One step of tuning as the `loss` of `training.train`: it adds the gradient to the policy and returns a row of the history.
+
+    The policy is tuned; samples are drawn from the source, which is the policy itself or with `config.offline` a frozen copy;
+    the original is the proposal before tuning. `memo` holds what changes from step to step: `normalisers`, for each context two
+    logs whose difference is log Z (the sum of weighted estimates of Z, and the sum of their weights), and `kl`, pairs of
+    KL(target, policy) and KL(target, source) since the source was last considered.
     """
 
     policy: object
-    samples: list
-    log_q: np.ndarray
-    log_policy: np.ndarray
-    log_original: np.ndarray
-    log_target: np.ndarray
-    log_z: float
-    scores: dict
+    source: object
+    original: object
+    ebm: object
+    divergence: str
+    config: object
+    contexts: list | None
+    memo: dict
 
+    def __call__(self, step):
+        """Draw, score, and run backward."""
+        if self.config.offline and step and step % _REFRESH == 0:
+            self._refresh()
+        chosen = [None]
+        if self.contexts is not None:
+            order = np.random.default_rng([self.config.seed, step]).permutation(len(self.contexts))
+            chosen = order[:_CONTEXTS].tolist()
+        rows = [self._context(step, place, number, len(chosen)) for place, number in enumerate(chosen)]
+        if step >= _PATIENCE and all(row["log_z"] is None for row in rows):
+            raise GuideError(
+                f"The target excludes every sample of {step + 1} steps, so there is nothing to learn from. Tune to some of the "
+                "moments first, or start from a model in which such samples are less rare."
+            )
+        out = {key: _mean([row[key] for row in rows]) for key in rows[0] if key != "moments"}
+        if self.config.offline:
+            self.memo["kl"].append([out["kl"], out["kl_source"]])
+        return out | {"moments": {key: _mean([row["moments"][key] for row in rows]) for key in rows[0]["moments"]}}
 
-def draw_batches(step, policy, source, original, ebm, contexts, run, config):
-    """Samples of one step: list of `Batch`, one per context. Their estimates of Z are taken into the run.
+    def _refresh(self):
+        """Replace the source by the policy if that has been nearer to the target."""
+        pairs = [pair for pair in self.memo["kl"] if None not in pair]
+        self.memo["kl"].clear()
+        if pairs and float(np.mean([new - old for new, old in pairs])) < 0:
+            Weights(self.source).load_state_dict(Weights(self.policy).state_dict())
 
-    Raises:
-        GuideError: in all steps so far the target has excluded every sample.
-    """
-    chosen, out = [None], []
-    if contexts is not None:
-        order = np.random.default_rng([config.seed, step]).permutation(len(contexts))
-        chosen = order[: config.contexts].tolist()
-    size = max(2, config.batch // len(chosen))
-    for place, number in enumerate(chosen):
-        law, q, first, target = policy, source, original, ebm
-        if number is not None:
-            law, q, first, target = (thing.given(contexts[number]) for thing in (policy, source, original, ebm))
-        seed = int(np.random.SeedSequence([config.seed, step, place]).generate_state(1)[0])
-        samples = draw(q, size, seed)
+    def _context(self, step, place, number, n_contexts):
+        """Draw and run backward in one context; its row of the history."""
+        seed, context = [self.config.seed, step, place], None if number is None else self.contexts[number]
+        things = (self.policy, self.source, self.original, self.ebm)
+        policy, source, original, ebm = (in_context(thing, context) for thing in things)
+        m = max(2, self.config.batch // n_contexts)
+        samples = draw(source, m, int(np.random.SeedSequence(seed).generate_state(1)[0]))
         noted = [getattr(sample, "log_prob", None) for sample in samples]
-        log_q = log_scores(q, samples) if None in noted else np.array(noted)
-        log_policy = log_scores(law, samples) if config.offline else log_q
-        log_original = log_scores(first, samples)
-        found = target.parts(samples, first)
+        log_q = log_scores(source, samples) if None in noted else np.array(noted)
+        log_policy = log_scores(policy, samples) if self.config.offline else log_q
+        log_original = log_scores(original, samples)
+        found = ebm.parts(samples, original)
         log_target = found.log_score + log_original
-        # later steps are nearer to the target and tell its normaliser better
-        estimate = np.logaddexp.reduce(log_target - log_q) - math.log(size)
-        log_z = run.log_z("" if number is None else str(number), estimate, (step + 1) * size)
-        names = names_of([s for s, _ in target.tilts] + list(target.filters))
-        scores = dict(zip(names, [*found.features.T, *found.passes.T.astype(float)], strict=True))
-        out.append(Batch(law, samples, log_q, log_policy, log_original, log_target, log_z, scores))
-    if step >= _PATIENCE and all(batch.log_z == -math.inf for batch in out):
-        raise GuideError(
-            f"The target excludes every sample of {step + 1} steps, so there is nothing to learn from. Tune to a part of the "
-            "wish first, or start from a model in which it is not so rare."
-        )
-    return out
+        # later steps are nearer to the target and estimate its normaliser better
+        estimate = np.logaddexp.reduce(log_target - log_q) - math.log(m)
+        log_z = self._log_z("" if number is None else str(number), estimate, math.log((step + 1) * m))
+        row, factors = _row(self.divergence, log_q, log_policy, log_target, log_z)
+        if factors is not None:
+            chunk = getattr(policy, "batch", _CHUNK)
+            for at in range(0, m, chunk):
+                log_p = policy.log_prob(samples[at : at + chunk])
+                ((log_p.new_tensor(factors[at : at + chunk]) * log_p).sum() / (m * n_contexts)).backward()
+        w = np.exp(log_policy - log_q)
+        share, columns = w / w.sum(), [*found.features.T, *found.passes.T.astype(float)]
+        row["kl_original"] = float(share @ (log_policy - log_original))
+        row["moments"] = {name: float(share @ column) for name, column in zip(ebm.scorers, columns, strict=True)}
+        return row
+
+    def _log_z(self, context, estimate, log_weight):
+        """Log Z of a context after one more estimate."""
+        known = self.memo["normalisers"]
+        total, count = (-np.inf if value is None else value for value in known.get(context, (None, None)))
+        total, count = float(np.logaddexp(total, log_weight + estimate)), float(np.logaddexp(count, log_weight))
+        known[context] = [None if value == -np.inf else value for value in (total, count)]
+        return total - count
 
 
-def descend(batches, name, baseline=True):
-    """Add the gradient of a divergence to the policy's parameters.
+def _row(name, log_q, log_policy, log_target, log_z):
+    """Estimates for the history, and the factor of each sample's log-probability in the loss: float64 (m,), or None.
 
-    Args:
-        batches: list of `Batch`; each counts the same.
-        name: str, divergence.
-        baseline: bool, take the mean off the pulls.
-
-    Returns:
-        dict, the row of the history but for step and seconds.
+    The arrays float64 (m,) are logs in nats: of what the samples were drawn from, the policy, and the target, unnormalised.
     """
-    rows = []
-    for batch in batches:
-        row, pull = _pull(batch, name, baseline)
-        rows.append(row)
-        if pull is None:
-            continue
-        chunk = getattr(batch.policy, "batch", _CHUNK)
-        for at in range(0, len(batch.samples), chunk):
-            log_p = batch.policy.log_prob(batch.samples[at : at + chunk])
-            part = log_p.new_tensor(pull[at : at + chunk])
-            ((part * log_p).sum() / (len(batch.samples) * len(batches))).backward()
-    out = {key: _mean([row[key] for row in rows]) for key in rows[0] if key != "moments"}
-    return out | {"moments": {key: _mean([row["moments"][key] for row in rows]) for key in rows[0]["moments"]}}
-
-
-def is_nearer(history):
-    """Whether the policy is nearer to the target than what was drawn from, by the mean of these rows."""
-    pairs = [(row["kl"], row["kl_source"]) for row in history if row["kl"] is not None and row["kl_source"] is not None]
-    return bool(pairs) and float(np.mean([new - old for new, old in pairs])) < 0
-
-
-def _pull(batch, name, baseline):
-    """Row of one context, and what each sample pulls its log-probability down with: float64 (m,), or None."""
-    w = np.exp(batch.log_policy - batch.log_q)
-    share = w / w.sum()
+    if log_z == -math.inf:
+        return dict.fromkeys(("kl", "tvd", "ess", "divergence", "kl_source", "log_z")), None
+    w, log_p = np.exp(log_policy - log_q), log_target - log_z
+    u, seen = np.exp(log_p - log_q), np.isfinite(log_p)
+    slope, value = divergence(name, log_policy - log_p)
     row = {
-        "moments": {key: float(share @ value) for key, value in batch.scores.items()},
-        "kl_original": float(share @ (batch.log_policy - batch.log_original)),
-        "log_z": batch.log_z if math.isfinite(batch.log_z) else None,
-    }
-    if row["log_z"] is None:
-        return row | dict.fromkeys(("kl", "kl_source", "tvd", "ess", "divergence")), None
-    log_p = batch.log_target - batch.log_z
-    u, seen = np.exp(log_p - batch.log_q), np.isfinite(log_p)
-    slope, value = divergence(name, batch.log_policy - log_p)
-    row |= {
-        "kl": _kl(u, w, log_p - batch.log_policy, seen),
-        "kl_source": _kl(u, np.ones_like(u), log_p - batch.log_q, seen),
+        "kl": _kl(u, w, log_p - log_policy, seen),
         "tvd": float(np.abs(u - w).mean() / 2),
         "ess": float(u.mean() ** 2 / np.mean(u**2 / w)) if seen.any() else 0.0,
         "divergence": float(np.mean(w * value)),
+        "kl_source": _kl(u, np.ones_like(u), log_p - log_q, seen),
+        "log_z": log_z,
     }
-    pull = w * (slope - (share @ slope if baseline else 0))
-    return row, pull
+    # without their mean the factors have the same expected gradient and less noise
+    return row, w * (slope - w / w.sum() @ slope)
 
 
 def _kl(u, w, log_ratio, seen):

@@ -1,25 +1,24 @@
-"""Plots: laws side by side, what rejection costs and buys, moments before and after, how a tuning went."""
+"""Plots: distributions side by side, what rejection costs and buys, moments before and after, how a tuning went."""
 
 import numpy as np
 
+from workbench.control.guide.fit import SURE
 from workbench.control.guide.pool import Estimates
 from workbench.control.guide.scoring import names_of
+from workbench.lesson import COLOURS
 from workbench.values import GuideError
 
-# Okabe & Ito 2008, told apart with any kind of colour vision; each law has a mark of its own besides
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKS = ("o", "s", "^", "D", "v", "P", "X")
 _GREY, _WIDTH = "#5f5f5f", 44
-_SURE = 1.959964  # standard errors on each side of a 95 % interval
 
 
 def plot_laws(values, laws, drawn=None, *, title="Laws", xlabel="value"):
-    """Draw laws over the same values: lines with a mark at each value, and how often values were drawn as hollow marks.
+    """Draw distributions over the same values as lines, and how often values were drawn as hollow marks.
 
     Args:
         values: (m,) numbers, in order.
         laws: dict of name -> float (m,), probability of each value.
-        drawn: dict of name -> list of samples, or None; where the name is that of a law they take its colour.
+        drawn: dict of name -> list of samples, or None; with the name of a law they take its colour.
         title: str.
         xlabel: str.
 
@@ -51,24 +50,24 @@ def plot_laws(values, laws, drawn=None, *, title="Laws", xlabel="value"):
 
 
 def plot_tradeoff(estimates, exact=None, *, title="The price of rejection"):
-    """Draw what rejection costs and brings: acceptance over beta, and distance from the target over acceptance.
+    """Draw what rejection costs and buys: acceptance over beta, and distance from the target over acceptance.
 
     Bands are 95 % intervals. The nearer a proposal is to the target, the further right and the lower its curves.
 
     Args:
-        estimates: `Estimates` of several betas, or dict of name -> `Estimates`, such as those of a model before and after tuning.
-        exact: `Estimates` with the truth where it is known, drawn as crosses; errors in it are not looked at.
+        estimates: what `pool.estimates(betas)` returns, or a dict of name -> such, as of a model before and after tuning.
+        exact: true values where they are known, drawn as crosses: dict of `beta`, `acceptance`, `tvd` and `kl` -> (b,).
         title: str, above both.
 
     Returns:
         matplotlib Figure with two pairs of axes.
 
     Raises:
-        ValueError: something else than `Estimates`.
+        ValueError: something else than estimates.
     """
     groups = {"": estimates} if isinstance(estimates, Estimates) else dict(estimates)
-    if not groups or not all(isinstance(one, Estimates) for one in [*groups.values(), *([] if exact is None else [exact])]):
-        raise ValueError("plot_tradeoff takes Estimates, or a dict of name -> Estimates: pool(ebm, proposal).estimates(betas).")
+    if not groups or not all(isinstance(one, Estimates) for one in groups.values()):
+        raise ValueError("plot_tradeoff takes estimates, or a dict of name -> estimates: pool(ebm, proposal).estimates(betas).")
     figure, (left, right) = _page(9.6, 3.9, 2, title)
     for number, (name, one) in enumerate(groups.items()):
         order = np.argsort(one.beta)
@@ -82,8 +81,9 @@ def plot_tradeoff(estimates, exact=None, *, title="The price of rejection"):
             right.plot(accept, distance, style, color=colour, label=f"{before}{word}", marker=MARKS[number % len(MARKS)], ms=3)
             right.fill_between(accept, *_band(distance, error), color=colour, alpha=0.2, lw=0)
     if exact is not None:
-        left.plot(exact.beta, exact.acceptance, "x", color="#000000", ms=7, label="exact")
-        right.plot(np.tile(exact.acceptance, 2), np.concatenate([exact.tvd, exact.kl]), "x", color="#000000", ms=7, label="exact")
+        crosses = {"ls": "", "marker": "x", "color": "#000000", "ms": 7, "label": "exact"}
+        left.plot(exact["beta"], exact["acceptance"], **crosses)
+        right.plot(np.tile(exact["acceptance"], 2), np.concatenate([exact["tvd"], exact["kl"]]), **crosses)
     left.set(xlabel="beta", ylabel="share of draws that are kept", ylim=(0, 1.03), title="Cost")
     right.set(xlabel="share of draws that are kept", ylabel="distance from the target", title="What it buys")
     right.set_ylim(bottom=0)
@@ -92,15 +92,15 @@ def plot_tradeoff(estimates, exact=None, *, title="The price of rejection"):
     return _finished(figure)
 
 
-def plot_moments(before, after, wished=None, *, title="Moments before and after", after_name="after"):
-    """Draw means of scorers before and after, with 95 % intervals, and what was asked for.
+def plot_moments(before, after, moments=None, *, title="Moments before and after", after_name="after"):
+    """Draw means of scorers before and after, with 95 % intervals, and the moments that were asked for.
 
-    All stand on one axis, so that scores should be of like size: yes-or-no scorers, and others as shares of something.
+    All share one axis, so scores should be of similar size, such as shares.
 
     Args:
         before: `Means`.
         after: `Means` of the same scorers.
-        wished: dict of scorer or its name -> float, what was asked of some of them, as `constrain` takes it; or None.
+        moments: dict of scorer or its name -> float, for some of them, as `constrain` takes it; or None.
         title: str.
         after_name: str, for the legend.
 
@@ -108,21 +108,21 @@ def plot_moments(before, after, wished=None, *, title="Moments before and after"
         matplotlib Figure with one pair of axes.
 
     Raises:
-        ValueError: means of different scorers, or a wish for another one.
+        ValueError: means of different scorers, or a moment of another one.
     """
-    wished = {key if isinstance(key, str) else names_of([key])[0]: value for key, value in (wished or {}).items()}
+    asked = {key if isinstance(key, str) else names_of([key])[0]: value for key, value in (moments or {}).items()}
     if tuple(before.names) != tuple(after.names):
         raise ValueError(f"before and after must be means of the same scorers, got {before.names} and {after.names}.")
-    if unknown := [name for name in wished if name not in before.names]:
+    if unknown := [name for name in asked if name not in before.names]:
         raise ValueError(f"There are no means of {', '.join(map(repr, unknown))}; there are {', '.join(before.names)}.")
     places = np.arange(len(before.names))
     figure, (ax,) = _page(7.2, 1.3 + 0.42 * len(places), 1)
     ax.hlines(places, before.values, after.values, color="#CCCCCC", lw=1.5, zorder=0)
-    rows = [places[before.names.index(name)] for name in wished]
-    if rows:
-        ax.plot(list(wished.values()), rows, "D", ms=12, mfc="none", mec=COLOURS[1], mew=1.6, label="asked for")
+    if asked:
+        rows = [before.names.index(name) for name in asked]
+        ax.plot(list(asked.values()), rows, "D", ms=12, mfc="none", mec=COLOURS[1], mew=1.6, label="asked for")
     for one, shift, mark, colour, word in ((before, 0.12, "s", _GREY, "before"), (after, -0.12, "o", COLOURS[0], after_name)):
-        ax.errorbar(one.values, places + shift, xerr=_SURE * one.errors, fmt=mark, ms=6, color=colour, capsize=2, label=word)
+        ax.errorbar(one.values, places + shift, xerr=SURE * one.errors, fmt=mark, ms=6, color=colour, capsize=2, label=word)
     ax.set_yticks(places, [_short(name) for name in before.names])
     ax.set(title=title, xlabel="mean; of yes-or-no questions, the share of yes", ylim=(len(places) - 0.5, -0.5))
     ax.grid(axis="x", color="#EEEEEE")
@@ -134,10 +134,10 @@ def plot_tuning(tuned, ebm=None, *, window=5, title="Tuning"):
     """Draw how a tuning went: moments with what was asked for, and how far the policy is from the target and from the original.
 
     Args:
-        tuned: `Tuned`.
-        ebm: `EBM` that it was tuned to. Its fit gives the dashed lines: moments asked for, and KL(target, original), which is
-            where the distance from the original ends if the policy becomes the target. None: no dashed lines.
-        window: int, steps that a point is the mean of, up to its own; single steps are noisy.
+        tuned: what `tune` returns.
+        ebm: `EBM` that it was tuned to, or None. Its fit gives the dashed lines: moments asked for, and KL(target, original),
+            where the distance from the original ends if the policy becomes the target.
+        window: int, steps averaged in each point, up to its own; single steps are noisy.
         title: str.
 
     Returns:
@@ -175,7 +175,7 @@ def plot_tuning(tuned, ebm=None, *, window=5, title="Tuning"):
 
 
 def _band(middle, error):
-    return np.maximum(middle - _SURE * error, 0), middle + _SURE * error
+    return np.maximum(middle - SURE * error, 0), middle + SURE * error
 
 
 def _short(name):
@@ -193,7 +193,7 @@ def _page(width, height, columns, title=None):
 
 
 def _log(ax):
-    """A log axis that is labelled 0.1, 0.2, 0.5, 1: shares rarely span a power of ten."""
+    """A log axis with the labels 0.1, 0.2, 0.5, 1: shares rarely span a power of ten."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     ax.set_xscale("log")
@@ -205,11 +205,10 @@ def _log(ax):
 def _finished(figure, beside=False):
     for ax in figure.axes:
         ax.spines[["top", "right"]].set_visible(False)
+        texts = [ax.title, *ax.get_yticklabels()]
         if ax.get_legend_handles_labels()[0]:
             place = {"loc": "center left", "bbox_to_anchor": (1, 0.5)} if beside else {}
-            legend = ax.legend(fontsize=8, frameon=False, **place)
-            for text in legend.get_texts():
-                text.set_parse_math(False)  # a $ in a phrase is no formula
-        for text in (ax.title, *ax.get_yticklabels()):
-            text.set_parse_math(False)
+            texts += ax.legend(fontsize=8, frameon=False, **place).get_texts()
+        for text in texts:
+            text.set_parse_math(False)  # a $ in a phrase is not a formula
     return figure

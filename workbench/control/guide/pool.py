@@ -1,20 +1,21 @@
-"""Pool: one set of draws from a proposal with what each counts for, and all that can be told from it about a target."""
+"""Pool: draws of a proposal with their weights under a target, and estimates of how rejection would do with them."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
+from workbench import checks
 from workbench.control import proposals
-from workbench.control.guide.scoring import draw, whole
+from workbench.control.guide.scoring import draw
 from workbench.values import GuideError
 
 
 class Estimates(NamedTuple):
-    """Of rejection at each beta, all float64 (b,), nats for KL; each `_error` is a standard error.
+    """Of rejection at each beta, all float64 (b,); each `_error` is a standard error.
 
     `beta`; `acceptance`, share of draws that are kept; `tvd`, total variation distance of what is kept from the target; `kl`,
-    KL(target, what is kept).
+    KL(target, what is kept), nats.
     """
 
     beta: np.ndarray
@@ -34,7 +35,7 @@ class Pool:
         samples: list of n.
         log_ratio: float64 (n,), nats, -inf for what the target excludes.
         proposal: `Proposal` they were drawn from; None if that is not known.
-        target: what tells the target from others, or None.
+        target: `EBM.key` of the target, or None.
     """
 
     samples: list
@@ -45,7 +46,8 @@ class Pool:
     @property
     def log_z(self):
         """Log of the mean of P/q: the log normaliser, if q covers the target."""
-        return _log_mean(self.log_ratio)
+        top = self.log_ratio.max()
+        return float(top + np.log(np.mean(np.exp(self.log_ratio - top))))
 
     @property
     def weights(self):
@@ -70,7 +72,7 @@ class Pool:
         return float(np.abs(self._relative() - 1).mean() / 2)
 
     def estimates(self, betas):
-        """What rejection at each beta would accept and how far it would be from the target, with no new draw.
+        """What rejection at each beta would accept and how far from the target it would be, without new draws.
 
         Args:
             betas: float or list of b floats above 0: a draw is kept with probability min(1, P / (beta * q)).
@@ -81,31 +83,28 @@ class Pool:
         Source:
             Eikema et al., TMLR 2022 (first version arXiv:2112.05702); errors by the delta method.
         """
-        betas = np.atleast_1d(np.asarray(betas, np.float64))
-        if not ((betas > 0) & np.isfinite(betas)).all():
-            raise ValueError(f"beta must be above 0, got {betas[~((betas > 0) & np.isfinite(betas))][0]!r}.")
+        betas = np.array([checks.number("beta", beta, 0, above=True) for beta in np.atleast_1d(np.asarray(betas, np.float64))])
         return Estimates(betas, *np.array([self._at(beta) for beta in betas]).T)
 
     def beta_for(self, acceptance):
-        """The largest beta, that is the best match, at which this share of draws is still kept: float.
+        """The largest beta, and so the nearest match, at which this share of draws is still kept: float.
 
         If the target excludes so many draws that no beta keeps this share, the one that keeps the most.
 
         Raises:
             ValueError: a share outside 0..1.
         """
-        if not 0 < acceptance <= 1:
-            raise ValueError(f"acceptance must be above 0 and at most 1, got {acceptance!r}.")
-        # the mean of min(1, r / beta) falls in beta, and between two ratios it is solved in one line
+        acceptance = checks.number("acceptance", acceptance, 0, 1, above=True)
+        # the mean of min(1, r / beta) falls with beta, and between two ratios there is a closed form
         scale, n = self.log_ratio.max(), len(self.log_ratio)
         r = np.exp(np.sort(self.log_ratio[np.isfinite(self.log_ratio)]) - scale)
         below, above = np.cumsum(r), np.arange(len(r))[::-1]
-        last = np.count_nonzero((below / r + above) / n >= acceptance) - 1  # accepted, were beta each ratio in turn
+        last = np.count_nonzero((below / r + above) / n >= acceptance) - 1  # acceptance with each ratio as beta
         beta = r[0] if last < 0 else below[last] / (n * acceptance - above[last])
         return float(beta * np.exp(scale))
 
     def _relative(self):
-        """P / (Z q) of each draw, 1 in the mean."""
+        """P / (Z q) of each draw; the mean is 1."""
         return self.weights * len(self.log_ratio)
 
     def _at(self, beta):
@@ -118,7 +117,7 @@ class Pool:
         kl = gap.mean() + np.log(kept)
         more = u > m / kept
         tvd = (u - m / kept)[more].sum() / n
-        # how each estimate moves with one draw, u having mean 1
+        # influence of one draw on each estimate; u has mean 1
         kl_pull = gap - gap.mean() - (gap.mean() + 1) * (u - 1) + (m - kept) / kept
         tvd_pull = np.where(more, u - m / kept, 0) - tvd - (u * more).mean() * (u - 1)
         tvd_pull += (m * more).mean() / kept**2 * (m - kept)
@@ -132,16 +131,16 @@ def pool(ebm, proposal=None, n=4096, seed=0):
 
     Args:
         ebm: `EBM`.
-        proposal: anything `proposals.of` takes; None is the one base of the target.
+        proposal: anything `proposals.of` takes; None is the only base of the target.
         n: int.
         seed: int.
 
     Raises:
-        GuideError: no draw has any probability under the target.
+        GuideError: no draw has any probability under the target, or no proposal is given for a target with several bases.
     """
-    proposal = source_of(ebm, proposal)
-    samples = draw(proposal, whole("n", n, 2), seed)
-    log_ratio = ebm.log_ratio(samples, proposal)
+    proposal, n = source_of(ebm, proposal), checks.whole("n", n, 2)
+    samples = draw(proposal, n, seed)
+    log_ratio = ebm.parts(samples, proposal).log_score
     if not np.isfinite(log_ratio).any():
         raise GuideError(
             f"None of {n} draws of {type(proposal).__name__} has any probability under the target. Draw more, or use a proposal "
@@ -151,11 +150,7 @@ def pool(ebm, proposal=None, n=4096, seed=0):
 
 
 def source_of(ebm, proposal):
-    """What to draw from: the proposal, or if it is None the only base of the target.
-
-    Raises:
-        GuideError: no proposal, and no base or several.
-    """
+    """The proposal to draw from; for None the only base of the target, and a GuideError if there is none or several."""
     if proposal is not None:
         return proposals.of(proposal)
     if len(ebm.bases) != 1:
@@ -163,20 +158,14 @@ def source_of(ebm, proposal):
     return ebm.bases[0]
 
 
-def first_draws(ebm, proposal, first, seed):
-    """A new `Pool` if `first` is a number, or the one that was given.
-
-    Raises:
-        GuideError: the given one is of another proposal or target.
-    """
-    if not isinstance(first, Pool):
-        return pool(ebm, proposal, first, seed)
-    if first.proposal != proposal or first.target != ebm.key:
-        what = "drawn from another proposal" if first.proposal != proposal else "of another target"
+def first_draws(ebm, proposal, known, seed):
+    """A new `Pool` of as many draws as `known` says, or `known` itself, which must be of this proposal and target."""
+    if known is None:  # what was affordable for the fit is affordable here
+        fitted = getattr(ebm.fit, "pool", None)
+        known = 4096 if fitted is None else len(fitted.samples)
+    if not isinstance(known, Pool):
+        return pool(ebm, proposal, checks.whole("pool", known, 2), seed)
+    if known.proposal != proposal or known.target != ebm.key:
+        what = "drawn from another proposal" if known.proposal != proposal else "of another target"
         raise GuideError(f"This pool is {what}. Take ebm.fit.pool of the same target, guide.pool(ebm, proposal), or a number.")
-    return first
-
-
-def _log_mean(log_x):
-    top = log_x.max()
-    return float(top + np.log(np.mean(np.exp(log_x - top))))
+    return known

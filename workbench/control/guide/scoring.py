@@ -1,6 +1,4 @@
-"""Scoring: calling scorers and proposals of others once per sample, and saying in words what they did wrong."""
-
-import numbers
+"""Scoring: calls scorers and proposals, each once per sample, and says in words what they did wrong."""
 
 import numpy as np
 
@@ -8,13 +6,13 @@ from workbench.values import GuideError
 
 
 def name_of(scorer):
-    """What a scorer is called in reports: its `name`, else that of its function."""
+    """Name of a scorer in reports: its `name`, otherwise that of its function."""
     name = getattr(scorer, "name", None) or getattr(scorer, "__name__", None)
     return name if isinstance(name, str) else type(scorer).__name__
 
 
 def names_of(scorers):
-    """Names of scorers, each different: list of str."""
+    """Names of scorers, all different: list of str."""
     found, seen = [], {}
     for scorer in scorers:
         name = name_of(scorer)
@@ -23,26 +21,19 @@ def names_of(scorers):
     return found
 
 
-def scores(scorer, samples, name=None):
-    """Numbers of one scorer, called once on all samples.
+def check_scorer(scorer):
+    """Raise a GuideError for anything but a function."""
+    if not callable(scorer):
+        raise GuideError(f"A scorer is a function of a list of samples, got {scorer!r}.")
 
-    Args:
-        scorer: function, list of n samples -> n finite numbers.
-        samples: list of n.
-        name: str for messages.
 
-    Returns:
-        float64 (n,).
-
-    Raises:
-        GuideError: it raised, or returned something else.
-    """
-    name = name or name_of(scorer)
+def scores(scorer, samples, name):
+    """Numbers of one scorer, called once on all n samples: float64 (n,); a GuideError for anything but n finite numbers."""
     try:
         found = scorer(samples)
     except Exception as err:
         raise GuideError(
-            f"Scorer {name!r} raised {type(err).__name__}: {err}. It was given a list of {len(samples)} samples, the first "
+            f"Scorer {name!r} raised {type(err).__name__}: {err}. It got a list of {len(samples)} samples, the first "
             f"is {_short(samples[0])}; a scorer takes the whole list and returns one number for each."
         ) from err
     found = _array(found, f"Scorer {name!r}", len(samples))
@@ -50,33 +41,41 @@ def scores(scorer, samples, name=None):
     if len(bad):
         raise GuideError(
             f"Scorer {name!r} returned {found[bad[0]]} for {len(bad)} of {len(samples)} samples, such as "
-            f"{_short(samples[bad[0]])}. A moment needs finite numbers; for those without one, ask whether they have one."
+            f"{_short(samples[bad[0]])}. A moment needs finite numbers: return a number for these samples too."
         )
     return found
 
 
-def log_scores(proposal, samples):
-    """Log-probabilities by a proposal: float64 (n,), nats, -inf allowed.
+def answers(scorer, samples, name):
+    """Answers of a yes-or-no scorer, as `scores`: bool (n,)."""
+    found = scores(scorer, samples, name)
+    if not np.isin(found, (0, 1)).all():
+        raise GuideError(f"Filter {name!r} must answer 0 or 1, got {found[~np.isin(found, (0, 1))][0]}.")
+    return found.astype(bool)
 
-    Raises:
-        GuideError: wrong length, NaN or +inf.
-    """
+
+def opposite(scorer):
+    """A yes-or-no scorer that gives 1 where another gives 0."""
+
+    def reverse(samples):
+        return 1.0 - answers(scorer, samples, name_of(scorer))
+
+    reverse.__name__ = f"not {name_of(scorer)}"
+    return reverse
+
+
+def log_scores(proposal, samples):
+    """Log-probabilities by a proposal: float64 (n,), nats; a GuideError for a wrong length, NaN or +inf."""
     name = type(proposal).__name__
     found = _array(proposal.log_score(samples), f"log_score of {name}", len(samples))
     bad = np.flatnonzero(np.isnan(found) | (found == np.inf))
     if len(bad):
-        raise GuideError(
-            f"log_score of {name} is {found[bad[0]]} for {_short(samples[bad[0]])}: expected nats, -inf at the least."
-        )
+        raise GuideError(f"log_score of {name} is {found[bad[0]]} for {_short(samples[bad[0]])}: expected nats, or -inf.")
     return found
 
 
 def draw(proposal, n, seed):
-    """N samples of a proposal: list.
-
-    Raises:
-        GuideError: it returned another number of samples.
-    """
+    """N samples of a proposal: list; a GuideError for another number of samples."""
     found = proposal.sample(n, seed=seed)
     found = found.tolist() if isinstance(found, np.ndarray) else list(found)
     if len(found) != n:
@@ -84,15 +83,20 @@ def draw(proposal, n, seed):
     return found
 
 
-def whole(name, value, least):
-    """`value` if it is an int of `least` or more.
+def in_context(proposal, context):
+    """A proposal in a context; without contexts (None) the proposal itself."""
+    if context is None:
+        return proposal
+    if not hasattr(proposal, "given"):
+        raise GuideError(f"{type(proposal).__name__} has no contexts: it has no given(context) -> proposal.")
+    return proposal.given(context)
 
-    Raises:
-        ValueError: it is not.
-    """
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
-        raise ValueError(f"{name} must be an int of {least} or more, got {value!r}.")
-    return int(value)
+
+def check_contexts(contexts, most=None):
+    """Raise a ValueError for contexts that are not a list of one or more, or of more than `most`."""
+    if contexts is not None and (isinstance(contexts, str) or not len(contexts) or (most is not None and len(contexts) > most)):
+        size = "one or more" if most is None else f"1 to n={most}"
+        raise ValueError(f"contexts must be a list of {size} contexts, got {contexts!r}.")
 
 
 def _array(found, who, n):

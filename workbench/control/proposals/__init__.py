@@ -1,6 +1,6 @@
-"""Proposals: things that sample and say how likely their samples are, under two verbs, `sample` and `log_score`."""
+"""Proposals: things with two verbs, `sample(n, seed=0)` and `log_score(samples)`, which say how likely their samples are."""
 
 from workbench.control.proposals.adapters import FromDistribution, FromDSL, FromScipy, of
-from workbench.control.proposals.lm import LMProposal
+from workbench.control.proposals.causal import LMProposal
 
 __all__ = ["FromDSL", "FromDistribution", "FromScipy", "LMProposal", "of"]

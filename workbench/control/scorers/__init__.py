@@ -1,23 +1,25 @@
-"""Scorers: functions from texts to numbers (n,), which can be wishes of `guide` and rewards of a search.
+"""Scorers: functions from a list of samples to one number each. They serve as moments of `guide` and as rewards of a search.
 
-`contains("Monet")`, `n_words() <= 20`, `has_slot(dsl, "artist")`, `similarity(clip, picture)`, `log_prob(lm)` and
-`of_picture(pipeline, shows("circle"))` are functions of texts.
+- Of texts: `contains("Monet")`, `n_words()`, `similarity(clip, picture)`, `log_prob(lm)`.
+- Of texts as a learned language reads them: `has_slot(dsl, "artist")`, `slot_like(dsl, "artist", "Claude Monet")`.
+- Of pictures: `shows("circle")`, `aesthetic()`, `similarity(clip, text)`; `of_picture(pipeline, scorer)` makes them scorers of
+  texts.
+
+Compared with a number, a scorer becomes a yes-or-no scorer: `n_words() <= 20`. Any function of the same shape is a scorer too;
+`Scorer(function)` gives it the comparisons: `Scorer(my_function) >= 3`.
 """
 
-from workbench.control.scorers.measure import Measure, at_least, at_most
-from workbench.control.scorers.scorers import contains, log_prob, matches, n_words, similarity
-from workbench.control.scorers.shown import aesthetic, of_picture, shows
-from workbench.control.scorers.slots import has_slot, slot_like
+from workbench.control.scorers.of_pictures import aesthetic, of_picture, shows
+from workbench.control.scorers.of_slots import has_slot, slot_like
+from workbench.control.scorers.of_texts import contains, log_prob, n_words, similarity
+from workbench.control.scorers.scorer import Scorer
 
 __all__ = [
-    "Measure",
+    "Scorer",
     "aesthetic",
-    "at_least",
-    "at_most",
     "contains",
     "has_slot",
     "log_prob",
-    "matches",
     "n_words",
     "of_picture",
     "shows",

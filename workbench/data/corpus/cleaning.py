@@ -1,7 +1,6 @@
-"""Cleaning: one row in, a clean prompt or the rule that drops it out; and the report that counts both."""
+"""Cleaning: from a row to a clean prompt or the rule that drops it, and the report that counts both."""
 
 import hashlib
-import json
 import unicodedata
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -38,13 +37,13 @@ _UNSPACED_CHARACTERS = 4  # of those make a prompt, as two words do elsewhere
 
 
 class Broken(NamedTuple):
-    """What a reader hands on in place of a value when the row itself is malformed."""
+    """What a reader yields in place of a value when the row itself is malformed."""
 
     why: str
 
 
 class Cleaned(NamedTuple):
-    """Outcome for one row: `rule` is None for a good row, else `text` and `words` are empty.
+    """Outcome for one text: `rule` is None for a good one; otherwise `text` and `words` are empty.
 
     `words` are the casefolded words of `text` (kind `word` of `workbench.words`), for the duplicate rules.
     """
@@ -54,27 +53,25 @@ class Cleaned(NamedTuple):
     rule: str | None
 
 
-def clean(value):
-    """Clean one value and say whether it is a usable prompt.
-
-    Args:
-        value: anything; a usable one is a str.
-
-    Returns:
-        `Cleaned`. Dropped are: what is not a str, malformed rows (`Broken`), text with half surrogate pairs, text without
-        visible characters, under 2 words, over 150 words or 2,000 characters.
-    """
+def unusable(value):
+    """The rule that drops a value before any work on it, or None for a str of at most 20,000 characters in valid Unicode."""
     if not isinstance(value, str):
-        return Cleaned("", [], BROKEN if isinstance(value, Broken) else NOT_A_STRING)
-    if len(value) > 10 * MAX_CHARACTERS:  # before any work on it: a row may be a megabyte
-        return Cleaned("", [], TOO_LONG)
-    text = normalise(value)
+        return BROKEN if isinstance(value, Broken) else NOT_A_STRING
+    if len(value) > 10 * MAX_CHARACTERS:  # a row may be a megabyte
+        return TOO_LONG
+    return None if value.isascii() or _encodes(value) else UNDECODABLE
+
+
+def clean(text):
+    """Clean one text that is not `unusable` -> `Cleaned`.
+
+    Dropped are texts without visible characters, under 2 words, over 150 words or 2,000 characters.
+    """
+    text = normalise(text)
     if not text:
         return Cleaned("", [], EMPTY)
     if len(text) > MAX_CHARACTERS:
         return Cleaned("", [], TOO_LONG)
-    if not _encodes(text):
-        return Cleaned("", [], UNDECODABLE)
     folded = text.casefold()
     words = [folded[start:end] for start, end, kind in split(folded) if kind == WORD]
     if len(words) < MIN_WORDS and len(_UNSPACED.findall(text)) < _UNSPACED_CHARACTERS:
@@ -85,16 +82,10 @@ def clean(value):
 
 
 def normalise(text):
-    r"""Bring text to one spelling of the same characters; nothing a reader can see is changed.
+    r"""Spell the same characters in one way; nothing that a reader can see changes.
 
-    Unicode NFC; control characters and byte order marks removed; every line end becomes "\n", every other run of white
-    space one blank, none at the ends of lines or of the text.
-
-    Args:
-        text: str, any.
-
-    Returns:
-        str; `normalise(normalise(text)) == normalise(text)`.
+    Unicode NFC; control characters and byte order marks removed; every line end becomes "\n", every other run of
+    white space becomes one blank, and blanks at the ends of lines and of the text go. Doing it twice changes nothing more.
     """
     if text.isascii() and text.isprintable():  # most rows: no line ends, no controls
         return " ".join(text.split())
@@ -112,7 +103,7 @@ def _encodes(text):
 
 
 def key(text):
-    """What two prompts share when they differ in case, white space and punctuation only: "8 K!" and "8k".
+    """What two prompts share that differ in case, white space and punctuation only: "8 K!" and "8k".
 
     Args:
         text: str, clean.
@@ -125,20 +116,13 @@ def key(text):
 
 
 def content_hash(text):
-    """A number for the `key` of a text, equal on every machine and in every run.
-
-    Args:
-        text: str, clean.
-
-    Returns:
-        int, uniform in 0..2**64-1.
-    """
+    """A number for the `key` of a clean text, equal on every machine and in every run -> int, uniform in 0..2**64-1."""
     return int.from_bytes(hashlib.blake2b(key(text).encode(), digest_size=8).digest(), "little")
 
 
 @dataclass
 class Report:
-    """What became of every row: `kept + sum(dropped.values()) == read`, at any moment.
+    """What became of every row; after `load`, `kept + sum(dropped.values()) == read`.
 
     Attributes:
         read: int, rows read.
@@ -170,11 +154,6 @@ class Report:
         shown = self.examples.setdefault(rule, [])
         if len(shown) < _EXAMPLES:
             shown.append((int(row), _excerpt(value) + ("" if like is None else f" [like row {like}]")))
-
-    def to_json(self):
-        """The report as a JSON text, with `kept`."""
-        plain = {"read": self.read, "kept": self.kept, "changed": self.changed}
-        return json.dumps({**plain, "dropped": self.dropped, "examples": self.examples}, ensure_ascii=False, indent=1)
 
     def __str__(self):
         share = self.kept / max(self.read, 1)

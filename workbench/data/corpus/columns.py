@@ -6,22 +6,13 @@ from itertools import chain, islice
 from workbench.values import CorpusError
 
 NAMES = ("prompt", "prompts", "text", "texts", "caption", "captions", "positive_prompt", "prompt_text", "description")
-PEEK = 100  # rows looked at to tell which columns hold text
+PEEK = 100  # rows that decide which columns hold text
 
 
 def from_items(items, name, column):
-    """Prompts of an iterable of strings or of mappings from column to value.
+    """Prompts in an iterable of strings or of mappings from column to value -> iterable of values, not all of them str.
 
-    Args:
-        items: iterable, at most `PEEK` of them are held in memory.
-        name: str, what messages call it.
-        column: str or None.
-
-    Returns:
-        iterable of values, one per row; not all need be strings.
-
-    Raises:
-        CorpusError: nothing in it, or its column of prompts is not known.
+    `name` is what errors call the source. Raises CorpusError if it is empty or the column of prompts is not clear.
     """
     items = iter(items)
     first = list(islice(items, PEEK))
@@ -39,18 +30,9 @@ def from_items(items, name, column):
 
 
 def from_columns(table, name, column):
-    """Prompts of a mapping from column to values, each a list or, as pandas writes JSON, an object of row to value.
+    """Prompts in a mapping from column to values, each a list or, as pandas writes JSON, a mapping from row to value.
 
-    Args:
-        table: dict of str to list or dict.
-        name: str, what messages call it.
-        column: str or None.
-
-    Returns:
-        iterable of values, one per row; not all need be strings.
-
-    Raises:
-        CorpusError: nothing in it, or its column of prompts is not known.
+    Returns and raises as `from_items`.
     """
     lists = {key: list(v.values()) if isinstance(v, Mapping) else v for key, v in table.items() if isinstance(v, (list, Mapping))}
     textual = [key for key, values in lists.items() if any(is_textual(value) for value in values[:PEEK])]
@@ -63,7 +45,7 @@ def from_columns(table, name, column):
 
 
 def is_textual(value):
-    """Whether a value may be a prompt: a string that is not a number."""
+    """Whether a value can be a prompt: a string that is no number."""
     if not isinstance(value, str) or not value.strip():
         return False
     try:
@@ -74,12 +56,12 @@ def is_textual(value):
 
 
 def choose(name, names, textual, column):
-    """The column that holds the prompts: the one asked for, else one of a usual name, else the only one with text.
+    """The column that holds the prompts: the one asked for, or one with a usual name, or the only one with text.
 
     Args:
-        name: str, what messages call the table.
-        names: list of str, its columns.
-        textual: list of str, those that hold text.
+        name: str, what errors call the table.
+        names: list of str, its columns; `textual` are those with text.
+        textual: list of str.
         column: str or None, the one asked for.
 
     Returns:

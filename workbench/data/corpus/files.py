@@ -1,8 +1,7 @@
-"""Files: rows of .txt, .csv, .tsv, .json, .jsonl and .parquet files, plain or .gz, read one at a time."""
+"""Files: the rows of .txt, .csv, .tsv, .json, .jsonl and .parquet files, plain or .gz, one at a time."""
 
 import contextlib
 import csv
-import difflib
 import gzip
 import json
 import shutil
@@ -14,6 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from workbench.checks import did_you_mean
 from workbench.data.corpus.cleaning import Broken
 from workbench.data.corpus.columns import PEEK, choose, from_columns, from_items, is_textual
 from workbench.values import CorpusError
@@ -21,7 +21,7 @@ from workbench.words import WORD, split
 
 SUFFIXES = (".txt", ".csv", ".tsv", ".json", ".jsonl", ".parquet")
 
-_CSV_FIELD = 16 * 2**20  # characters; beyond that a quote was not closed
+_CSV_FIELD = 16 * 2**20  # characters; a longer field means that a quote was not closed
 _MAGIC = {
     b"\x89PNG": "a PNG picture",
     b"\xff\xd8\xff": "a JPEG picture",
@@ -49,16 +49,13 @@ def suffix_of(path):
 def read_file(source, column):
     """Check and open a file of prompts.
 
-    Args:
-        source: str or Path.
-        column: str or None, the column that holds the prompts.
-
     Returns:
-        iterator of (row, value): row numbers count from 0, without a header; lines of a .txt file, records of the others.
+        iterator of (row, value): the number of the line of a .txt file, or of the record of another file without its header,
+        from 0.
 
     Raises:
-        CorpusError: the file is missing, empty, binary, damaged, not UTF-8, of no known kind, or its column is not known;
-            while iterating, too, for what is wrong further down.
+        CorpusError: the file is missing, empty, binary, damaged, not UTF-8, of no known kind, or its column is not clear;
+            also while iterating, for what is wrong further down.
     """
     path = Path(source).expanduser()
     if not is_file(source):
@@ -67,10 +64,10 @@ def read_file(source, column):
     if suffix is None:
         raise CorpusError(
             f"{path} is of no known kind ({path.suffix or 'no suffix'}). Known: {', '.join(SUFFIXES)}, plain or with .gz. "
-            "Rename it if it is one of these, else save the prompts as .txt, one a line."
+            "Rename it if it is one of these, or save the prompts as .txt, one a line."
         )
     rows = _READERS[suffix](path, column)
-    return chain([next(rows)], rows)  # what can be checked is checked now
+    return chain([next(rows)], rows)  # reads the first row now, so that most errors come before any work
 
 
 def _why_no_file(source):
@@ -85,13 +82,12 @@ def _why_no_file(source):
         return f"{path} is a folder. Name a file in it: {', '.join(names[:5]) or 'none of a known kind is there'}."
     if not path.parent.is_dir():
         return f"There is no file {path}: the folder {path.parent} does not exist."
-    names = {entry.name.lower(): entry.name for entry in path.parent.iterdir()}
-    near = [names[name] for name in difflib.get_close_matches(path.name.lower(), names, n=3)]
-    return f"There is no file {path}. " + (f"Did you mean {' or '.join(near)}?" if near else kinds)
+    near = did_you_mean(path.name, [entry.name for entry in path.parent.iterdir()])
+    return f"There is no file {path}.{near or ' ' + kinds}"
 
 
 def _open(path):
-    """Open a file, unpacked if it is a .gz, after a look at its first bytes."""
+    """Open a file, unpacked if it is a .gz, and check its first bytes."""
     with contextlib.ExitStack() as on_error:
         try:
             stream = on_error.enter_context(gzip.open(path) if path.suffix.lower() == ".gz" else open(path, "rb"))
@@ -115,7 +111,7 @@ def _check_text(path, head):
 
 
 def _lines(path):
-    """Lines of a file as str, with their ends."""
+    """Lines of a file as str, with their line ends."""
     offset = number = 0
     with _open(path) as stream:
         try:
@@ -156,7 +152,7 @@ def _read_table(path, column):
         elif len(names) == 1:
             raise CorpusError(
                 f"{path} has one column, but row {row} has {len(fields)} fields. A prompt with {delimiter!r} must stand in "
-                'quotes ("..."). If the file is one prompt a line, name it .txt.'
+                'quotes ("..."). If the file has one prompt a line, name it .txt.'
             )
         else:
             yield row, Broken(f"{len(fields)} fields, the header has {len(names)}")
@@ -176,7 +172,7 @@ def _choose_field(path, names, first, column):
 
 
 def _records(reader, path):
-    """Records of a csv reader; the limit on fields, which is the process's, is raised only while one is read."""
+    """Records of a csv reader. The limit on fields belongs to the process: it is raised only while a record is read."""
     while True:
         limit = csv.field_size_limit(_CSV_FIELD)
         try:
@@ -198,16 +194,16 @@ def _json_lines(path):
     for number, line in enumerate(_lines(path), start=1):
         try:
             yield json.loads(line) if line.strip() else ""
-        except (json.JSONDecodeError, RecursionError) as err:
+        except (ValueError, RecursionError) as err:
             raise CorpusError(f"{path} is damaged: line {number} is not JSON ({err}).") from err
 
 
 def _read_json(path, column):
-    """Rows of a .json file, which is read whole (the other formats are not)."""
+    """Rows of a .json file, the only format that is read into memory as a whole."""
     text = "".join(_lines(path))
     try:
         value = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as err:
+    except (ValueError, RecursionError) as err:
         advice = " One JSON value a line is .jsonl: rename it." if "Extra data" in str(err) else ""
         raise CorpusError(f"{path} is damaged, it is not JSON: {err}.{advice}") from err
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Readers: from a file, a data set, the built-in grammar or a list to numbered rows, one at a time."""
+"""Readers: numbered rows of a file, a hub data set, the built-in grammar or a list, one at a time."""
 
 import os
 import re
@@ -9,17 +9,18 @@ from typing import Any, NamedTuple
 
 from workbench.data.corpus.columns import from_columns, from_items
 from workbench.data.corpus.files import is_file, read_file, suffix_of
+from workbench.data.corpus.store import cache_folder
 from workbench.values import CorpusError
 from workbench.world import grammar
 
 WORLD = "world"
 WORLD_SIZE = 20_000
 
-_HUB_ROWS = 4  # rows read from the hub per prompt asked for: most data sets of prompts repeat themselves
+_HUB_ROWS = 4  # rows read from the hub for each prompt that is wanted: most data sets of prompts repeat themselves
 
 
 class Rows(NamedTuple):
-    """A source opened: its name, its rows (number from 0, value), how many there are if known, and the world's (seed, split)."""
+    """An open source: its name, pairs (row number from 0, value), how many if known, and (seed, split) of the built-in world."""
 
     name: str
     rows: Iterable[tuple[int, Any]]
@@ -28,21 +29,13 @@ class Rows(NamedTuple):
 
 
 def open_source(source, column, n, seed, split):
-    """Find out what a source is, check it, and open it.
-
-    Args:
-        source: as in `workbench.data.corpus.load`, like all arguments.
-        column: str or None.
-        n: int or None, prompts wanted.
-        seed: int, of the built-in grammar.
-        split: str, of the built-in grammar or a hub data set.
+    """Recognise a source, check it and open it. Arguments as in `workbench.data.corpus.load`.
 
     Returns:
-        `Rows`; reading them may raise CorpusError where the source is damaged.
+        `Rows`; reading them raises CorpusError where the source is damaged.
 
     Raises:
-        CorpusError: the source is of no known kind, missing, empty, binary, or its column is not known.
-        ImportError: a hub data set without the package `datasets`.
+        CorpusError: the source is of no known kind, missing, empty, binary, or its column is not clear.
     """
     if isinstance(source, str) and source == WORLD:
         if column is not None:
@@ -53,17 +46,10 @@ def open_source(source, column, n, seed, split):
     if isinstance(source, str) and not is_file(source) and _is_hub_id(source):
         return Rows(source, _from_hub(source, column, n, split))
     if split != "train":
-        raise CorpusError(f'split={split!r} is for "world" and hub data sets; {_say(source)} has no splits. Leave it out.')
+        what = repr(str(source)[:80]) if isinstance(source, (str, os.PathLike)) else f"a {type(source).__name__}"
+        raise CorpusError(f'split={split!r} is for "world" and hub data sets; {what} has no splits. Leave it out.')
     if isinstance(source, (str, os.PathLike)):
         return Rows(str(source), read_file(source, column))
-    return _from_values(source, column)
-
-
-def _say(source):
-    return f"{str(source)[:80]!r}" if isinstance(source, (str, os.PathLike)) else f"a {type(source).__name__}"
-
-
-def _from_values(source, column):
     if isinstance(source, (bytes, bytearray)) or not isinstance(source, Iterable) or hasattr(source, "columns"):
         raise CorpusError(
             f'Cannot load prompts from a {type(source).__name__}. Expected "world", the path of a file, the id of a hub data '
@@ -77,37 +63,26 @@ def _from_values(source, column):
 
 
 def _is_hub_id(source):
-    """Whether a string that is no file can be the id of a hub data set, `owner/name`."""
+    """Whether a string that is not a file can be the id of a hub data set, `owner/name`."""
     return bool(re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", source)) and suffix_of(Path(source)) is None
 
 
 def _from_hub(source, column, n, split):
-    try:
-        import datasets
-    except ImportError as err:
-        raise ImportError(
-            f"{source!r} is no file here, so it is taken for a hub data set; for these: pip install datasets"
-        ) from err
-    try:
-        rows = iter(datasets.load_dataset(source, split=split, streaming=True))
-        first = list(islice(rows, 1))
-    except Exception as err:  # a dozen kinds, of five packages
-        raise _hub_error(source, err) from err
-    rows = chain(first, _guarded(rows, source))
+    rows = _streamed(source, split)
+    rows = chain(list(islice(rows, 1)), rows)  # reads the first row now: errors come before any work
     rows = rows if n is None else islice(rows, _HUB_ROWS * n)
     return enumerate(from_items(rows, f"The hub data set {source!r}", column))
 
 
-def _guarded(rows, source):
+def _streamed(source, split):
+    import datasets
+
+    datasets.disable_progress_bars()
     try:
-        yield from rows
-    except Exception as err:
-        raise _hub_error(source, err) from err
-
-
-def _hub_error(source, err):
-    said = str(err).split("\n")[0][:200] or "no message"
-    return CorpusError(
-        f"The hub data set {source!r} cannot be read ({type(err).__name__}: {said}). Is this machine offline, or the id "
-        "misspelt? For a file on this machine, check its path."
-    )
+        yield from datasets.load_dataset(source, split=split, streaming=True, cache_dir=str(cache_folder() / "hub"))
+    except Exception as err:  # a dozen kinds, from five packages
+        said = str(err).split("\n")[0][:200] or "no message"
+        raise CorpusError(
+            f"The hub data set {source!r} cannot be read ({type(err).__name__}: {said}). Is this machine offline, or the id "
+            "misspelt? For a file on this machine, check its path."
+        ) from err

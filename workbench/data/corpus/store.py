@@ -1,50 +1,59 @@
-"""Store: texts in memory-mapped Arrow files that are named after their content, and the scratch files to make them."""
+"""Store: texts on disk, memory-mapped as a `datasets.Dataset`, in files without a name that go when nobody holds them."""
 
 import contextlib
 import errno
 import hashlib
+import mmap
 import os
+import secrets
 import tempfile
 from itertools import islice
 from pathlib import Path
 
 import pyarrow as pa
 
-from workbench.artifacts import atomic_path
 from workbench.values import ArtifactError
 
-BATCH = 4_096  # texts per Arrow batch
-_SCHEMA = pa.schema([("text", pa.string())])
+_BATCH = 4_096  # texts of an Arrow batch
+_SCATTERED = 512  # texts read at a time from anywhere in the file: each may bring 64 KiB of it into memory
 
 
 def cache_folder():
-    """Where corpora are kept: `$WORKBENCH_CACHE/corpus`, else `~/.cache/deep-dsl-workbench/corpus`.
-
-    It may be deleted whenever no corpus is in use.
-    """
+    """Where texts are stored: `$WORKBENCH_CACHE/corpus`, or `~/.cache/deep-dsl-workbench/corpus` without the variable."""
     chosen = os.environ.get("WORKBENCH_CACHE")
     return (Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "deep-dsl-workbench") / "corpus"
 
 
-@contextlib.contextmanager
-def scratch_files(n):
-    """Temporary binary files in the cache folder; without a name, so that even SIGKILL leaves nothing behind.
+def stored(texts):
+    """Write an iterable of str to disk, a batch at a time -> `datasets.Dataset` with the column `text`, mapped into memory.
 
-    Args:
-        n: int, how many.
-
-    Yields:
-        list of n files open for writing and reading.
+    The file lies in the cache folder and has no name: it disappears with the data set, and even a killed process leaves
+    nothing behind.
 
     Raises:
         ArtifactError: the folder cannot be made or written to, or the disk is full.
     """
+    from datasets import Dataset  # takes a second or two to import
+    from datasets.table import InMemoryTable
+
+    schema, texts = pa.schema([("text", pa.string())]), iter(texts)
+    with _scratch_file() as file:
+        with pa.ipc.new_stream(file, schema) as writer:
+            while batch := list(islice(texts, _BATCH)):
+                writer.write_batch(pa.record_batch([pa.array(batch, pa.string())], schema=schema))
+        file.flush()
+        mapped = pa.py_buffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    # with a fingerprint of its own, since `datasets` would copy all texts to compute one
+    return Dataset(InMemoryTable.from_buffer(mapped), fingerprint=secrets.token_hex(8))
+
+
+@contextlib.contextmanager
+def _scratch_file():
     folder = cache_folder()
     try:
-        with contextlib.ExitStack() as stack:
-            folder.mkdir(parents=True, exist_ok=True)
-            files = [stack.enter_context(tempfile.TemporaryFile(dir=folder)) for _ in range(n)]
-            yield files
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            yield file
     except OSError as err:
         advice = "Set the environment variable WORKBENCH_CACHE to a folder on a disk with space that you may write to."
         if err.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -54,83 +63,20 @@ def scratch_files(n):
         raise
 
 
-def write_texts(sink, texts):
-    """Write texts as an Arrow file, a batch at a time.
-
-    Args:
-        sink: path, or binary file open for writing; it is left open.
-        texts: iterable of str.
-    """
-    texts = iter(texts)
-    with pa.ipc.new_file(sink, _SCHEMA) as writer:
-        while batch := list(islice(texts, BATCH)):
-            writer.write_batch(pa.record_batch([pa.array(batch, pa.string())], schema=_SCHEMA))
-
-
-def read_texts(source):
-    """Read back what `write_texts` wrote, a batch at a time.
-
-    Args:
-        source: binary file, as it was written to.
-
-    Yields:
-        str.
-    """
-    reader = pa.ipc.open_file(source)
-    for number in range(reader.num_record_batches):
-        yield from reader.get_batch(number).column(0).to_pylist()
+def each(data, places=None):
+    """Yield the texts of a data set, or those at `places` (int64, in any order), a batch at a time."""
+    if places is None:
+        for batch in data.iter(_BATCH):
+            yield from batch["text"]
+        return
+    for start in range(0, len(places), _SCATTERED):
+        yield from data[places[start : start + _SCATTERED].tolist()]["text"]
 
 
 def fingerprint(texts):
-    """Hash of a sequence of texts: equal if and only if the texts and their order are.
-
-    Args:
-        texts: iterable of str.
-
-    Returns:
-        str, 64 hex digits (sha256).
-    """
+    """Hash of an iterable of str, equal only if the texts and their order are equal -> str, 64 hex digits (sha256)."""
     digest = hashlib.sha256()
     for text in texts:
         data = text.encode()
         digest.update(len(data).to_bytes(8, "little") + data)
     return digest.hexdigest()
-
-
-def keep(texts):
-    """Put texts into the cache, or find them there.
-
-    Args:
-        texts: function without arguments that gives an iterator over the texts; called up to twice.
-
-    Returns:
-        (column, name): a memory-mapped `pyarrow.ChunkedArray` in batches of `BATCH`, and the texts' `fingerprint`.
-
-    Raises:
-        ArtifactError: the disk is full.
-    """
-    name = fingerprint(texts())
-    path = cache_folder() / f"{name}.arrow"
-    try:
-        column = _open(path)
-        if fingerprint(each(column)) == name:
-            return column, name
-    except (OSError, pa.ArrowInvalid):
-        pass  # not there yet, or damaged: written again
-    with atomic_path(path) as temporary:
-        write_texts(str(temporary), texts())
-    return _open(path), name
-
-
-def _open(path):
-    return pa.ipc.open_file(pa.memory_map(str(path))).read_all().column(0)
-
-
-def each(column):
-    """Iterate over the texts of a column.
-
-    Yields:
-        str.
-    """
-    for chunk in column.chunks:
-        yield from chunk.to_pylist()

@@ -1,45 +1,40 @@
-"""Folders: lists of fillers as people keep them (.txt, .json, .yaml), read, and written whole or not at all."""
+"""Folder: lists of fillers (.txt, .json, .yaml) read from a folder, and an export written to one completely or not at all."""
 
-import contextlib
 import json
 import os
 import re
 import secrets
 import shutil
-from itertools import islice
-from operator import itemgetter
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from workbench import __version__, artifacts
-from workbench.data.wildcards.combining import combinations, count
-from workbench.data.wildcards.names import RESERVED
-from workbench.data.wildcards.syntax import weighed
+from workbench.checks import did_you_mean
+from workbench.data.wildcards.lines import RESERVED, weighed
 from workbench.values import ArtifactError, TemplateError
 
 MARK = ".workbench-export"  # lists the files of an export; without a suffix, so that no reader takes it for a list
 _SUFFIXES = (".txt", ".json", ".yaml", ".yml")
 _MOST = 2_000_000  # lines of a folder
-_FIRST = itemgetter(0)
-_EXPANDED = 1000  # texts that one line may stand for, as fillers of a code
+_EXPANDED = 1000  # texts that one line of a list may stand for
 
 
 def read(folder):
     """Read a folder of wildcards.
 
-    In `.txt` files a line is a filler; blank lines and those that begin with `#` are passed over, `3::oak` has weight 3 (which
-    dynamicprompts reads in .json and .yaml only). `.json` and `.yaml` hold a list, or lists in named levels. A file
-    `wood/hard.txt` is the list `wood/hard`. Of a filler that stands twice in a list the first counts.
+    In `.txt` files each line is a filler. Blank lines and lines that begin with `#` are skipped, and `3::oak` has weight 3
+    (which dynamicprompts reads in .json and .yaml only). `.json` and `.yaml` files hold a list, or lists in named levels. The
+    file `wood/hard.txt` is the list `wood/hard`. If a filler stands twice in a list, the first one counts.
 
     Args:
         folder: str or Path.
 
     Returns:
-        dict of name to dict of line to weight (float, 0 or more), sorted by name. Lines are as written: what they stand for if
-        they hold `{a|b}` or `__name__` is for `combinations`, `sample` and `fillers` to say. A list without lines is left out.
+        dict of name to dict of line to weight (float, 0 or more), sorted by name. Lines are as written, with `{a|b}` and
+        `__name__`: `fillers` expands those. Empty lists are left out.
 
     Raises:
-        ArtifactError: there is no such folder, no list in it, or a file that is no text (it says which).
-        ImportError: a .yaml file, without PyYAML.
+        ArtifactError: there is no such folder, no list in it, or a file that cannot be read; the message names it.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -49,11 +44,12 @@ def read(folder):
     for path in _files(folder):
         for name, lines in _lists(path):
             mine = found.setdefault((path.relative_to(folder).parent / name).as_posix(), {})
-            for text, weight in filter(_FIRST, lines):
+            for text, weight in lines:
                 left -= 1
                 if left < 0:
                     raise ArtifactError(f"{folder} holds more than {_MOST:,} lines. Give a smaller folder.")
-                mine.setdefault(text, weight)
+                if text:
+                    mine.setdefault(text, weight)
     found = {name: found[name] for name in sorted(found) if found[name]}
     if not found:
         raise ArtifactError(f"{folder} holds no wildcards: expected {', '.join(_SUFFIXES)} files with a filler in each line.")
@@ -61,113 +57,128 @@ def read(folder):
 
 
 def fillers(wildcards):
-    """The plain texts that lists stand for, as `DeepDSL.fit(prompts, codes=...)` takes them.
+    """The fillers of each list as plain texts, for `DeepDSL.fit(prompts, codes=...)`.
+
+    Lines with `{a|b}` or `__name__` are expanded by dynamicprompts: pip install dynamicprompts. Other lines need no package.
 
     Args:
-        wildcards: str or Path of a folder, or what `read` returned.
+        wildcards: str or Path of a folder, or the result of `read`.
 
     Returns:
-        dict of name to list of str, without repeats. Variants and references are written out; the lists `templates` and
-        `segments` of an export, which hold no fillers, are passed over.
+        dict of name to list of str, without repeats. The lists `templates` and `segments` of an export, which hold no
+        fillers, are left out.
 
     Raises:
         ArtifactError: as `read`.
-        TemplateError: a line is not understood, or stands for more than 1,000 texts, as a template does (it says which).
+        ImportError: a line has to be expanded and dynamicprompts is not installed.
+        TemplateError: a line is not understood, names a list that is not there, or stands for more than 1,000 texts; the
+            message says which.
     """
     known = wildcards if isinstance(wildcards, dict) else read(wildcards)
+    lists = {name: lines for name, lines in known.items() if name not in RESERVED}
+    generator = _generator(known) if any(_has_signs(line) for lines in lists.values() for line in lines) else None
     out = {}
-    for name, lines in known.items():
-        if name in RESERVED:
-            continue
-        texts = {}
-        for text in lines:
-            n = count(text, known)
-            if n > _EXPANDED:
-                raise TemplateError(
-                    f"A line of {name!r} stands for {n:,} texts, {text[:60]!r}: a template, no filler. Leave {name!r} out."
-                )
-            texts.update(dict.fromkeys(found.strip() for found in islice(combinations(text, known), _EXPANDED)))
-        out[name] = [text for text in texts if text]
+    for name, lines in lists.items():
+        texts = (text.strip() for line in lines for text in _expanded(line, name, known, generator))
+        out[name] = list(dict.fromkeys(filter(None, texts)))
     return {name: texts for name, texts in out.items() if texts}
 
 
-def write(folder, files, overwrite=False):
-    """Write the files of an export, all or none: they are made beside the folder, which then takes their place.
+def _has_signs(line):
+    return any(sign in line for sign in ("{", "__", "#", "$", "%", "//", "/*"))
+
+
+def _expanded(line, name, known, generator):
+    """The texts that a line of the list `name` stands for."""
+    if not _has_signs(line):
+        return [line]
+    for wanted in re.findall("__(.+?)__", line):
+        if not any(fnmatchcase(one, wanted) or fnmatchcase(one, f"*/{wanted}") for one in known):
+            raise TemplateError(
+                f"In the list {name!r}, {line[:60]!r}: there is no list {wanted!r}.{did_you_mean(wanted, known)} "
+                f"There are: {', '.join(map(repr, list(known)[:12]))}."
+            )
+    try:
+        texts = generator.generate(line, _EXPANDED + 1)
+    except Exception as err:  # from pyparsing or dynamicprompts, RecursionError, OverflowError
+        why = "a list is part of itself" if isinstance(err, RecursionError) else err
+        raise TemplateError(f"In the list {name!r}, {line[:60]!r}: dynamicprompts cannot read that ({why}).") from err
+    if len(texts) > _EXPANDED:
+        raise TemplateError(
+            f"A line of {name!r} stands for more than {_EXPANDED:,} texts, {line[:60]!r}. It is a template and not a filler: "
+            f"leave {name!r} out."
+        )
+    return texts
+
+
+def _generator(known):
+    try:
+        from dynamicprompts.generators import CombinatorialPromptGenerator
+        from dynamicprompts.wildcards import WildcardManager
+    except ImportError as err:
+        raise ImportError("To expand {a|b} and __name__ in lists, dynamicprompts is needed: pip install dynamicprompts") from err
+    manager = WildcardManager(root_map={"": [{name: list(lines) for name, lines in known.items()}]})
+    manager.sort_wildcards = False
+    return CombinatorialPromptGenerator(manager)
+
+
+def write(folder, files):
+    """Write the files of an export, all or none: they are written next to the folder, which they then replace.
 
     Args:
-        folder: str or Path. New, empty, or with an earlier export and nothing else, which is replaced.
+        folder: str or Path; new, empty, or with nothing but an earlier export, which is replaced.
         files: dict of file name to its text.
-        overwrite: bool, write also where other files are: those of an equal name are replaced, the others stay.
 
     Raises:
         ArtifactError: the folder holds other things, is a file, or cannot be written. Nothing was changed.
     """
     folder = Path(folder).expanduser().resolve()
-    beside = not _check_free(folder, overwrite)
+    new = folder.with_name(f".{folder.name[:80]}.{secrets.token_hex(4)}.part")
+    old = new.with_suffix(".old")
     mark = json.dumps({"workbench": __version__, "files": sorted(files)}, ensure_ascii=False, indent=1)
-    contents = files | {MARK: mark}
-    if beside:  # among other people's files: one by one
-        for name, text in contents.items():
-            with _told(folder), artifacts.atomic_path(folder / name) as temporary:
-                temporary.write_text(text, "utf-8", newline="\n")
-        return
-    aside = folder.with_name(f".{folder.name[:80]}.{secrets.token_hex(4)}.part")
-    old = aside.with_suffix(".old")
     try:
-        with _told(folder):
-            aside.mkdir(parents=True)
-            for name, text in contents.items():
-                (aside / name).write_text(text, "utf-8", newline="\n")
-            if folder.exists():
-                os.replace(folder, old)
-            try:
-                os.replace(aside, folder)
-            except BaseException:
-                if old.exists():
-                    os.replace(old, folder)
-                raise
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _told(folder):
-    """Say in one sentence what the system would not let us do."""
-    try:
-        yield
+        _check_free(folder)
+        new.mkdir(parents=True)
+        for name, text in (files | {MARK: mark}).items():
+            (new / name).write_text(text, "utf-8", newline="\n")
+        if folder.exists():
+            os.replace(folder, old)
+        try:
+            os.replace(new, folder)
+        except BaseException:
+            if old.exists():
+                os.replace(old, folder)
+            raise
     except OSError as err:
         raise ArtifactError(
             f"Cannot write to {folder} ({err.strerror or err}). Give another folder; nothing half-written is left."
         ) from err
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
 
 
-def _check_free(folder, overwrite):
-    """Whether the folder is new, empty or holds an earlier export alone; False if it may be written into all the same."""
+def _check_free(folder):
+    """Raise ArtifactError unless the folder is new, empty, or holds nothing but an earlier export."""
     if not folder.exists():
-        return True
+        return
     if not folder.is_dir():
         raise ArtifactError(f"Cannot export to {folder}: it is a file. Give a folder.")
-    with _told(folder):
-        there = sorted(path.name for path in folder.iterdir())
     try:
         mine = [*artifacts.read_json(folder / MARK)["files"], MARK]
     except (ArtifactError, KeyError, TypeError):
         mine = []
-    others = [name for name in there if name not in mine]
-    if not others:
-        return True
-    if overwrite:
-        return False
-    listed = ", ".join(others[:5]) + (f" and {len(others) - 5} more" if len(others) > 5 else "")
-    raise ArtifactError(
-        f"Cannot export to {folder}: it holds {listed}, which no export wrote. Nothing was changed. Give a new or empty folder, "
-        "or overwrite=True to write beside them (files of equal names are replaced)."
-    )
+    others = sorted(path.name for path in folder.iterdir() if path.name not in mine)
+    if others:
+        listed = ", ".join(others[:5]) + (f" and {len(others) - 5} more" if len(others) > 5 else "")
+        raise ArtifactError(
+            f"Cannot export to {folder}: it holds {listed}, which no export wrote. Nothing was changed. "
+            "Give a new or empty folder."
+        )
 
 
 def _files(folder):
-    """The files with lists, hidden ones left out, in one order on every system."""
+    """The files with lists, without hidden ones, in the same order on every system."""
     for top, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
@@ -181,12 +192,12 @@ def _lists(path):
     text = _text(path)
     if path.suffix.lower() == ".txt":
         lines = map(str.strip, re.split("[\r\n]+", text))
-        yield path.stem, [_weighed(one, path) for one in lines if not one.startswith("#")]
+        yield path.stem, [weighed(one) for one in lines if not one.startswith("#")]
     elif path.suffix.lower() == ".json":
         try:
             data = json.loads(text)
-        except json.JSONDecodeError as err:
-            raise ArtifactError(f"{path} is damaged: {err.msg} at line {err.lineno}, column {err.colno}.") from err
+        except (ValueError, RecursionError) as err:
+            raise ArtifactError(f"{path} is damaged: {err}.") from err
         yield from _levels(data, path, path.stem)
     else:
         yield from _levels(_yaml(text, path), path, path.stem)
@@ -197,32 +208,30 @@ def _text(path):
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as err:
-        raise ArtifactError(f"{path} is no text: byte {err.start} is not UTF-8. Save it as UTF-8, or take it away.") from err
+        raise ArtifactError(f"{path} is no text: byte {err.start} is not UTF-8. Save it as UTF-8 or remove it.") from err
     if "\0" in text:
-        raise ArtifactError(f"{path} is no text: it holds zero bytes. Take it away, or save it as UTF-8.")
+        raise ArtifactError(f"{path} is no text: it holds zero bytes. Save it as UTF-8 or remove it.")
     return text
 
 
 def _yaml(text, path):
-    try:
-        import yaml
-    except ImportError as err:
-        raise ImportError(f"To read {path}, PyYAML is needed: pip install pyyaml") from err
+    import yaml
+
     try:
         return yaml.safe_load(text)
-    except yaml.YAMLError as err:
+    except (yaml.YAMLError, RecursionError) as err:
         raise ArtifactError(f"{path} is damaged: {' '.join(str(err).split())}") from err
 
 
 def _levels(data, path, name, depth=0):
-    """Lists in named levels; the name of the file counts only where it holds one list and no names."""
+    """Lists in named levels; the file gives its name only to a list without one."""
     if depth > 20:
-        raise ArtifactError(f"{path} has levels more than 20 deep: that is no file of wildcards.")
+        raise ArtifactError(f"{path} has more than 20 levels: that is no file of wildcards.")
     if isinstance(data, dict):
         for key, value in data.items():
             yield from _levels(value, path, f"{name}/{key}" if depth else str(key), depth + 1)
     elif isinstance(data, str):
-        yield name, [_weighed(data.strip(), path)]
+        yield name, [weighed(data.strip())]
     elif isinstance(data, list):
         yield name, [_entry(one, path) for one in data if one]
     elif data is not None:
@@ -231,16 +240,9 @@ def _levels(data, path, name, depth=0):
 
 def _entry(one, path):
     if isinstance(one, str):
-        return _weighed(one.strip(), path)
+        return weighed(one.strip())
     text = one.get("text") or one.get("content") if isinstance(one, dict) else None
     weight = one.get("weight", 1) if isinstance(one, dict) else 1
     if not isinstance(text, str) or isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < 1e300:
         raise ArtifactError(f'{path} holds {str(one)[:60]!r}, expected a text or {{"text": ..., "weight": number}}.')
     return text.strip(), float(weight)
-
-
-def _weighed(text, path):
-    try:
-        return weighed(text)
-    except TemplateError as err:
-        raise ArtifactError(f"{path}: {err}") from err

@@ -2,19 +2,25 @@
 
 from dataclasses import asdict, dataclass
 
-import kmedoids
 import numpy as np
 from tqdm.auto import tqdm
 
+from workbench import checks
+from workbench.artifacts import Saved
+from workbench.checks import unit_rows
 from workbench.language.codebook.context import learn_context
 from workbench.language.codebook.memory import identities, recall, remember
 from workbench.language.codebook.naming import distinctive, suggest_names
 from workbench.language.codebook.sequence import forward_backward
-from workbench.values import ArtifactError, NotFittedError
+from workbench.values import NotFittedError
 
 __all__ = ["Codebook", "CodebookConfig", "distinctive", "suggest_names"]
 
-_MEDOID_SAMPLE = 4000  # distances take its square
+_N_DIMS = 48  # principal components that the codes live in
+_N_CONTEXT = 40  # eigenword directions
+_CONTEXT_WEIGHT = 0.45  # length of the eigenword part of a feature; the part from the language model has length 1
+_TYPE_SMOOTHING = 30.0  # occurrences of a type that count as much as what is known of all types
+_MEDOID_SAMPLE = 4000  # units that seeds are chosen from; distances take its square
 _ANNEALING = 10  # epochs until the context has its full weight
 _BLOCK = 20_000  # rows projected at a time, to bound memory
 
@@ -24,46 +30,33 @@ class CodebookConfig:
     """Options of `Codebook`."""
 
     n_codes: int = 32  # k, size of the alphabet without <?>
-    n_dims: int = 48  # principal components the codes live in
-    n_context: int = 40  # eigenword directions; 0 leaves them out
-    context_weight: float = 0.45  # length of the eigenword part of a feature; the part from the language model has length 1
-    emission_weight: float = 0.15  # weight of a unit's own features, 0..1; 1, with no memory of types, is the plain HMM
-    type_weight: float = 1.0  # weight of the codes a unit type had before, 0..; 0 leaves them out
-    type_smoothing: float = 30.0  # occurrences of a type that count as much as what is known of all types, more than 0
     epochs: int = 15  # rounds of tuning; 0 keeps the medoids
-    seed: int = 0
+    emission_weight: float = 0.15  # weight of a unit's own features, 0..1; 1, with no memory of types, is the plain HMM
+    type_weight: float = 1.0  # weight of the codes a unit type had before, 0 or more; 0 leaves them out
 
     def __post_init__(self):
-        for name, least in (("n_codes", 2), ("n_dims", 1), ("n_context", 0), ("epochs", 0)):
-            if not isinstance(getattr(self, name), int) or getattr(self, name) < least:
-                raise ValueError(f"{name} must be an int of {least} or more, got {getattr(self, name)!r}.")
+        checks.whole("n_codes", self.n_codes, least=2)
         if self.n_codes > _MEDOID_SAMPLE:
             raise ValueError(
                 f"n_codes can be {_MEDOID_SAMPLE:,} at most, the units that seeds are chosen from; got {self.n_codes}. "
                 "Codes are kinds of phrases: take some dozens."
             )
-        if not 0 < self.emission_weight <= 1 or not self.context_weight >= 0:
-            raise ValueError(
-                "emission_weight must be in (0, 1] and context_weight 0 or more, "
-                f"got {self.emission_weight} and {self.context_weight}."
-            )
-        if not self.type_weight >= 0 or not self.type_smoothing > 0:
-            raise ValueError(
-                f"type_weight must be 0 or more and type_smoothing more than 0, got {self.type_weight} and {self.type_smoothing}."
-            )
+        checks.whole("epochs", self.epochs, least=0)
+        checks.number("emission_weight", self.emission_weight, 0, 1, above=True)
+        checks.number("type_weight", self.type_weight, 0)
 
 
-class Codebook:
+class Codebook(Saved):
     """k code vectors, and how codes follow each other.
 
-    A unit's feature is its layer vector (centred, L2 norm 1) beside its eigenwords (L2 norm `context_weight`), reduced to
-    `n_dims` principal components. Code vectors are seeded with medoids and tuned by expectation-maximisation of a hidden Markov
-    model whose codes emit two things: the feature, by a spherical Gaussian tempered by `emission_weight`, and the unit's type,
-    by a smoothed table (`codebook.memory`). Its transitions depend on whether a separator was crossed. So a phrase
-    seen often keeps the code it mostly had, wherever it stands, as in a list in any order; the code of a rare or new phrase
-    comes from its vector and from the codes of its neighbours. A type is recognised by its static vector.
+    A unit's feature is its layer vector (centred, L2 norm 1) beside its eigenwords (L2 norm 0.45), reduced to d = 48 principal
+    components at most. Code vectors are seeded with medoids and tuned by expectation-maximisation of a hidden Markov model
+    whose codes emit two things: the feature, by a spherical Gaussian tempered by `emission_weight`, and the unit's type, by a
+    smoothed table (`codebook.memory`). Its transitions depend on whether a separator was crossed. So a phrase seen often keeps
+    the code it mostly had, wherever it stands; the code of a rare or new phrase comes from its vector and from the codes of its
+    neighbours. A type is recognised by its static vector.
 
-    After `fit`: `vectors_` float32 (k, n_dims); `medoid_rows_` int64 (k,), the seeding rows of the features; `variance_` float;
+    After `fit`: `vectors_` float32 (k, d); `medoid_rows_` int64 (k,), the seeding rows of the features; `variance_` float;
     `transitions_` float32 (2, k, k), rows sum to 1, inside a segment and across a separator; `start_` float32 (k,);
     `usage_` float32 (k,), share of the units of the fit; `history_` list of floats, log-likelihood per unit by epoch (nats, up
     to a constant), comparable only once the weight of the context has settled.
@@ -75,10 +68,12 @@ class Codebook:
         vector goes unused by chance.
     """
 
+    kind = "codebook"
+
     def __init__(self, config=CodebookConfig()):  # noqa: B008 - frozen
         self.config = config
 
-    def fit(self, layer, static, types, before, progress=True, given=None):
+    def fit(self, layer, static, types, before, progress=True, given=None, seed=0):
         """Learn the codes of a sample of prompts.
 
         Args:
@@ -88,9 +83,9 @@ class Codebook:
             before: int8 (n,), 2 where a prompt begins, 1 after a separator, else 0.
             progress: bool, show a progress bar.
             given: int64 (t,), the code that a unit type is given, -1 for none; or None. The codes given are 0..g-1, g < k. Such a
-                code begins at the mean of its types (at a medoid if none of them occurs), and they are remembered as if they had
-                had it a million times: they nearly always keep it. Types that occur nowhere may be given, too: they are read so
-                later.
+                code begins at the mean of its types (at a medoid if none of them occurs), and its types count as if they had had
+                it a million times: they nearly always keep it. Types that do not occur may be given a code for later, too.
+            seed: int.
 
         Returns:
             self.
@@ -107,11 +102,11 @@ class Codebook:
                 f"{config.n_codes} codes need {config.n_codes} different phrases or more, these prompts have {distinct}. "
                 f"Add prompts, or take fewer codes (n_codes={max(2, distinct // 3)})."
             )
-        rng = np.random.default_rng(config.seed)
-        self._learn_features(layer, static, types, before)
+        rng = np.random.default_rng(seed)
+        self._learn_features(layer, static, types, before, seed)
         x = self.features(layer, static, types)
         rows = np.sort(rng.choice(len(x), min(_MEDOID_SAMPLE, len(x)), replace=False))
-        self.medoid_rows_ = rows[_medoids(x[rows], config.n_codes, config.seed)]
+        self.medoid_rows_ = rows[_medoids(x[rows], config.n_codes, seed)]
         self.vectors_ = x[self.medoid_rows_].copy()
         k = config.n_codes
         self._seed_given(x, given[types])
@@ -125,7 +120,7 @@ class Codebook:
         self._memory, self.history_ = np.zeros((len(self._known), k), np.float16), []
         if fixed.any():
             even = np.full((len(x), k), np.float32(1 / k))  # nothing else is known yet
-            self._memory = remember(even, typed, config.type_smoothing, anchors)
+            self._memory = remember(even, typed, _TYPE_SMOOTHING, anchors)
         for epoch in tqdm(range(config.epochs), desc="codes", unit="epoch", disable=not progress):
             # Medoids say nothing of the order of codes yet: the context gains weight as it is learned.
             weight = max(config.emission_weight, 1 - (1 - config.emission_weight) * epoch / _ANNEALING)
@@ -158,7 +153,7 @@ class Codebook:
         pairs = found.pairs + 0.1 * found.pairs.sum(2, keepdims=True) / len(mass) + 1e-3
         self.transitions_ = (pairs / pairs.sum(2, keepdims=True)).astype(np.float32)
         self.start_ = ((found.starts + 1) / (found.starts + 1).sum()).astype(np.float32)
-        self._memory = remember(found.codes, typed, self.config.type_smoothing, anchors)
+        self._memory = remember(found.codes, typed, _TYPE_SMOOTHING, anchors)
         self.history_.append(found.log_likelihood / len(x))
 
     def _posterior(self, x, before, memory, weight):
@@ -187,7 +182,7 @@ class Codebook:
         return self._posterior(x, before, memory, self.config.emission_weight).codes.argmax(1)
 
     def features(self, layer, static, types):
-        """What the codes are made of: float32 (n, n_dims); arguments as in `fit`.
+        """What the codes are made of: float32 (n, d); arguments as in `fit`.
 
         Raises:
             NotFittedError: before `fit`.
@@ -208,16 +203,12 @@ class Codebook:
             out[rows] = self._joined(layer[rows], eigenwords, types[rows]) @ self._axes
         return out - self._offset
 
-    def _learn_features(self, layer, static, types, before):
-        config = self.config
+    def _learn_features(self, layer, static, types, before, seed):
         counts = np.bincount(types, minlength=len(static)).astype(np.float32)
         self._layer_mean = layer.mean(0, dtype=np.float32 if layer.dtype != np.float64 else None).astype(np.float32)
         self._static_mean = ((counts @ static) / counts.sum()).astype(np.float32)
-        if config.n_context and config.context_weight:
-            dims = min(config.n_context, static.shape[1])
-            self._context = learn_context(_unit(static - self._static_mean), types, before, dims, config.seed)
-        else:
-            self._context = np.zeros((static.shape[1], 0), np.float32)
+        dims = min(_N_CONTEXT, static.shape[1])
+        self._context = learn_context(unit_rows(static - self._static_mean), types, before, dims, seed)
         eigenwords = self._eigenwords(static)
         width = layer.shape[1] + eigenwords.shape[1]
         total, square = np.zeros(width), np.zeros((width, width))
@@ -228,16 +219,16 @@ class Codebook:
         mean = total / len(types)
         _, axes = np.linalg.eigh(square / len(types) - np.outer(mean, mean))
         # eigh leaves the signs open: fix them, so that equal seeds give equal codes on any stack
-        axes = axes[:, ::-1][:, : min(config.n_dims, width)]
+        axes = axes[:, ::-1][:, : min(_N_DIMS, width)]
         axes = axes * np.where(axes[np.abs(axes).argmax(0), np.arange(axes.shape[1])] < 0, -1.0, 1.0)
         self._axes = np.ascontiguousarray(axes, np.float32)
         self._offset = (mean @ axes).astype(np.float32)
 
     def _eigenwords(self, static):
-        return _unit(_unit(static - self._static_mean) @ self._context) * np.float32(self.config.context_weight)
+        return unit_rows(unit_rows(static - self._static_mean) @ self._context) * np.float32(_CONTEXT_WEIGHT)
 
     def _joined(self, layer, eigenwords, types):
-        return np.hstack([_unit(layer.astype(np.float32) - self._layer_mean), eigenwords[types]])
+        return np.hstack([unit_rows(layer.astype(np.float32) - self._layer_mean), eigenwords[types]])
 
     def to_state(self):
         """Config (JSON values) and tensors (dict of arrays) that `from_state` reads."""
@@ -248,18 +239,11 @@ class Codebook:
 
     @classmethod
     def from_state(cls, config, tensors):
-        """The `Codebook` that `to_state` described.
-
-        Raises:
-            ArtifactError: something is missing, or an option is unknown or out of range.
-        """
-        try:
-            book = cls(CodebookConfig(**config["options"]))
-            book.variance_, book.history_ = config["variance"], list(config["history"])
-            for name, attribute in _TENSORS.items():
-                setattr(book, attribute, tensors[name])
-        except (KeyError, TypeError, ValueError) as err:
-            raise ArtifactError(f"This is no saved Codebook ({err!r}): expected what to_state gives.") from err
+        """The `Codebook` that `to_state` described."""
+        book = cls(CodebookConfig(**config["options"]))
+        book.variance_, book.history_ = config["variance"], list(config["history"])
+        for name, attribute in _TENSORS.items():
+            setattr(book, attribute, tensors[name])
         return book
 
 
@@ -304,16 +288,14 @@ def _check_given(given, n_types, k):
     return given
 
 
-def _unit(x):
-    return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-9)
-
-
 def _squared_distances(x, vectors):
     return np.maximum((x**2).sum(1)[:, None] - 2 * x @ vectors.T + (vectors**2).sum(1), 0)
 
 
 def _medoids(x, k, seed):
     """Rows of `x` that are the k medoids, by Euclidean distance."""
+    import kmedoids
+
     distances = np.sqrt(_squared_distances(x.astype(np.float64), x.astype(np.float64))).astype(np.float32)
     np.fill_diagonal(distances, 0)
     return np.asarray(kmedoids.fasterpam(distances, k, random_state=seed, n_cpu=1).medoids, np.int64)

@@ -1,7 +1,6 @@
 """Context: what tends to stand next to a word, foretold from the word alone (eigenwords)."""
 
 import numpy as np
-from sklearn.cluster import KMeans
 
 _COMMON = 300  # unit types that count as a neighbour of their own; the rest count as one of _GROUPS
 _GROUPS = 64
@@ -54,6 +53,8 @@ def learn_context(static, types, before, n_dims, seed):
 
 def _groups(static, counts, seed):
     """int64 (t,): how a type is seen as a neighbour, 0.._COMMON-1 if common, else _COMMON plus its group."""
+    from sklearn.cluster import KMeans
+
     order = np.argsort(-counts, kind="stable")
     kinds = np.empty(len(static), np.int64)
     sample = order[:20_000]

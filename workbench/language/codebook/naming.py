@@ -5,6 +5,7 @@ from collections import Counter
 
 import numpy as np
 
+from workbench.checks import unit_rows
 from workbench.language import lexicon
 from workbench.words import is_function
 
@@ -55,7 +56,7 @@ def suggest_names(counts, embed, given=()):
     examples = [(phrase, kind) for kind, listed in lexicon.phrases().items() for phrase in listed]
     vectors = embed([phrase for phrase, _ in examples])
     centre = vectors.mean(0)
-    vectors = _unit(vectors - centre)
+    vectors = unit_rows(vectors - centre)
     labels = np.array([kind for _, kind in examples])
     chosen, taken = dict(enumerate(given)), set(given)
     typical = distinctive(counts, _VOTERS)
@@ -67,7 +68,7 @@ def suggest_names(counts, embed, given=()):
         if not fillers or function > 0.5 * sum(counts[i].values()):
             chosen[i] = _free([_short(f) for f in shown], "", taken)
             continue
-        nearest = (_unit(embed([f for f, _ in fillers]) - centre) @ vectors.T).argmax(1)
+        nearest = (unit_rows(embed([f for f, _ in fillers]) - centre) @ vectors.T).argmax(1)
         votes = Counter()
         for row, (_, n) in zip(nearest, fillers, strict=True):
             votes[str(labels[row])] += math.sqrt(n)
@@ -90,7 +91,3 @@ def _free(candidates, prefix, taken):
 def _short(filler):
     """A filler as part of a name: at most three words, letters and blanks as they are."""
     return " ".join(filler.split()[:3])
-
-
-def _unit(x):
-    return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-9)

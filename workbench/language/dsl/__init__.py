@@ -1,54 +1,34 @@
-"""DeepDSL: the language of a pile of prompts as one object: learn it, read and write with it, save it."""
+"""DeepDSL: the language of a pile of prompts as one object: learn it, read and write with it, save it.
 
-import shutil
-from collections import Counter
-from dataclasses import asdict
-from pathlib import Path
+`fitting` learns a `Learned`, the record of a language. A `Reader` reads with it, an `Author` writes with it (`writing`,
+`varying`, `infilling`), and `saving` keeps it. `DeepDSL` is their front.
+"""
 
-import numpy as np
-from tqdm.auto import tqdm
+from functools import cached_property
 
 from workbench import artifacts
-from workbench.data.corpus import Corpus
-from workbench.language import encode, ngram
-from workbench.language.codebook import Codebook, distinctive, suggest_names
-from workbench.language.dsl.config import Code, DSLConfig
-from workbench.language.dsl.given import Given
-from workbench.language.dsl.infilling import HELD_OUT, Infilling
-from workbench.language.dsl.keeping import BUILT_IN, Keeping
-from workbench.language.dsl.known import anchored, check_known, check_met, report_known
-from workbench.language.dsl.learning import (
-    Clock,
-    Fillers,
-    TemplateCount,
-    check_enough,
-    common_templates,
-    finished,
-    fit_key,
-    frequent,
-    gather,
-    learn_units,
-    parted,
-    writing_key,
-)
-from workbench.language.dsl.ranking import Ranking
-from workbench.language.dsl.reading import Reading
-from workbench.language.dsl.writing import Writing
-from workbench.language.ngram import KneserNey, NgramConfig
-from workbench.language.prior import PriorConfig, TemplatePrior
-from workbench.language.writer import Decoding, Writer, WriterConfig
-from workbench.models import Encoder, load_encoder
-from workbench.models.encoder import DEFAULT
-from workbench.values import ArtifactError
-from workbench.words import is_function
+from workbench.language.dsl import fitting, infilling, learned, saving, varying, writing
+from workbench.language.dsl.author import Author
+from workbench.language.dsl.config import DSLConfig
+from workbench.language.dsl.learned import Code, Fillers, Learned, TemplateCount
+from workbench.language.dsl.reader import Reader
+from workbench.language.dsl.saving import BUILT_IN
+from workbench.language.dsl.weighing import Ranking
+from workbench.language.dsl.writing import DECODING
+from workbench.language.ngram import NgramConfig
+from workbench.language.prior import PriorConfig
+from workbench.language.writer import Decoding, WriterConfig
+from workbench.values import NotFittedError
 
 __all__ = [
     "BUILT_IN",
+    "DECODING",
     "Code",
     "DSLConfig",
     "Decoding",
     "DeepDSL",
     "Fillers",
+    "Learned",
     "NgramConfig",
     "PriorConfig",
     "Ranking",
@@ -56,204 +36,297 @@ __all__ = [
     "WriterConfig",
 ]
 
-_LITERAL = 0.8  # share of function words from which a code is shown as plain text
-_ENOUGH, _SHARE = 1000, 50  # prompts from which on one in so many is kept apart to learn the ranking of fillers
-_COUNTED = 300_000  # different (code, filler) pairs held while counting; the rarest are forgotten beyond
+
+def _of(name, doc):
+    """A property: an attribute of what was learned."""
+    return property(lambda self: getattr(self.learned, name), doc=doc)
 
 
-class DeepDSL(Reading, Given, Writing, Infilling, Keeping):
+class DeepDSL:
     """The learned language of a corpus. Made by `DeepDSL.fit` or `DeepDSL.load`.
 
-    Attributes:
-        config: `DSLConfig`.
-        codes: tuple of k `Code`.
-        fillers: `Fillers`, at most 4,000.
-        transitions: float32 (k + 1, k + 1), share of units of code i that code j follows; last row start, last column end.
-        templates: tuple of `TemplateCount`, the most common ones of the sample, whole prompts.
-        segments: tuple of `TemplateCount`, the same for segments, the stretches between separators; they repeat far more often.
-        stats: dict of JSON values: prompts, words, units, dead_codes, perplexity (of code usage), seconds per stage, corpus
-            (rows read, kept, changed and dropped by rule), encoder, v_measure (None where the truth is not known).
+    Args:
+        learned: `Learned`, or None for a language that has learned nothing yet.
     """
 
-    def __init__(self, config, encoder, units, codebook):
-        self.config, self.encoder = config, encoder
-        self._units, self._codebook = units, codebook
-        self.writer_ = self.prior_ = self.ngram_ = None
-        self.ranking_ = Ranking()
-        self._static = {}  # static vectors of types seen lately
-        self._middle = None  # mean static vector of known fillers
+    def __init__(self, learned=None):
+        self._learned = learned
 
-    # ---- learning -------------------------------------------------------------------------------------------------------
+    def __repr__(self):
+        if self._learned is None:
+            return "DeepDSL(nothing learned yet)"
+        verbs = "reads" if self.writer_ is None else "reads and writes"
+        return f"DeepDSL({self.stats['prompts']:,} prompts, {len(self.codes)} codes, {verbs})"
+
+    @property
+    def learned(self):
+        """The `Learned` record. Raises NotFittedError if there is none."""
+        if self._learned is None:
+            raise NotFittedError("This DeepDSL has learned nothing yet: use DeepDSL.fit(prompts) or DeepDSL.load(folder).")
+        return self._learned
+
+    config = _of("config", "`DSLConfig`.")
+    encoder = _of("encoder", "`models.Encoder`.")
+    codes = _of("codes", "Tuple of k `Code`.")
+    fillers = _of("fillers", "`Fillers`, at most 4,000.")
+    transitions = _of("transitions", "float32 (k + 1, k + 1): share of code i before code j; last row start, last column end.")
+    templates = _of("templates", "Tuple of `TemplateCount`: the most common templates of whole prompts in the sample.")
+    segments = _of("segments", "Tuple of `TemplateCount`: the same for the stretches between separators, which repeat far more.")
+    stats = _of("stats", "Dict of JSON values: figures of the fit, see `Learned`.")
+    writer_ = _of("writer", "`Writer`, or None for a language that only reads.")
+    prior_ = _of("prior", "`TemplatePrior`, or None.")
+    ngram_ = _of("ngram", "`KneserNey`, or None.")
+    ranking_ = _of("ranking", "`Ranking`: how candidates of `infill` are ranked.")
+
+    @cached_property
+    def _reader(self):
+        return Reader(self.learned)
+
+    @cached_property
+    def _author(self):
+        return Author(self.learned, self._reader)
+
+    # ---- learn, load, save ----------------------------------------------------------------------------------------------
 
     @classmethod
-    def fit(cls, prompts, config=DSLConfig(), encoder=DEFAULT, folder=None, progress=True, codes=None):  # noqa: B008 - frozen
-        """Learn a language from prompts. Takes minutes; stopped at any time, the same call goes on where it was.
+    def fit(cls, prompts, config=DSLConfig(), encoder=None, folder=None, progress=True, codes=None):  # noqa: B008 - frozen
+        """Learn a language from prompts. Takes minutes; after a stop at any time, the same call goes on where it was.
 
         Args:
             prompts: list of str, or a `Corpus`.
             config: `DSLConfig`.
-            encoder: name of a language model, or an `Encoder`.
+            encoder: name of a language model, or an `Encoder` of any layer; None is all-MiniLM-L6-v2.
             folder: where features and finished stages are kept; default `$WORKBENCH_CACHE` or `~/.cache/deep-dsl-workbench`.
             progress: bool, show progress bars.
-            codes: dict of name to fillers, a list of str, of codes that are known, such as `wildcards.fillers(folder)`;
-                or None. They are the first codes of the language, under their names; fillers that are one phrase are nearly
-                always read as theirs (of two lists the first), all others find their code as ever. `stats["given"]` says how
-                many could be used.
+            codes: dict of name to fillers, a list of str, of codes that you know already, such as `wildcards.fillers(folder)`;
+                or None. They are the first codes of the language, under their names. Fillers that are one phrase are nearly
+                always read as theirs (of two lists, the first); all others find their code as ever. `stats["given"]` counts
+                the fillers that could be used.
 
         Returns:
             `DeepDSL`.
 
         Raises:
             CorpusError: no prompt is usable.
-            TypeError: `codes` is no dict of lists of str.
-            ValueError: `codes` has as many names as the language has codes, or a code without fillers, or one whose fillers never
-                occur; too few different phrases for the codes; or an `Encoder` of another layer than `config.layer`.
+            TypeError: `codes` is not a dict of lists of str.
+            ValueError: `codes` has as many names as the language has codes, or a code without fillers, or one whose fillers
+                never occur; or too few different phrases for the codes.
             ModelError: the encoder cannot be found.
-            ArtifactError: the folder cannot be used or the disk is full; finished parts stay.
+            ArtifactError: the folder cannot be used, or the disk is full; finished parts stay.
         """
-        seconds, clock = {}, Clock()
-        codes = check_known(codes, config)
-        corpus = prompts if isinstance(prompts, Corpus) else Corpus.from_texts(prompts, progress=progress)
-        seconds["corpus"] = clock()
-        if not isinstance(encoder, Encoder):
-            encoder = load_encoder(encoder, layer=config.layer)
-        if encoder.layer != config.layer:
-            raise ValueError(
-                f"The encoder reads layer {encoder.layer}, the config says layer={config.layer}. "
-                f"Give DSLConfig(layer={encoder.layer}), or the encoder's name."
-            )
-        root = Path(folder).expanduser() if folder else encode.default_folder().parent
-        stage = root / "fits" / fit_key(corpus, config, encoder, codes)
-        seconds["encoder"] = clock()
-        units = learn_units(corpus, config.units, stage, progress)
-        check_enough(corpus, units, config)
-        check_met(corpus, units, codes)
-        seconds["phrases"] = clock()
-        features = encode.encode(corpus, encoder, root / "features", progress=progress)
-        seconds["encode"] = clock()
-        dsl = cls(config, encoder, units, Codebook(config.codebook))
-        sample = gather(corpus, features, units, config.sample, config.codebook.seed, progress)
-        seconds["sample"] = clock()
-        dsl._learn_codes(sample, stage, progress, codes)
-        seconds["codes"] = clock()
-        counts = dsl._count(corpus, features, progress)
-        dsl._describe(corpus, features, sample, counts, codes)
-        seconds["tag all"] = clock()
-        if config.writer is not None:
-            dsl._learn_to_write(corpus, features, stage, progress)
-            seconds["writing"] = clock()
-        dsl.stats["seconds"] = seconds
-        if corpus.source == "world":
-            dsl.stats["v_measure"] = dsl.evaluate(corpus)
-        return dsl
+        return cls(fitting.fit(prompts, config, encoder, folder, progress, codes))
 
-    def _learn_codes(self, sample, stage, progress, known):
-        done = stage / "codebook"
-        if done.is_dir():
-            try:
-                self._codebook = Codebook.from_state(*artifacts.load(done, "codebook"))
-                return
-            except ArtifactError:
-                shutil.rmtree(done)  # damaged: made again, which `artifacts.save` would refuse over a broken config
-        types, given = anchored(self._units, sample.types, known)
-        static = self.encoder.embed_words(types)
-        self._codebook.fit(sample.vectors, static, sample.ids, sample.before, progress=progress, given=given)
-        artifacts.save(done, "codebook", *self._codebook.to_state())
+    @classmethod
+    def load(cls, folder, encoder=None):
+        """Read a language that `save` wrote.
 
-    def _learn_to_write(self, corpus, features, stage, progress):
-        """Writer, prior and n-grams, from the templates of prompts drawn by seed; what is finished is not done again."""
-        config = self.config.writer
-        held_out = min(HELD_OUT, len(corpus) // _SHARE) if len(corpus) >= _ENOUGH else 0
-        chosen, apart = parted(len(corpus), config.sample, config.seed, held_out)
-        templates = self._templates(corpus, features, chosen, progress)
-        read = (config.sample, config.seed, len(chosen))
-        texts = (ngram.tokens(template.prompt) for template in templates)
-        counts, folder = KneserNey(self.config.ngram), stage / f"ngram-{writing_key(*read, asdict(self.config.ngram))}"
-        self.ngram_ = finished(folder, "ngram", KneserNey, lambda: counts.fit(texts))
-        prior, folder = TemplatePrior(self.config.prior), stage / f"prior-{writing_key(*read, asdict(self.config.prior))}"
-        self.prior_ = finished(folder, "prior", TemplatePrior, lambda: prior.fit(templates, progress=progress))
-        words = [w for w in self.encoder.tokenizer.get_vocab() if len(w) > 2 and w.isalpha()]
-        folder, part = (stage / f"writer-{writing_key(asdict(config), len(chosen))}{end}" for end in ("", "-part"))
-        embed, writer = self.encoder.embed_words, Writer(config)
-        self.writer_ = finished(
-            folder, "writer", Writer, lambda: writer.fit(templates, embed, len(self.codes), sorted(words), part, progress)
-        )
-        shutil.rmtree(part, ignore_errors=True)  # checkpoints of what is finished
-        self.ranking_ = Ranking()
-        if held_out:
-            held = self._templates(corpus, features, apart, progress)
-            self.ranking_ = self._weights(held, templates, config.seed, held_out)
+        Args:
+            folder: str or Path; "world" is the DSL that comes with the package, learned from the built-in grammar.
+            encoder: name or `Encoder`; None is the one it was learned with.
 
-    def _templates(self, corpus, features, chosen, progress):
-        """Templates of some prompts of the corpus, from features that are there already."""
-        out, at = [], 0
-        with tqdm(total=len(chosen), desc="templates", unit="prompt", disable=not progress) as bar:
-            for first, offsets, words in features.shards():
-                end = int(np.searchsorted(chosen, first + len(offsets) - 1))
-                rows = chosen[at:end]
-                prompts = [corpus[int(i)] for i in rows]
-                spans = [self._units.split(prompt) for prompt in prompts]
-                codes = self._encode(spans, [words[offsets[i - first] : offsets[i - first + 1]] for i in rows])
-                out += [self._template(*one) for one in zip(prompts, spans, codes, strict=True)]
-                bar.update(len(rows))
-                at = end
-        return out
+        Returns:
+            `DeepDSL`.
 
-    def _count(self, corpus, features, progress):
-        """Tag all prompts: list of k Counters, filler -> count; units by code (k,); the transition matrix."""
-        k = self.config.codebook.n_codes
-        counts, used, pairs, least = [Counter() for _ in range(k)], np.zeros(k, np.int64), np.zeros((k + 1, k + 1)), 1
-        with tqdm(total=len(corpus), desc="tag", unit="prompt", disable=not progress) as bar:
-            for first, offsets, words in features.shards():
-                prompts = corpus[first : first + len(offsets) - 1]
-                spans = [self._units.split(prompt) for prompt in prompts]
-                split = [words[a:b] for a, b in zip(offsets, offsets[1:], strict=False)]
-                sequences = self._encode(spans, split)
-                for found, codes in zip(spans, sequences, strict=True):
-                    for span, code in zip(found, codes, strict=True):
-                        counts[code][span.text] += 1
-                    path = np.concatenate([[k], codes, [k]])
-                    np.add.at(pairs, (path[:-1], path[1:]), 1)
-                    used += np.bincount(codes, minlength=k)
-                while sum(map(len, counts)) > _COUNTED:
-                    least += 1
-                    counts = [Counter({f: n for f, n in c.items() if n >= least}) for c in counts]
-                bar.update(len(prompts))
-        rows = pairs.sum(1, keepdims=True)
-        return counts, used, np.divide(pairs, rows, out=pairs, where=rows > 0).astype(np.float32)
+        Raises:
+            ArtifactError: no such folder, damaged, written by another version, or learned with another encoder.
+        """
+        return cls(saving.load(folder, encoder))
 
-    def _describe(self, corpus, features, sample, counted, known):
-        """Names, fillers, templates and figures, once the codes are known."""
-        counts, used, self.transitions = counted
-        share = used / max(1.0, used.sum())
-        names = suggest_names(counts, self.encoder.embed_words, list(known))
-        plain = [sum(n for f, n in c.items() if is_function(f)) for c in counts]
-        literal = [n > _LITERAL * sum(c.values()) and i >= len(known) for i, (n, c) in enumerate(zip(plain, counts, strict=True))]
-        rows = zip(range(len(counts)), names, used.tolist(), share.tolist(), distinctive(counts), literal, strict=True)
-        self.codes = tuple(Code(*row) for row in rows)
-        static = self._vectors_of(sample.types)
-        x = self._codebook.features(sample.vectors, static, sample.ids)
-        codes = self._codebook.encode(sample.vectors, static, sample.ids, sample.before)
-        self.fillers = frequent(sample, x, codes, len(counts))
-        ends = np.cumsum([len(spans) for spans in sample.spans])
-        rows = zip(sample.rows, sample.spans, np.split(codes, ends[:-1]), strict=True)
-        self.templates, self.segments = common_templates(self._template(corpus[int(i)], *tagged) for i, *tagged in rows)
-        report = corpus.report
-        self.stats = {
-            "prompts": len(corpus),
-            "words": int(features.n_words),
-            "units": int(used.sum()),
-            "dead_codes": int((used == 0).sum()),
-            "perplexity": float(np.exp(-(share[share > 0] * np.log(share[share > 0])).sum())),
-            "corpus": {
-                "source": str(corpus.source),
-                "read": report.read,
-                "kept": report.kept,
-                "changed": report.changed,
-                "dropped": dict(report.dropped),
-            },
-            "encoder": self.encoder.name,
-            "v_measure": None,
-        }
-        if known:
-            self.stats["given"] = report_known(self._units, known)
+    def save(self, folder):
+        """Write the language to a folder: config.json and safetensors. The encoder is named, not stored.
+
+        Raises:
+            ArtifactError: the folder holds something else, or the disk is full.
+        """
+        artifacts.save(folder, saving.KIND, *saving.to_state(self.learned))
+
+    # ---- read -----------------------------------------------------------------------------------------------------------
+
+    def tag(self, prompt):
+        """The units of a prompt with their codes, like a part-of-speech tagger.
+
+        Args:
+            prompt: str, or a list of str.
+
+        Returns:
+            list of `Unit` (text, start, end, code, name); a list of such lists for a list. `[]` for a prompt without words.
+
+        Raises:
+            TypeError: not a str or list of str.
+        """
+        return self._reader.tag(prompt)
+
+    def read(self, prompt):
+        r"""The template of a prompt: runs of equal codes as slots; function words and separators stay plain text.
+
+        A function word between two units of one code in the same segment belongs to the slot ("castle on a hill").
+
+        Args:
+            prompt: str, or a list of str. `<?>` and `<artist:?>` are masks: they stay where they are, and the text around them
+                is read. In a prompt with masks, `\<` is the character itself. Or a `Template`: if none of its slots is filled,
+                its text is read around them; otherwise it stays as it is, and its slots get the codes of this language.
+
+        Returns:
+            `Template`, whose `prompt` is the given text to the letter if it has no mask; a list of them for a list.
+
+        Raises:
+            TypeError: something else.
+            TemplateError: nothing but masks, a slot name that this language does not have, or a template of another DSL.
+        """
+        return self._reader.read(prompt)
+
+    def rename(self, names):
+        """Give codes other names. This changes the language itself.
+
+        Args:
+            names: dict of code number or present name -> new name, a str.
+
+        Returns:
+            self.
+
+        Raises:
+            TypeError: not a dict.
+            TemplateError: an unknown code (the error lists those there are), or a name that two codes would have. Nothing was
+                changed then.
+        """
+        learned.rename(self.learned, names)
+        return self
+
+    # ---- write ----------------------------------------------------------------------------------------------------------
+
+    def sample(self, n, template=None, *, lock=(), content=None, decoding=DECODING, seed=0, tries=1):
+        """Write prompts: from nothing, or new fillers for a template.
+
+        Args:
+            n: int, prompts to write.
+            template: `Template` or prompt whose slots are filled anew, masked slots too. None draws a template from the prior
+                for each prompt.
+            lock: slots of the template that keep their text, by name or by number: 0 is the first slot.
+            content: None leaves content absent; "noise" draws a content vector for each slot; a prompt or `Template` gives the
+                content of its slots, by name and in order.
+            decoding: `Decoding`, how words are chosen.
+            seed: int.
+            tries: int, times a prompt is written at most until it reads as its template; the one that comes nearest is kept.
+                It may not: "neon" may be read as a colour where lighting was meant.
+
+        Returns:
+            list of n `Sample`; the same for the same seed. Their `log_prob` is exact for absent content: that of the fillers,
+            and of the template if it was drawn. With content it is that of the fillers given the content. With `tries` above 1
+            it is still that of the writing alone, not of the choice.
+
+        Raises:
+            NotFittedError: this DSL only reads.
+            ValueError: n or tries below 1, or content of another kind.
+            TemplateError: a slot name that is not there, or a template of another DSL.
+        """
+        return writing.sample(self._author, n, template, lock, content, decoding, seed, tries)
+
+    def vary(self, prompt, n, proximity=0.8, *, by="slots", lock=(), decoding=DECODING, seed=0):
+        """Write prompts near a prompt.
+
+        Args:
+            prompt: str or `Template` without masks.
+            n: int.
+            proximity: float 0..1. 0 keeps the template only, 1 changes one slot to something near.
+            by: "slots" keeps a share `proximity` of the slots as text and writes the others anew, near their meaning. "noise"
+                writes all slots anew: a random share `proximity` of them with the content of the prompt, the others with a
+                meaning near it.
+            lock: slots that keep their text whatever the proximity, as in `sample`.
+            decoding: `Decoding`.
+            seed: int.
+
+        Returns:
+            list of n `Sample`, different from the prompt and from each other where the language has that many.
+
+        Raises:
+            NotFittedError: this DSL only reads.
+            ValueError: n below 1, proximity outside 0..1, or an unknown `by`.
+            TemplateError: no slot to vary, a masked one, or a slot to lock that is not there.
+        """
+        return varying.vary(self._author, prompt, n, proximity, by, lock, decoding, seed)
+
+    def infill(self, prompt, n, *, like=None, decoding=DECODING, seed=0):
+        """Fill the masks of a prompt.
+
+        `<?>` stands for anything of any length, `<artist:?>` for a filler of that code. Candidates come from the writer and
+        from the n-grams of the corpus. They are ranked by both log-probabilities of the whole prompt, by length, and by words
+        that the prompt already has; the weights were learned with the language (`ranking_`).
+
+        Args:
+            prompt: str with masks, or `Template` with masked slots.
+            n: int, prompts to return.
+            like: dict of slot name -> filler: masks of that name are filled with something near it. "?" names the masks `<?>`.
+            decoding: `Decoding` that candidates are drawn with.
+            seed: int.
+
+        Returns:
+            list of at most n `Sample`, best first, all different. Text that was given stays to the letter. Their `log_prob` is
+            that of the writer alone, without any cut of `decoding`, so that fillers can be compared.
+
+        Raises:
+            NotFittedError: this DSL only reads.
+            TemplateError: no mask, nothing but masks, an unknown slot name, or `like` for a name without a mask.
+            ValueError: n below 1.
+        """
+        return infilling.infill(self._author, prompt, n, like, decoding, seed)
+
+    def rank_fillers(self, prompt, fillers):
+        """Rank your own fillers for the masks of a prompt, as `infill` ranks its candidates.
+
+        Args:
+            prompt: str with masks, or `Template` with masked slots.
+            fillers: list of str for one mask; for several masks a list of tuples with a str for each. A filler may hold words
+                that the corpus does not have.
+
+        Returns:
+            list of `Sample`, best first, one for each different text. Their `log_prob` (nats) is that of the writer alone,
+            which may not fall in this order.
+
+        Raises:
+            NotFittedError: this DSL only reads.
+            TemplateError: no mask, nothing but masks, an unknown slot name, a filler without a word, or another number of
+                fillers than of masks.
+            ValueError: no filler.
+            TypeError: a str instead of a list, or fillers that are not str.
+        """
+        return infilling.rank_fillers(self._author, prompt, fillers)
+
+    def fit_ranking(self, prompts, seed=0):
+        """Learn again how candidates of `infill` are ranked: the weights of writer, n-grams, length and repetition.
+
+        `fit` does so on prompts that it holds out. This is for other prompts, and for languages of fewer than 1,000 prompts.
+        It changes the language itself.
+
+        Args:
+            prompts: list of str that this language has not learned: on others a model would be trusted too much. At most 240
+                are used, drawn by seed; takes some 10 seconds.
+            seed: int.
+
+        Returns:
+            self.
+
+        Raises:
+            NotFittedError: this DSL only reads.
+            ValueError: fewer than 20 prompts.
+            TypeError: not a list of str.
+        """
+        self.learned.ranking = infilling.fit_ranking(self._author, prompts, seed)
+        return self
+
+    def log_score(self, samples, template=None, *, lock=(), decoding=DECODING):
+        """Log-probability of prompts under this language, as `sample` with absent content draws them.
+
+        Args:
+            samples: list of `Sample`, or of str, which are read first.
+            template: as it was given to `sample`; None if templates were drawn.
+            lock: as it was given to `sample`.
+            decoding: `Decoding`.
+
+        Returns:
+            float64 (n,), nats: of template and fillers together; -inf for what could not have been written.
+
+        Raises:
+            NotFittedError: this DSL only reads.
+            TypeError: neither samples nor texts.
+        """
+        return writing.log_score(self._author, samples, template, lock, decoding)

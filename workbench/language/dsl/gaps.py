@@ -3,20 +3,20 @@
 import numpy as np
 
 from workbench.language import ngram
-from workbench.language.dsl.ranking import softmax
+from workbench.language.dsl.weighing import softmax
 from workbench.template import Slot, Template
 from workbench.words import WORD, split
 
-_KNOWN = 2000  # words, slots and segments that stand for all that could fill a gap, the most common of each
-_READ = 3000  # templates that are counted, at most, evenly among all
-_DRAWN = 24  # of what is known that the truth is compared with
-_EVEN = 0.5  # share drawn evenly; the others are drawn by the n-grams, since good candidates tell the weights most
-_SOFT = 0.7  # power of the n-grams' probability by which they are drawn
+_KNOWN = 2000  # words, slots and segments each that candidates are drawn from, the most common ones
+_READ = 3000  # templates that are counted, at most, spread evenly over all
+_DRAWN = 24  # candidates that the truth is compared with
+_EVEN = 0.5  # share drawn uniformly; the others are drawn by the n-grams, since good candidates tell most about the weights
+_SOFT = 0.7  # power of the n-grams' probability that they are drawn with
 _LONGEST = 6  # words of a gap
 
 
 class Inventory:
-    """What fills gaps in prompts: the most common words, slots and segments of templates, as lists of plain texts."""
+    """The most common words, slots and segments of templates, as lists of plain texts."""
 
     def __init__(self, templates):
         counts = [{}, {}, {}]
@@ -52,8 +52,8 @@ def gap(template, inventory, model, rng):
         rng: numpy generator.
 
     Returns:
-        (template with `<?>`, list of str, candidates, int, which is the truth, float64 offsets for `learn`); None if nothing
-        in the prompt is known well enough.
+        (`Template` with `<?>`, list of str, the candidates; int, the place of the truth among them; float64, their offsets for
+        `weighing.learn`), or None if nothing in the prompt is common enough.
     """
     kinds = rng.permutation(3)
     there = stretches(template)

@@ -12,11 +12,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from tqdm.auto import tqdm
 
 from workbench.language.encode.shards import Features, open_shard, write_shard
-from workbench.models.loading import printable
 from workbench.values import ArtifactError
 from workbench.words import WORD, split
 
@@ -134,7 +132,7 @@ def encode(texts, encoder, folder=None, shard_size=1024, progress=True):
                 made += shard.n_prompts
             shards.append(shard)
             bar.update(shard.n_prompts)
-    return Features(folder, shards, made, len(texts) - made, damaged)
+    return Features(folder, shards, encoder.width, made, len(texts) - made, damaged)
 
 
 def default_folder():
@@ -168,6 +166,8 @@ def _open_folder(root, encoder):
 @contextlib.contextmanager
 def _workers(encoder):
     """Threads that run batches. On the CPU each takes whole batches, which beats sharing every product among the cores."""
+    import torch
+
     threads = torch.get_num_threads()
     # transformers collects the hidden states of a model that is not truncated in a way that is not safe in threads
     if encoder.device.type == "cpu" and encoder.truncated:
@@ -182,6 +182,8 @@ def _workers(encoder):
 
 
 def _plan(texts, encoder):
+    from workbench.models.loading import printable
+
     spans, counts, bases, base = [], [], [], 0
     readable = [printable(text) for text in texts]  # character by character, so places stay what they are
     digest = hashlib.sha256(f"{_FORMAT} {encoder.fingerprint} {len(texts)}".encode())
@@ -245,6 +247,8 @@ def _batches(pieces, encoder):
 
 def _run(batch, pieces, encoder, hidden):
     """Run the model on the windows `batch` and put the pieces of text into their rows of `hidden`."""
+    import torch
+
     longest = len(pieces.ids[batch[0]])
     ids = np.full((len(batch), longest), encoder.tokenizer.pad_token_id or 0, np.int64)
     mask = np.zeros((len(batch), longest), np.int64)

@@ -1,7 +1,6 @@
-"""Shards: word features on disk. One safetensors file for some prompts, named after its content, read with plain reads."""
+"""Shards: word features on disk. One safetensors file for some prompts, named after its content."""
 
-import json
-import os
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,33 +13,33 @@ from workbench.values import ArtifactError, ModelError
 
 @dataclass(frozen=True)
 class Shard:
-    """A complete file: `n_prompts + 1` int64 at byte `offsets_at`, then `n_words * width` float16 at `vectors_at`."""
+    """A complete file: `offsets` int64 (n_prompts + 1,) and `vectors` float16 (n_words, width)."""
 
     path: Path
     n_prompts: int
     n_words: int
-    width: int
-    offsets_at: int
-    vectors_at: int
 
     def offsets(self):
         """int64 (n_prompts + 1,): the words of prompt i are the rows `offsets[i]:offsets[i + 1]`."""
-        return self._read(np.int64, self.offsets_at, self.n_prompts + 1)
+        with self._open() as file:
+            return file.get_tensor("offsets")
 
     def vectors(self, start, stop):
-        """float16 (stop - start, width): the rows from `start` to `stop`."""
-        values = self._read(np.float16, self.vectors_at + 2 * self.width * start, self.width * (stop - start))
-        return values.reshape(-1, self.width)
+        """float16 (stop - start, width): the rows from `start` to `stop`; only their bytes are read."""
+        with self._open() as file:
+            rows = file.get_slice("vectors")
+            return rows[int(start) : int(stop)] if stop > start else np.zeros((0, rows.get_shape()[1]), np.float16)
 
-    def _read(self, dtype, at, count):
-        # Not memory-mapped: the pages of a map that were touched count as memory of the process.
+    @contextmanager
+    def _open(self):
+        # opened for each read: the mapped pages of files that stay open would count as memory of the process
         try:
-            values = np.fromfile(self.path, dtype, count, offset=at)
-        except FileNotFoundError:
-            values = ()
-        if len(values) != count:
-            raise ArtifactError(f"The features in {self.path} have gone or were cut off since they were made. Run encode again.")
-        return values
+            with safetensors.safe_open(self.path, "np") as file:
+                yield file
+        except (FileNotFoundError, safetensors.SafetensorError) as err:
+            raise ArtifactError(
+                f"The features in {self.path} have gone or were cut off since they were made. Run encode again."
+            ) from err
 
 
 def write_shard(path, key, counts, vectors):
@@ -73,27 +72,18 @@ def open_shard(path, key, n_prompts, n_words, width):
     Returns:
         (`Shard`, None), or (None, None) if there is no such file, or (None, str), what is wrong with it.
     """
-    try:
-        with open(path, "rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(0)
-            length = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(length)) if length < size else None
-    except FileNotFoundError:
+    if not path.exists():
         return None, None
-    except ValueError:
-        header = None
-    middle, end = 8 * (n_prompts + 1), 8 * (n_prompts + 1) + 2 * width * n_words
-    expected = {
-        "__metadata__": {"key": key},
-        "offsets": {"dtype": "I64", "shape": [n_prompts + 1], "data_offsets": [0, middle]},
-        "vectors": {"dtype": "F16", "shape": [n_words, width], "data_offsets": [middle, end]},
-    }
-    if header != expected:
-        return None, f"is damaged ({size:,} bytes, and the header is not that of these prompts)"
-    if size != 8 + length + end:
-        return None, f"is cut off or damaged: {size:,} bytes, expected {8 + length + end:,}"
-    return Shard(path, n_prompts, n_words, width, 8 + length, 8 + length + middle), None
+    expected = {"offsets": ("I64", [n_prompts + 1]), "vectors": ("F16", [n_words, width])}
+    try:
+        with safetensors.safe_open(path, "np") as file:
+            slices = {name: file.get_slice(name) for name in file.keys()}
+            found = {name: (part.get_dtype(), part.get_shape()) for name, part in slices.items()}
+            if found != expected or file.metadata() != {"key": key}:
+                return None, "is damaged: the header is not that of these prompts"
+    except (safetensors.SafetensorError, OSError) as err:
+        return None, f"is cut off or damaged ({path.stat().st_size:,} bytes; {err})"
+    return Shard(path, n_prompts, n_words), None
 
 
 class Features:
@@ -108,9 +98,8 @@ class Features:
         damaged: tuple of Path, shards it found cut off or damaged, and made again.
     """
 
-    def __init__(self, folder, shards, made=0, kept=0, damaged=()):
-        self.folder, self.made, self.kept, self.damaged = folder, made, kept, tuple(damaged)
-        self.width = shards[0].width
+    def __init__(self, folder, shards, width, made=0, kept=0, damaged=()):
+        self.folder, self.width, self.made, self.kept, self.damaged = folder, width, made, kept, tuple(damaged)
         self.n_words = sum(shard.n_words for shard in shards)
         self._shards = list(shards)
         self._firsts = np.cumsum([0] + [shard.n_prompts for shard in shards])
@@ -134,29 +123,11 @@ class Features:
         for first, shard in zip(self._firsts[:-1], self._shards, strict=True):
             yield int(first), shard.offsets(), shard.vectors(0, shard.n_words)
 
-    def read(self, start, stop):
-        """Features of the prompts `start` to `stop` (exclusive); only their bytes are read.
-
-        Returns:
-            list of float32 (w_i, d).
-
-        Raises:
-            IndexError: not 0 <= start <= stop <= len(self).
-            ArtifactError: a file has gone or changed since.
-        """
-        if not 0 <= start <= stop <= len(self):
-            raise IndexError(f"There are the prompts 0 to {len(self)} (exclusive), asked for {start} to {stop}.")
-        out = []
-        for first, shard in zip(self._firsts[:-1], self._shards, strict=True):
-            a, b = max(start - first, 0), min(stop - first, shard.n_prompts)
-            if a < b:
-                offsets = shard.offsets()[a : b + 1]
-                vectors = shard.vectors(offsets[0], offsets[-1]).astype(np.float32)
-                out += np.split(vectors, offsets[1:-1] - offsets[0])
-        return out
-
     def __getitem__(self, i):
         place = i + len(self) if i < 0 else i
         if not 0 <= place < len(self):
             raise IndexError(f"features[{i}] is beyond the {len(self):,} prompts.")
-        return self.read(place, place + 1)[0]
+        number = int(np.searchsorted(self._firsts, place, side="right")) - 1
+        shard, row = self._shards[number], place - self._firsts[number]
+        start, stop = shard.offsets()[row : row + 2]
+        return shard.vectors(start, stop).astype(np.float32)

@@ -5,12 +5,12 @@ from itertools import chain
 
 import numpy as np
 
-from workbench import words
-from workbench.language.ngram.tables import Lexicon, Tables, checked, checked_words, positive, small
-from workbench.language.ngram.two_sided import TwoSided
-from workbench.values import ArtifactError, NotFittedError
+from workbench import checks, words
+from workbench.artifacts import Saved
+from workbench.language.ngram.tables import Lexicon, Tables, checked, checked_words, small
+from workbench.values import NotFittedError, Sample
 
-__all__ = ["KneserNey", "NgramConfig", "TwoSided", "tokens"]
+__all__ = ["KneserNey", "NgramConfig", "tokens"]
 
 _ROWS = 200_000  # probabilities looked up at a time, to bound memory
 _PARTICLES = 20  # beginnings and ends grown for each filler that is asked for
@@ -29,10 +29,11 @@ class NgramConfig:
     min_count: int = 1  # longest n-grams counted less often are forgotten; their probability goes to the shorter ones
 
     def __post_init__(self):
-        positive(order=self.order, min_count=self.min_count)
+        checks.whole("order", self.order)
+        checks.whole("min_count", self.min_count)
 
 
-class KneserNey:
+class KneserNey(Saved):
     """Interpolated modified Kneser-Ney n-grams with an open vocabulary.
 
     A text is a list of words (`tokens`); its end is predicted too. Each probability is that of the longest n-gram, discounted,
@@ -46,6 +47,8 @@ class KneserNey:
         Chen and Goodman 1999, "An empirical study of smoothing techniques for language modeling", section 3; the mark and the
         discounts of tiny corpora as in KenLM (Heafield et al. 2013, "Scalable modified Kneser-Ney language model estimation").
     """
+
+    kind = "ngram"
 
     def __init__(self, config=NgramConfig()):  # noqa: B008 - frozen
         self.config = config
@@ -92,13 +95,17 @@ class KneserNey:
         """
         lexicon, tables = self._fitted()
         numbers = [lexicon.numbers(sequence) for sequence in checked(sequences)]
+        return self._each(numbers, tables.prob)
+
+    def _each(self, numbers, prob):
+        """Logarithm of `prob(context, words)` for every word and the end of texts, given as lists of numbers: list of arrays."""
         lengths = np.array([len(each) for each in numbers], np.int64)
         flat = np.fromiter(chain.from_iterable(numbers), np.int64, int(lengths.sum()))
-        line, places, context = self._laid_out(lexicon, flat, lengths)
+        line, places, context = self._laid_out(self._lexicon, flat, lengths)
         found = np.empty(len(places))
         for at in range(0, len(places), _ROWS):
             rows = slice(at, at + _ROWS)
-            found[rows] = tables.prob([column[rows] for column in context], line[places[rows]])
+            found[rows] = prob([column[rows] for column in context], line[places[rows]])
         return np.split(np.log(found), np.cumsum(lengths + 1)[:-1]) if numbers else []
 
     def perplexity(self, sequences):
@@ -171,15 +178,60 @@ class KneserNey:
             temperature: float above 0; p to the power of 1 / temperature, normalised. 1 is the fastest.
 
         Returns:
-            n lists of str; a list may be empty.
+            list of n `Sample`: words joined by blanks, with their numbers in `vocabulary_` as `ids` and `log_prob`. Some may be
+            empty.
         """
         lexicon, _ = self._fitted()
-        positive(n=n, max_words=max_words)
-        if not 0 < temperature < np.inf:
-            raise ValueError(f"temperature must be above 0 and finite, got {temperature!r}.")
+        _check_sampling(max_words, temperature)
+        n = checks.whole("n", n)
         drawn = self._grow(*self._sides([], [])[:1], n, max_words, temperature, np.random.default_rng(seed))
-        names = np.array(lexicon.vocabulary, object)
-        return [names[row[row < lexicon.unknown]].tolist() for row in drawn]
+        ids = [tuple(row[row < lexicon.unknown].tolist()) for row in drawn]
+        scores = self._scores(ids, max_words, temperature).tolist()
+        return [Sample(self._text(one), ids=one, log_prob=score) for one, score in zip(ids, scores, strict=True)]
+
+    def log_score(self, samples, max_words=80, temperature=1.0):
+        """Log-probability of texts, as `sample` draws them under the same options.
+
+        Args:
+            samples: list of str. A `Sample` of this model is scored by its words, any other text by its `tokens`.
+            max_words: int.
+            temperature: float above 0.
+
+        Returns:
+            float64 (n,), nats; -inf for texts with unknown words or more than `max_words`.
+        """
+        lexicon, _ = self._fitted()
+        _check_sampling(max_words, temperature)
+        if isinstance(samples, str):
+            raise TypeError("log_score takes a list of texts, got one str.")
+        ids = [getattr(sample, "ids", None) for sample in samples]
+        own = (one is not None and self._text(one) == sample for one, sample in zip(ids, samples, strict=True))
+        read = (one if ours else lexicon.numbers(tokens(text)) for one, ours, text in zip(ids, own, samples, strict=True))
+        return self._scores(list(read), max_words, temperature)
+
+    def _text(self, ids):
+        """Words joined by blanks; a number that is none of this vocabulary's is left out."""
+        return " ".join(self.vocabulary_[number] for number in ids if 0 <= number < len(self.vocabulary_))
+
+    def _scores(self, ids, max_words, temperature):
+        """Log-probability of texts, lists of numbers, as `sample` draws them: float64 (n,)."""
+        tables, unknown = self._tables, self._lexicon.unknown
+
+        def prob(context, words):
+            if temperature == 1:
+                return tables.prob(context, words) / (1 - tables.prob(context, np.full(len(words), unknown)))
+            found = np.empty(len(words))
+            for one, rows in _by_context(context, len(words)):
+                logits = np.log(tables.row(one)) / temperature
+                p = np.exp(logits - logits.max())
+                found[rows] = p[words[rows]] / (p.sum() - p[unknown])
+            return found
+
+        out = np.full(len(ids), -np.inf)
+        rows = [i for i, one in enumerate(ids) if len(one) <= max_words and unknown not in one]
+        for i, found in zip(rows, self._each([ids[i] for i in rows], prob), strict=True):
+            out[i] = found[:max_words].sum()  # the end of a text that is cut is not drawn
+        return out
 
     def _grow(self, left, n, length, temperature, rng):
         """Draw n continuations of `left` -> int64 (n, length), `end` from where a text has ended."""
@@ -199,10 +251,8 @@ class KneserNey:
     def _draw(self, context, n, temperature, rng):
         if temperature == 1:
             return self._tables.draw(context, n, rng)
-        drawn, rows_of = np.empty(n, np.int64), {}
-        for row in range(n):
-            rows_of.setdefault(tuple(int(column[row]) for column in context), []).append(row)
-        for one, rows in rows_of.items():  # a whole distribution each, so once for those that share a context
+        drawn = np.empty(n, np.int64)
+        for one, rows in _by_context(context, n):
             logits = np.log(self._tables.row(one)) / temperature
             p = np.cumsum(np.exp(logits - logits.max()))
             drawn[rows] = np.searchsorted(p, rng.random(len(rows)) * p[-1], side="right")
@@ -224,8 +274,8 @@ class KneserNey:
             where no more were found.
         """
         lexicon, _ = self._fitted()
-        positive(n=n, max_words=max_words, **({} if length is None else {"length": length}))
-        lengths = range(1, max_words + 1) if length is None else [length]
+        n, max_words = checks.whole("n", n), checks.whole("max_words", max_words)
+        lengths = range(1, max_words + 1) if length is None else [checks.whole("length", length)]
         rng, (before, after) = np.random.default_rng(seed), self._sides(left, right)
         forward = self._grow(before, _PARTICLES * n, lengths[-1], 1, rng)
         backward = self._grow_back(lexicon.numbers(right[:1]), _PARTICLES * n, lengths[-1], rng)[:, ::-1]
@@ -280,22 +330,28 @@ class KneserNey:
 
     @classmethod
     def from_state(cls, config, tensors):
-        """The `KneserNey` that `to_state` described.
-
-        Raises:
-            ArtifactError: something is missing, or does not fit together.
-        """
-        try:
-            model = cls(NgramConfig(**config["options"]))
-            ends = np.cumsum(tensors["spelling_lengths"].astype(np.int64)).tolist()
-            spelling = tensors["spelling"].tobytes()
-            lexicon = Lexicon(
-                spelling[start:end].decode("utf-8", "surrogatepass") for start, end in zip([0, *ends], ends, strict=False)
-            )
-            if len(config["discounts"]) != model.config.order or ends[-1:] != [len(spelling)]:
-                raise ValueError(f"{len(config['discounts'])} tables, {len(ends)} words")
-            model._tables = Tables.from_state(config["discounts"], tensors, lexicon.size, lexicon.begin)
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as err:
-            raise ArtifactError(f"This is no saved KneserNey ({err!r}): expected what to_state gives.") from err
+        """The `KneserNey` that `to_state` described; KeyError, TypeError or ValueError for what is none."""
+        model = cls(NgramConfig(**config["options"]))
+        ends = np.cumsum(tensors["spelling_lengths"].astype(np.int64)).tolist()
+        spelling = tensors["spelling"].tobytes()
+        bounds = zip([0, *ends], ends, strict=False)
+        lexicon = Lexicon(spelling[start:end].decode("utf-8", "surrogatepass") for start, end in bounds)
+        if len(config["discounts"]) != model.config.order or ends[-1:] != [len(spelling)]:
+            raise ValueError(f"{len(config['discounts'])} tables, {len(ends)} words")
+        model._tables = Tables.from_state(config["discounts"], tensors, lexicon.size, lexicon.begin)
         model._lexicon, model.vocabulary_, model._pairs = lexicon, lexicon.vocabulary, None
         return model
+
+
+def _by_context(context, n):
+    """Pairs (context, rows that have it): a whole distribution is worked out once for each different context."""
+    rows_of = {}
+    for row in range(n):
+        rows_of.setdefault(tuple(int(column[row]) for column in context), []).append(row)
+    return rows_of.items()
+
+
+def _check_sampling(max_words, temperature):
+    checks.whole("max_words", max_words)
+    if not 0 < temperature < np.inf:
+        raise ValueError(f"temperature must be above 0 and finite, got {temperature!r}.")

@@ -70,13 +70,6 @@ def checked_words(sequence):
     return sequence
 
 
-def positive(**values):
-    """Check that named values are ints of 1 or more; ValueError."""
-    for name, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-            raise ValueError(f"{name} must be an int of 1 or more, got {value!r}.")
-
-
 # ---- tables that back off -----------------------------------------------------------------------------------------------
 
 
@@ -97,7 +90,7 @@ class Level:
         self.starts, self.sums = np.append(0, np.cumsum(lengths)), np.append(0.0, np.cumsum(mass))
 
 
-def _find(keys, wanted):
+def find(keys, wanted):
     """Places of `wanted` in sorted keys, -1 where it is not."""
     if not np.ndim(wanted):
         at = np.searchsorted(keys, wanted)
@@ -169,15 +162,15 @@ class Tables:
             return self.row(context)[words]
         p, node = self.base[words], 0
         for level, column in zip(self.levels[1:], context, strict=True):
-            node = _find(level.keys, node * self.size + column)
-            p = level.gamma[node] * p + level.mass[_find(level.entries, node * self.size + words)]
+            node = find(level.keys, node * self.size + column)
+            p = level.gamma[node] * p + level.mass[find(level.entries, node * self.size + words)]
         return p
 
     def row(self, context):
         """Probability of every outcome after one context -> float64 (outcomes,), sums to 1."""
         p, node = self.base.copy(), 0
         for level, column in zip(self.levels[1:], context, strict=True):
-            node = int(_find(level.keys, node * self.size + column))
+            node = int(find(level.keys, node * self.size + column))
             if node < 0:
                 break
             here = slice(level.starts[node], level.starts[node + 1])
@@ -185,19 +178,11 @@ class Tables:
             p[level.words[here]] += level.mass[here]
         return p
 
-    def depth(self, context):
-        """How many words of contexts are known from the fit -> int, scalar or (m,)."""
-        node, found = 0, 0
-        for level, column in zip(self.levels[1:], context, strict=True):
-            node = _find(level.keys, node * self.size + column)
-            found = found + (node >= 0)
-        return found
-
     def draw(self, context, n, rng):
         """One outcome after each of n contexts -> int64 (n,): from the longest context, or with its gamma from a shorter one."""
         nodes = [np.zeros(n, np.int64)]
         for level, column in zip(self.levels[1:], context, strict=True):
-            nodes.append(_find(level.keys, nodes[-1] * self.size + column))
+            nodes.append(find(level.keys, nodes[-1] * self.size + column))
         drawn, left = np.zeros(n, np.int64), np.arange(n)
         for level, node in zip(self.levels[:0:-1], nodes[:0:-1], strict=True):
             u, row = rng.random(len(left)), node[left]

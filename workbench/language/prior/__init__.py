@@ -1,4 +1,4 @@
-"""Prior: which templates people write. A small recurrent model of slots and the literals between them; no text of slots."""
+"""Prior: which templates people write. A small recurrent model of slots and the literals between them, without fillers."""
 
 import math
 from collections import Counter
@@ -7,15 +7,19 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import torch
 
-from workbench.language.prior.learning import learn, padded
-from workbench.language.prior.network import Network
+from workbench import checks
+from workbench.artifacts import Saved
+from workbench.language.prior.epochs import learn, padded
+from workbench.language.prior.gru import Network
 from workbench.language.prior.steps import Alphabet, check_templates
-from workbench.values import ArtifactError, NotFittedError
+from workbench.models.cut import Cut
+from workbench.values import NotFittedError, Sample
 
 __all__ = ["PriorConfig", "TemplatePrior"]
 
+LITERALS = 200  # most common literals kept, as typed; what occurs once is never kept
+MAX_PARTS = 64  # slots and literals of a template; the rest is cut
 _BLOCK = 512  # templates scored at a time, to bound memory
-_NEVER = -math.inf
 
 
 @dataclass(frozen=True)
@@ -23,48 +27,40 @@ class PriorConfig:
     """Options of `TemplatePrior`; fewer than 10,000 templates are read up to 10 times as often as `epochs` says."""
 
     width: int = 128  # of embeddings and states
-    layers: int = 1  # of the GRU
     epochs: int = 8  # passes at most
-    batch: int = 64  # templates in a step of learning
-    rate: float = 3e-3  # highest learning rate
-    dropout: float = 0.2  # share, 0..1
-    literals: int = 200  # most common literals kept, as typed; what occurs once is never kept
-    max_parts: int = 64  # slots and literals of a template; the rest is cut
-    seed: int = 0
 
     def __post_init__(self):
-        for name in ("width", "layers", "epochs", "batch", "literals", "max_parts", "seed"):
-            value, least = getattr(self, name), {"literals": 0, "seed": 0, "max_parts": 2}.get(name, 1)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise ValueError(f"{name} must be an int of {least} or more, got {value!r}.")
-        if not self.rate > 0 or not 0 <= self.dropout < 1:
-            raise ValueError(f"rate must be above 0 and dropout in [0, 1), got {self.rate!r} and {self.dropout!r}.")
+        checks.whole("width", self.width)
+        checks.whole("epochs", self.epochs)
 
 
-class TemplatePrior:
-    """The probability of a template, its fillers left open: log p = sum over slots and the end of log p(code | what stands
-    before) + log p(literal in front of it | what stands before, code).
+class TemplatePrior(Saved):
+    """The probability of a template with open slots: log p = sum over slots and the end of log p(code | all before) + log
+    p(literal before it | all before, code).
 
     After `fit`: `codes_` tuple of int; `literals_` tuple of str, the kept ones; `history_` list of floats, perplexity per slot of
     held-out templates by epoch; `report_` dict: `templates` given, `used` (for learning or held out), `held_out`,
-    `replaced` (templates with a rare literal that gave way to the most similar one kept), `replaced_literals` (different ones),
-    `cut` (more than `max_parts` parts; their end is not learned), `left_out` (dict of reason to count: "empty", "unknown
+    `replaced` (templates with a rare literal, which the most similar one kept stands for), `replaced_literals` (different ones),
+    `cut` (more than 64 parts; their end is not learned), `left_out` (dict of reason to count: "empty", "unknown
     literal", one whose separators no kept literal has), `examples` (rare literal -> what took its place, the 10 most common).
 
     Weights are float16 numbers from the end of `fit` on, so that saving changes nothing; probabilities are computed in float64.
     """
 
+    kind = "prior"
+
     def __init__(self, config=PriorConfig()):  # noqa: B008 - frozen
         self.config = config
 
-    def fit(self, templates, progress=True):
-        """Learn from templates. A tenth, chosen by the seed, is held out; the weights that suit it best are kept.
+    def fit(self, templates, progress=True, seed=0):
+        """Learn from templates. A random tenth is held out; the weights that suit it best are kept.
 
         Takes half a minute for 20,000 templates on one core.
 
         Args:
-            templates: list of `Template` whose slots have codes; texts of slots play no part.
+            templates: list of `Template` whose slots have codes; fillers play no part.
             progress: bool, show a progress bar.
+            seed: int.
 
         Returns:
             self.
@@ -74,30 +70,33 @@ class TemplatePrior:
             ValueError: a slot without a code, or fewer than 2 templates to learn from.
         """
         templates = check_templates(templates, "TemplatePrior.fit")
-        alphabet = Alphabet.learn(templates, self.config.literals)
-        steps, report = _simplified(alphabet, templates, self.config.max_parts)
+        alphabet = Alphabet.learn(templates, LITERALS)
+        steps, report = _simplified(alphabet, templates)
         if len(steps) < 2:
             raise ValueError(f"A prior needs 2 templates or more, got {len(steps)} of {len(templates)} given. Read more prompts.")
-        rng = np.random.default_rng(self.config.seed)
-        order = rng.permutation(len(steps))
+        order = np.random.default_rng(seed).permutation(len(steps))
         n_held = max(1, len(steps) // 10)
         held, train = [steps[i] for i in order[:n_held]], [steps[i] for i in order[n_held:]]
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.config.seed)
-            net = Network(len(alphabet.codes), len(alphabet.literals), *_shape(self.config))
-            history = learn(net, train, held, self.config, rng, progress)
-        self._restore(net, alphabet, report | {"held_out": n_held}, history)
-        return self
+            torch.manual_seed(seed)
+            net = Network(len(alphabet.codes), len(alphabet.literals), self.config.width)
+        history = learn(net, train, held, self.config.epochs, seed, progress)
+        return self._restore(net, alphabet, report | {"held_out": n_held}, history)
 
     def _restore(self, net, alphabet, report, history):
         self._alphabet, self.report_, self.history_ = alphabet, report, history
         self.codes_, self.literals_ = alphabet.codes, alphabet.literals[1:]
         self._net = net.half().double().eval().requires_grad_(False)
+        return self
+
+    def _fitted(self):
+        if not hasattr(self, "_net"):
+            raise NotFittedError("This TemplatePrior has learned nothing yet: call fit first.")
 
     # ---- writing --------------------------------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def sample(self, n, seed, temperature=1.0, top_p=1.0, length=None):
+    def sample(self, n, seed=0, temperature=1.0, top_p=1.0, length=None):
         """Draw templates.
 
         Args:
@@ -108,7 +107,8 @@ class TemplatePrior:
             length: int, number of slots of every template: it cannot end before and must end then; None leaves it to the prior.
 
         Returns:
-            list of n tuples of str (literal) and int (code); float64 (n,), log-probability of each (nats) under these options.
+            list of n `Sample`. Its `template` has open slots with a code and no name, its `log_prob` is in nats under these
+            options, and its text shows codes as numbers: "<3>, by <7>".
 
         Raises:
             NotFittedError: before `fit`.
@@ -117,9 +117,8 @@ class TemplatePrior:
         Source:
             Nucleus sampling: Holtzman et al., arXiv:1904.09751, section 3.1.
         """
-        self._check(temperature, top_p, length)
-        if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
-            raise ValueError(f"n must be an int of 1 or more, got {n!r}.")
+        cut = self._checked(temperature, top_p, length)
+        n = checks.whole("n", n)
         random = torch.Generator().manual_seed(int(seed))
         end = self._alphabet.end
         codes, literals = torch.full((n, 1), end), torch.zeros((n, 1), dtype=torch.int64)
@@ -128,11 +127,11 @@ class TemplatePrior:
         while len(open_rows):
             states, memory = self._net(codes, literals, memory)
             states = states[:, 0]
-            law = _law(self._net.code_logits(states), self._may_be_code(parts, slots, length), temperature, top_p)
+            law, _ = cut.log_law(self._net.code_logits(states), self._may_be_code(parts, slots, length))
             code = torch.multinomial(law.exp(), 1, generator=random)
             log_p[open_rows] += law.gather(1, code)[:, 0]
             may = self._may_be_literal(parts, slots, code[:, 0])
-            law = _law(self._net.literal_logits(states, code[:, 0]), may, temperature, top_p)
+            law, _ = cut.log_law(self._net.literal_logits(states, code[:, 0]), may)
             literal = torch.multinomial(law.exp(), 1, generator=random)
             log_p[open_rows] += law.gather(1, literal)[:, 0]
             for row, step in zip(open_rows.tolist(), zip(code[:, 0].tolist(), literal[:, 0].tolist(), strict=True), strict=True):
@@ -140,14 +139,19 @@ class TemplatePrior:
             on = code[:, 0] != end
             parts, slots = (parts + 1 + (literal[:, 0] > 0))[on], slots + 1
             open_rows, codes, literals, memory = open_rows[on], code[on], literal[on], memory[:, on].contiguous()
-        return [self._alphabet.parts(steps) for steps in written], log_p.numpy()
+        templates = [self._alphabet.template(steps) for steps in written]
+        texts = ("".join(p if isinstance(p, str) else f"<{p.code}>" for p in template.parts) for template in templates)
+        return [
+            Sample(text, template=template, log_prob=p)
+            for text, template, p in zip(texts, templates, log_p.tolist(), strict=True)
+        ]
 
     @torch.no_grad()
     def log_score(self, templates, temperature=1.0, top_p=1.0, length=None):
         """The log-probability of templates, under the options of `sample`.
 
         Args:
-            templates: list of `Template` whose slots have codes.
+            templates: list of `Template` whose slots have codes, or of what `sample` returned.
             temperature: float above 0.
             top_p: float in (0, 1].
             length: int or None.
@@ -160,9 +164,9 @@ class TemplatePrior:
             TypeError: not a list of `Template`.
             ValueError: a slot without a code, or an option out of range.
         """
-        self._check(temperature, top_p, length)
+        cut = self._checked(temperature, top_p, length)
         exact = [self._alphabet.exact(template) for template in check_templates(templates, "TemplatePrior.log_score")]
-        return self._score(exact, temperature, top_p, length)
+        return self._score(exact, cut, length)
 
     def perplexity(self, templates):
         """How many choices a slot is worth: exp(-log p of all symbols / number of slots and ends), literals included.
@@ -177,22 +181,21 @@ class TemplatePrior:
         steps, _ = self.simplify(templates)
         if not steps:
             raise ValueError(f"None of {len(templates)} templates can be written with the symbols that this prior was fitted on.")
-        return math.exp(-self._score(steps, 1.0, 1.0, None).sum() / sum(map(len, steps)))
+        return math.exp(-self._score(steps, Cut(), None).sum() / sum(map(len, steps)))
 
     def simplify(self, templates):
         """Templates as `fit` sees them, with rare literals replaced and the long ones cut.
 
         Returns:
-            list of steps, (place of the code, place of the literal in front of it), the last one the end, except in a template
-            that was cut; places count `codes_`, then the end, and ("", *literals_). And a report as `report_`.
+            list of steps, (place of the code, place of the literal before it), the last one the end, except in a template that
+            was cut; places count `codes_`, then the end, and ("", *literals_). And a report as `report_`.
         """
-        if not hasattr(self, "_net"):
-            raise NotFittedError("This TemplatePrior has learned nothing yet: call fit first.")
+        self._fitted()
         templates = check_templates(templates, "TemplatePrior.simplify")
-        return _simplified(self._alphabet, templates, self.config.max_parts)
+        return _simplified(self._alphabet, templates)
 
-    def _score(self, steps, temperature, top_p, length):
-        out = np.full(len(steps), _NEVER)
+    def _score(self, steps, cut, length):
+        out = np.full(len(steps), -math.inf)
         rows = sorted((i for i, found in enumerate(steps) if found), key=lambda i: len(steps[i]))
         for at in range(0, len(rows), _BLOCK):
             block = rows[at : at + _BLOCK]
@@ -201,9 +204,9 @@ class TemplatePrior:
             slots = torch.arange(codes.shape[1]).expand_as(codes)
             parts = (slots + ((literals > 0) & there).cumsum(1) - (literals > 0).long())[there]
             states, slots, codes, literals = states[there], slots[there], codes[there], literals[there]
-            law = _law(self._net.code_logits(states), self._may_be_code(parts, slots, length), temperature, top_p)
+            law, _ = cut.log_law(self._net.code_logits(states), self._may_be_code(parts, slots, length))
             log_p = law.gather(1, codes[:, None])[:, 0]
-            law = _law(self._net.literal_logits(states, codes), self._may_be_literal(parts, slots, codes), temperature, top_p)
+            law, _ = cut.log_law(self._net.literal_logits(states, codes), self._may_be_literal(parts, slots, codes))
             log_p += law.gather(1, literals[:, None])[:, 0]
             total = torch.zeros(there.shape, dtype=torch.float64)
             total[there] = log_p
@@ -214,32 +217,26 @@ class TemplatePrior:
         """Bool (n, k + 1): what may come after `parts` parts of which `slots` are slots."""
         may = torch.ones((len(parts), self._alphabet.end + 1), dtype=torch.bool)
         slots = torch.as_tensor(slots).expand_as(parts)
-        may[:, :-1] = ((parts < self.config.max_parts) & (slots < (length or self.config.max_parts)))[:, None]
+        may[:, :-1] = ((parts < MAX_PARTS) & (slots < (length or MAX_PARTS)))[:, None]
         # a template that is too long already may end: it has its -inf from an earlier step, and no step may be without choice
-        may[:, -1] = (slots >= length if length else (parts > 0) | bool(self.literals_)) | (parts >= self.config.max_parts)
+        may[:, -1] = (slots >= length if length else (parts > 0) | bool(self.literals_)) | (parts >= MAX_PARTS)
         return may
 
     def _may_be_literal(self, parts, slots, codes):
         """Bool (n, literals): there is room for a literal, and a template without any slot needs one."""
         may = torch.ones((len(parts), len(self._alphabet.literals)), dtype=torch.bool)
         ends = codes == self._alphabet.end
-        may[:, 1:] = (parts + 2 - ends.long() <= self.config.max_parts)[:, None]
+        may[:, 1:] = (parts + 2 - ends.long() <= MAX_PARTS)[:, None]
         may[:, 0] = ~(ends & (parts == 0))
         return may
 
-    def _check(self, temperature, top_p, length):
-        if not hasattr(self, "_net"):
-            raise NotFittedError("This TemplatePrior has learned nothing yet: call fit first.")
-        if not 0 < temperature < math.inf:
-            raise ValueError(f"temperature must be above 0, got {temperature!r}. Near 0 the most common template comes.")
-        if not 0 < top_p <= 1:
-            raise ValueError(f"top_p must be in (0, 1], got {top_p!r}. 1 keeps everything.")
-        if length is not None and (isinstance(length, bool) or not isinstance(length, int) or not 1 <= length <= self._longest):
-            raise ValueError(f"length must be a number of slots, 1..{self._longest}, or None, got {length!r}.")
-
-    @property
-    def _longest(self):
-        return (self.config.max_parts + 1) // 2  # with a literal in front of each but the first
+    def _checked(self, temperature, top_p, length):
+        """The `Cut` of options of `sample`, which are in range."""
+        self._fitted()
+        longest = (MAX_PARTS + 1) // 2  # with a literal before each slot but the first
+        if length is not None and (isinstance(length, bool) or not isinstance(length, int) or not 1 <= length <= longest):
+            raise ValueError(f"length must be a number of slots, 1..{longest}, or None, got {length!r}.")
+        return Cut(temperature, top_p=top_p)
 
     # ---- keeping --------------------------------------------------------------------------------------------------------
 
@@ -249,8 +246,7 @@ class TemplatePrior:
         Raises:
             NotFittedError: before `fit`.
         """
-        if not hasattr(self, "_net"):
-            raise NotFittedError("This TemplatePrior has learned nothing yet: call fit first.")
+        self._fitted()
         config = {
             "options": asdict(self.config),
             "codes": list(self.codes_),
@@ -262,31 +258,19 @@ class TemplatePrior:
 
     @classmethod
     def from_state(cls, config, tensors):
-        """The `TemplatePrior` that `to_state` described.
-
-        Raises:
-            ArtifactError: something is missing, or does not fit together.
-        """
-        try:
-            prior = cls(PriorConfig(**config["options"]))
-            alphabet = Alphabet(config["codes"], ("", *config["literals"]))
-            net = Network(len(alphabet.codes), len(alphabet.literals), *_shape(prior.config))
-            net.load_state_dict({name: torch.from_numpy(np.array(tensor, np.float32)) for name, tensor in tensors.items()})
-            prior._restore(net, alphabet, dict(config["report"]), list(config["history"]))
-        except (KeyError, TypeError, ValueError, RuntimeError) as err:
-            raise ArtifactError(f"This is no saved TemplatePrior ({err!r}): expected what to_state gives.") from err
-        return prior
+        """The `TemplatePrior` that `to_state` described; KeyError, TypeError, ValueError or RuntimeError for what is none."""
+        prior = cls(PriorConfig(**config["options"]))
+        alphabet = Alphabet(config["codes"], ("", *config["literals"]))
+        net = Network(len(alphabet.codes), len(alphabet.literals), prior.config.width)
+        net.load_state_dict({name: torch.from_numpy(np.array(tensor, np.float32)) for name, tensor in tensors.items()})
+        return prior._restore(net, alphabet, dict(config["report"]), list(config["history"]))
 
 
-def _shape(config):
-    return config.width, config.layers, config.dropout
-
-
-def _simplified(alphabet, templates, max_parts):
+def _simplified(alphabet, templates):
     """The steps of templates, and a report of what was replaced, cut and left out."""
     steps, changed, left_out, rare = [], Counter(), Counter(), Counter()
     for template in templates:
-        found, changes = alphabet.simplest(template, max_parts)
+        found, changes = alphabet.simplest(template, MAX_PARTS)
         if found is None:
             left_out.update(changes)
             continue
@@ -303,16 +287,3 @@ def _simplified(alphabet, templates, max_parts):
         "left_out": dict(left_out),
         "examples": {text: alphabet.nearest(text) for text, _ in rare.most_common(10)},
     }
-
-
-def _law(logits, may, temperature, top_p):
-    """Log-probabilities (n, m) of a choice among what `may` be chosen, at a temperature, cut to the nucleus."""
-    law = logits.masked_fill(~may, _NEVER)
-    # less the largest first, so that no temperature overflows
-    law = ((law - law.amax(1, keepdim=True)) / temperature).log_softmax(1)
-    if top_p < 1:
-        ordered, places = law.sort(dim=1, descending=True, stable=True)
-        before = ordered.exp().cumsum(1) - ordered.exp()
-        kept = torch.zeros_like(may).scatter(1, places, before < top_p)
-        law = law.masked_fill(~kept, _NEVER).log_softmax(1)
-    return law

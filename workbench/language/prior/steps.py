@@ -2,8 +2,8 @@
 
     A <subject>, by <artist>.   ->   (subject, "A ")  (artist, ", by ")  (end, ".")
 
-Each slot and the end is one step: its code, and the literal in front of it ("" where there is none). So a template of s slots has
-s + 1 steps, two literals never follow each other, and the literal is chosen when the slots on both its sides are known.
+Each slot and the end is one step: its code, and the literal before it ("" where there is none). So a template of s slots has
+s + 1 steps, two literals never follow each other, and the literal is chosen when the slots on both sides are known.
 """
 
 from collections import Counter
@@ -92,16 +92,17 @@ class Alphabet:
             return None, {"unknown code"}
         return (steps[:-1] if "cut" in changes else steps), changes
 
-    def parts(self, steps):
-        """The parts that `steps` wrote: tuple of str and int codes."""
+    def template(self, steps):
+        """The `Template` that `steps` wrote; its slots are open and have a code and no name."""
         parts = []
         for code, literal in steps:
-            parts += ([self.literals[literal]] if literal else []) + ([self.codes[code]] if code < self.end else [])
-        return tuple(parts)
+            parts.append(self.literals[literal])
+            parts += [Slot(None, code=self.codes[code])] if code < self.end else []
+        return Template.build(parts)
 
 
 def check_templates(templates, owner):
-    """A list of the templates; refuses what is no template and slots without a code.
+    """A list of the templates, those of samples among them; refuses what is no template and slots without a code.
 
     Raises:
         TypeError: not a list of `Template`.
@@ -109,7 +110,7 @@ def check_templates(templates, owner):
     """
     if isinstance(templates, str | Template) or not hasattr(templates, "__iter__"):
         raise TypeError(f"{owner} needs a list of Template, got {type(templates).__name__}. Use dsl.read(prompts).")
-    templates = list(templates)
+    templates = [getattr(one, "template", None) or one for one in templates]
     for row, template in enumerate(templates):
         if not isinstance(template, Template):
             raise TypeError(f"{owner} needs a list of Template, got {type(template).__name__} in row {row}.")

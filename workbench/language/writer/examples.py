@@ -7,6 +7,10 @@ import numpy as np
 from workbench.language.writer.layout import Gap, Visible, lay
 from workbench.template import Slot
 
+P_TEMPLATE = 0.42  # share of examples in which slots are gaps
+P_FREE = 0.08  # share in which the whole prompt is one gap
+P_CONTENT = 0.5  # share of the gaps of templates with content
+
 
 class Prompts(NamedTuple):
     """Many prompts as flat arrays: pieces by token, tokens by part, parts by prompt. Offsets are one longer than what they cut.
@@ -74,14 +78,14 @@ def marked(templates, tokens, n_codes, longest=None):
 
 
 class Masker:
-    """Draws which parts of a prompt are gaps, how much the writer is told of them, and whether it sees their content.
+    """Draws which parts of a prompt are gaps, what the writer knows of them, and whether it sees their content.
 
-    Of the examples, by `WriterConfig`: `p_template` have slots as gaps, all or some, with their separators visible; `p_free`
-    are one gap as a whole; the others have one to three gaps: words, slots, or neighbouring parts with what stands between them.
+    A share `P_TEMPLATE` of the examples has slots as gaps, all or some, with their separators visible; `P_FREE` is one gap as a
+    whole; the others have one to three gaps: words, slots, or neighbouring parts with what stands between them.
     """
 
-    def __init__(self, config, prompts, n_codes):
-        self.config, self.prompts = config, prompts
+    def __init__(self, prompts, n_codes):
+        self.prompts = prompts
         self.literal, self.mask = n_codes, n_codes + 1
 
     def draw(self, row, rng):
@@ -91,9 +95,9 @@ class Masker:
             (`Layout`, list of int): the second holds, by content row of the layout, the filler's row.
         """
         kind = rng.random()
-        if kind < self.config.p_template:
+        if kind < P_TEMPLATE:
             return self._template(row, rng)
-        if kind < self.config.p_template + self.config.p_free:
+        if kind < P_TEMPLATE + P_FREE:
             return self.free(row), []
         return self._infill(row, rng)
 
@@ -101,27 +105,11 @@ class Masker:
         """The whole prompt as one gap of no code."""
         return lay([Gap(self.mask, fill=self._ids(*self._tokens_of(row)))], self.literal)
 
-    def whole(self, row, content=True):
-        """All slots as gaps with their true codes, and with content if wanted; as `draw` returns it."""
-        parts, slots = [], []
-        for part in range(*self.prompts.prompts[row : row + 2]):
-            first, last = self.prompts.parts[part : part + 2]
-            code = int(self.prompts.codes[part])
-            if code == self.literal:
-                parts.append(Visible(self._ids(first, last), code))
-                continue
-            slot = -1
-            if content:
-                slot = len(slots)
-                slots.append(int(self.prompts.fillers[part]))
-            parts.append(Gap(code, bool(self.prompts.spaced[first]), self._ids(first, last), -1, slot))
-        return lay(parts, self.literal), slots
-
     def _template(self, row, rng):
         share = 1.0 if rng.random() < 0.6 else rng.uniform(0.15, 0.9)
-        shown = rng.random() < 0.8  # codes of gaps are told, as a rule of the whole prompt
-        content = rng.random() < self.config.p_content
-        blind = rng.random() < 0.3  # codes of visible text are not told
+        shown = rng.random() < 0.8  # whether codes of gaps are shown, in most of the prompt
+        content = rng.random() < P_CONTENT
+        blind = rng.random() < 0.3  # codes of visible text are hidden
         parts, slots = [], []
         for part in range(*self.prompts.prompts[row : row + 2]):
             first, last = self.prompts.parts[part : part + 2]

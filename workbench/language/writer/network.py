@@ -3,13 +3,11 @@
 import math
 
 import torch
-import transformers
 from torch import nn
 from torch.nn import functional
 
-from workbench.language.writer.config import SPELLED
+from workbench.language.writer.config import CONTENT_DIMS, LETTERS, SPELLED
 from workbench.language.writer.layout import NEIGHBOURS
-from workbench.language.writer.tokens import N_MARKS
 
 _PIECE_WIDTH = 48
 
@@ -42,26 +40,25 @@ class Attention(nn.Module):
 class Block(nn.Module):
     """A pre-norm transformer layer."""
 
-    def __init__(self, width, heads, dropout):
+    def __init__(self, width, heads):
         super().__init__()
         self.attention = Attention(width, heads)
         self.before, self.between = nn.LayerNorm(width), nn.LayerNorm(width)
         self.up, self.down = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
-        self.drop = nn.Dropout(dropout) if dropout else nn.Identity()
 
     def forward(self, x, turn, mask, past=None):
         """X (b, t, d) -> (b, t, d), (keys, values)."""
         y, seen = self.attention(self.before(x), turn, mask, past)
-        x = x + self.drop(y)
-        return x + self.drop(self.down(functional.gelu(self.up(self.between(x)), approximate="tanh"))), seen
+        x = x + y
+        return x + self.down(functional.gelu(self.up(self.between(x)), approximate="tanh")), seen
 
 
 class Transformer(nn.Module):
-    """The small decoder of our own: pieces in, hidden states out."""
+    """The decoder: pieces in, hidden states out."""
 
-    def __init__(self, width, layers, heads, dropout):
+    def __init__(self, width, layers, heads):
         super().__init__()
-        self.blocks = nn.ModuleList(Block(width, heads, dropout) for _ in range(layers))
+        self.blocks = nn.ModuleList(Block(width, heads) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
         quarter = width // heads // 4
         self.register_buffer("frequencies", 100.0 ** (-torch.arange(quarter) / quarter), persistent=False)
@@ -82,19 +79,16 @@ class Mapping(nn.Module):
     Meaning goes to all positions of a filler alike; of the spelling, each gets the dimensions of the piece that is next.
     """
 
-    def __init__(self, config, width):
+    def __init__(self, width):
         super().__init__()
-        self.dims, self.letters = config.content_dims, config.letters if config.spelled_dims else 0
-        self.meaning = nn.Sequential(nn.Linear(self.dims, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
-        self.spelling = nn.Linear(self.letters, width, bias=False) if self.letters else None
+        self.meaning = nn.Sequential(nn.Linear(CONTENT_DIMS, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+        self.spelling = nn.Linear(LETTERS, width, bias=False)
 
     def forward(self, content, steps):
-        """Content float (n, c), steps int64 (n,) -> (n, d). Where the spelling is not told, it is 0."""
-        found = self.meaning(content[:, : self.dims])
-        if not self.letters:
-            return found
-        letters = content[:, self.dims :].view(-1, SPELLED, self.letters)
-        letters = functional.pad(letters, (0, 0, 0, 1))  # nothing is told of later pieces
+        """Content float (n, c), steps int64 (n,) -> (n, d). Content without a spelling has 0 there."""
+        found = self.meaning(content[:, :CONTENT_DIMS])
+        letters = content[:, CONTENT_DIMS:].view(-1, SPELLED, LETTERS)
+        letters = functional.pad(letters, (0, 0, 0, 1))  # later pieces have no spelling
         return found + self.spelling(letters[torch.arange(len(steps), device=steps.device), steps.clamp(max=SPELLED)])
 
 
@@ -106,52 +100,32 @@ class Network(nn.Module):
         n_pieces: int, size of the vocabulary.
         n_codes: int, codes shown: those of the codebook, literal, and the mask.
         n_features: int, width of a filler's feature vector.
-        lm: transformers model to decode with, None for the small decoder.
     """
 
-    def __init__(self, config, n_pieces, n_codes, n_features, lm=None):
+    def __init__(self, config, n_pieces, n_codes, n_features):
         super().__init__()
-        width, content = (config.width if lm is None else lm.config.hidden_size), config.content_dims
-        self.config = config
+        width = config.width
         self.pieces, self.codes = nn.Embedding(n_pieces, width), nn.Embedding(n_codes, width)
         self.near = nn.Linear(NEIGHBOURS * width, width, bias=False)
-        self.decoder = Transformer(width, config.layers, config.heads, config.dropout) if lm is None else HubDecoder(lm)
+        self.decoder = Transformer(width, config.layers, config.heads)
         self.bias = nn.Parameter(torch.zeros(n_pieces))
         self.guess = nn.Linear(width, n_codes - 2)  # the code of a masked slot
-        self.prior = nn.Linear(width, 2 * content)
+        self.prior = nn.Linear(width, 2 * CONTENT_DIMS)
         # posterior: the filler's own words, their order and their features, nothing of its neighbours
         self.spelling = nn.Embedding(n_pieces, _PIECE_WIDTH)
         self.reader = nn.Sequential(
-            nn.Linear(n_features + SPELLED * _PIECE_WIDTH, 2 * width), nn.GELU(), nn.Linear(2 * width, 2 * content)
+            nn.Linear(n_features + SPELLED * _PIECE_WIDTH, 2 * width), nn.GELU(), nn.Linear(2 * width, 2 * CONTENT_DIMS)
         )
-        self.mapping = Mapping(config, width)
-        self.letters = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2 * config.letters)) if config.spelled_dims else None
+        self.mapping = Mapping(width)
+        self.letters = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2 * LETTERS))
         self.features = nn.Linear(width, n_features)  # mapped content -> features of the filler
         for table in (self.pieces, self.codes, self.spelling):
             nn.init.normal_(table.weight, std=0.02 if table is not self.spelling else 0.3)
-        if lm is not None:
-            self._take(lm)
-        for block in self.decoder.blocks if lm is None else ():
+        for block in self.decoder.blocks:
             for layer in (block.attention.out, block.down):
                 nn.init.normal_(layer.weight, std=0.02 / math.sqrt(2 * config.layers))
         nn.init.zeros_(self.prior.weight)
         nn.init.zeros_(self.prior.bias)
-
-    @property
-    def two_way(self):
-        """Whether the visible part is read in both directions; a language model reads from left to right."""
-        return isinstance(self.decoder, Transformer)
-
-    def _take(self, lm):
-        """Start from a language model's embeddings of its pieces, with new rows for our marks in front."""
-        table = lm.get_input_embeddings().weight.detach()
-        with torch.no_grad():
-            rows = len(self.pieces.weight) - N_MARKS
-            self.pieces.weight[N_MARKS:] = table[:rows]
-            self.pieces.weight[:N_MARKS] = table.mean(0) + 0.02 * torch.randn(N_MARKS, table.shape[1])
-            nn.init.zeros_(self.near.weight)
-            nn.init.zeros_(self.codes.weight)
-            nn.init.zeros_(self.mapping.meaning[-1].weight)
 
     def embed(self, ids, codes, gap, neighbours, content):
         """Input of the decoder: (b, t, d).
@@ -171,43 +145,23 @@ class Network(nn.Module):
     def posterior(self, spelled, features):
         """Mean and log of the standard deviation of content: spelled int64 (s, 12), features float (s, f) -> two (s, c).
 
-        The first `content_dims` are of the meaning, the others of the pieces, in their order.
+        The first `CONTENT_DIMS` are of the meaning, the others of the pieces, in their order.
         """
         x = torch.cat([features, self.spelling(spelled).flatten(1)], -1)
-        parts = [self.reader(x).float().chunk(2, -1)]
-        if self.letters is not None:
-            # Read from the pieces as they are written, so that a rare piece is told as well as a common one; they are not bent.
-            letters = self.letters(self.pieces(spelled).detach())
-            parts.append([part.flatten(1) for part in letters.float().chunk(2, -1)])
-        mean, scale = (torch.cat(some, -1) for some in zip(*parts, strict=True))
+        # Letters are read from the embeddings of the pieces, so that a rare piece does as well as a common one; no gradient.
+        letters = self.letters(self.pieces(spelled).detach()).float().chunk(2, -1)
+        parts = zip(self.reader(x).float().chunk(2, -1), letters, strict=True)
+        mean, scale = (torch.cat([meaning, spelling.flatten(1)], -1) for meaning, spelling in parts)
         return mean, scale.clamp(-5, 2)
 
     def prior_of(self, hidden):
-        """The same of the prior of meaning, from the hidden state at the FILL of a gap: (g, d) -> two (g, content_dims)."""
+        """The same of the prior of meaning, from the hidden state at the FILL of a gap: (g, d) -> two (g, CONTENT_DIMS)."""
         mean, scale = self.prior(hidden).float().chunk(2, -1)
         return mean, scale.clamp(-5, 2)
 
     def logits(self, hidden):
         """Scores of the next piece: (..., d) -> float32 (..., v)."""
         return (functional.linear(hidden, self.pieces.weight) + self.bias).float()
-
-
-class HubDecoder(nn.Module):
-    """A causal language model of transformers as decoder. It knows the sequence only; places are not told."""
-
-    def __init__(self, lm):
-        super().__init__()
-        self.model = lm.base_model
-        self.model.get_input_embeddings().weight.requires_grad_(False)  # not read: inputs come as vectors
-
-    def forward(self, x, numbers, places, mask, past=None):
-        """As `Transformer.forward`."""
-        cache = transformers.DynamicCache()
-        for i, (keys, values) in enumerate(past or ()):
-            cache.update(keys, values, i)
-        unseen = torch.zeros(mask.shape, dtype=x.dtype, device=x.device).masked_fill(~mask, torch.finfo(x.dtype).min)
-        found = self.model(inputs_embeds=x, attention_mask=unseen, position_ids=numbers, past_key_values=cache, use_cache=True)
-        return found.last_hidden_state, [(layer.keys, layer.values) for layer in found.past_key_values.layers]
 
 
 def visible_mask(prefix, length):

@@ -13,7 +13,6 @@ from tokenizers.trainers import BpeTrainer
 
 from workbench import words
 from workbench.language.writer.trie import SPACE, brackets, grow
-from workbench.values import ArtifactError, ModelError
 
 # The marks: padding, a gap in the visible text, where a filling begins, where its words begin, its end, the prompt's edges.
 PAD, GAP, FILL, GO, END, LEFT, RIGHT = range(7)
@@ -51,23 +50,19 @@ class Tokens:
         vocabulary |= {piece: first + i for i, piece in enumerate(self.pieces)}
         self._bpe = tokenizers.Tokenizer(BPE(vocab=vocabulary, merges=self.merges, byte_fallback=True))
         self._ids = {}
-        self._index(first, {N_MARKS + ord(c): c for c in "()[]{}<>"})
-        self.written[[N_MARKS + ord(c) for c in " \t\n\r\v\f"]] = False
-
-    def _index(self, first, found):
-        """What decoding asks of pieces, of which that of number `first` is the first that is not a mark or byte."""
         self.size = first + len(self.pieces)
         self.trie = grow(self.known, self.spell, self.size)
-        found = found | {first + i: brackets(p) for i, p in enumerate(self.pieces)}
+        found = {N_MARKS + ord(c): c for c in "()[]{}<>"} | {first + i: brackets(p) for i, p in enumerate(self.pieces)}
         self.brackets = {i: those for i, those in found.items() if those}  # of the pieces that hold any
-        # Pieces behind a blank, and all that can be written: no marks, and no bytes that spell a blank.
-        self.marked = np.array([False] * first + [p.startswith((SPACE, " ")) for p in self.pieces])
+        # Pieces after a blank, and all that can be written: no marks, and no bytes that spell a blank.
+        self.marked = np.array([False] * first + [p.startswith(SPACE) for p in self.pieces])
         self.written = np.arange(self.size) >= N_MARKS
+        self.written[[N_MARKS + ord(c) for c in " \t\n\r\v\f"]] = False
         self.clashes = {}  # by the piece of an article, which pieces may not follow it
         for article, clash in _CLASH.items() if self.articles else ():
             ids = self.spell(SPACE + article)
             if len(ids) == 1:
-                clashing = [bool(clash.match(piece.lstrip(SPACE + " "))) for piece in self.pieces]
+                clashing = [bool(clash.match(piece.lstrip(SPACE))) for piece in self.pieces]
                 self.clashes[ids[0]] = np.array([False] * first + clashing)
 
     @classmethod
@@ -152,63 +147,12 @@ class Tokens:
         """The tokens whose `to_config` gave `state`.
 
         Raises:
-            ArtifactError: `state` has another shape.
+            ValueError: `state` has another shape.
         """
         try:
-            if "backend" in state:
-                return HubTokens(state["backend"], state["known"], state["cased"], state["articles"])
             return cls(state["pieces"], state["merges"], state["known"], state["cased"], state["articles"])
         except Exception as err:  # the Rust library raises bare Exception on bad merges
-            raise ArtifactError(f"These are no saved tokens ({err}): expected what to_config gives.") from err
-
-
-class HubTokens(Tokens):
-    """The pieces of a language model from the hub, behind our marks; known words and casing come from the corpus.
-
-    Raises:
-        ModelError: the tokenizer does not keep blanks as they are, as byte-level ones (GPT-2, OPT, Pythia, Qwen, Llama 3) do.
-    """
-
-    def __init__(self, backend, known, cased, articles=False):
-        self._backend = tokenizers.Tokenizer.from_str(backend)
-        self._backend.no_truncation()
-        self._backend.no_padding()
-        self.known, self.cased, self.articles, self._ids = list(known), dict(cased), bool(articles), {}
-        probe = " a castle,by"
-        if self._backend.decode(self._backend.encode(probe, add_special_tokens=False).ids, skip_special_tokens=False) != probe:
-            raise ModelError("The writer needs a model with a byte-level tokenizer, such as GPT-2: this one drops blanks.")
-        n = self._backend.get_vocab_size(with_added_tokens=True)
-        self.pieces = [self._backend.decode([i], skip_special_tokens=False).replace(" ", SPACE) for i in range(n)]
-        self._index(N_MARKS, {})
-        special = {token.content for token in self._backend.get_added_tokens_decoder().values() if token.special}
-        for i, piece in enumerate(self.pieces):
-            if not piece.strip(SPACE + "\t\n\r\v\f") or piece in special:  # blanks alone, and marks of the model itself
-                self.written[N_MARKS + i] = False
-
-    @classmethod
-    def learn(cls, texts, backend, min_count=2):
-        """Known words and casing from texts; `backend` is the JSON of a tokenizers.Tokenizer."""
-        counts, forms, articles = _counted(texts)
-        return cls(backend, _known(counts, min_count), _usual_case(forms), articles)
-
-    def spell(self, token):
-        """Ids of the pieces of one token, given with its mark for a blank."""
-        ids = self._ids.get(token)
-        if ids is None:
-            if len(self._ids) > 100_000:
-                self._ids = {}
-            text = token.encode("utf-8", "replace").decode().replace(SPACE, " ")
-            found = self._backend.encode(text, add_special_tokens=False).ids
-            ids = self._ids[token] = tuple(N_MARKS + i for i in found)
-        return ids
-
-    def text(self, ids):
-        """The text of pieces; a blank in front stays."""
-        return self._backend.decode([i - N_MARKS for i in ids if i >= N_MARKS], skip_special_tokens=False)
-
-    def to_config(self):
-        """JSON values from which `Tokens.from_config` makes it again."""
-        return {"backend": self._backend.to_str(), "known": self.known, "cased": self.cased, "articles": self.articles}
+            raise ValueError(f"These are no saved tokens ({err}): expected what to_config gives.") from err
 
 
 def _counted(texts):

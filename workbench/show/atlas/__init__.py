@@ -1,12 +1,15 @@
 """Atlas: pictures of a learned language. Vectors, codes and texts in, maps and figures out; it knows no model and no DSL."""
 
-from workbench.show.atlas.figures import Picture, plot_map, plot_transitions, plot_usage
-from workbench.show.atlas.hover import hover_map, iframe
-from workbench.show.atlas.projection import Atlas, fit, neighbours, transitions
+from workbench.lesson import iframe
+from workbench.show.atlas.figures import CaptionedFigure, plot_map, plot_transitions, plot_usage
+from workbench.show.atlas.hover import hover_map
+from workbench.show.atlas.projection import LEAST, Atlas, can_map, fit, neighbours, transitions
 
 __all__ = [
+    "LEAST",
     "Atlas",
-    "Picture",
+    "CaptionedFigure",
+    "can_map",
     "fit",
     "hover_map",
     "iframe",

@@ -11,11 +11,10 @@ from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import PercentFormatter
 
+from workbench.lesson import COLOURS
 from workbench.show.atlas import labels
 from workbench.show.atlas.projection import gathered
 
-# Okabe & Ito 2008, told apart with any kind of colour vision; without yellow, which vanishes on white
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 # with a mark for each seven codes, 70 codes look different
 MARKS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
 _INK, _FAINT, _WARN = "#1a1a1a", "#5f5f5f", "#a84900"
@@ -24,11 +23,10 @@ _HALO = [withStroke(linewidth=2.6, foreground="white")]
 _NAME_LENGTH = 26
 
 
-class Picture(NamedTuple):
+class CaptionedFigure(NamedTuple):
     """A figure with its words; `lesson.show(*picture)` shows it.
 
-    `alt` says what to see and is the same whatever the data, so that a notebook can compare it; `numbers` says what these
-    data show.
+    `alt` says what to see and is the same for all data, so that a notebook can compare it; `numbers` says what these data show.
     """
 
     figure: Figure
@@ -73,7 +71,7 @@ def plot_map(xy, codes, names, texts=None, title="Map of the learned language"):
         title: str.
 
     Returns:
-        `Picture`.
+        `CaptionedFigure`.
 
     Raises:
         ValueError: arrays that do not fit each other.
@@ -92,23 +90,13 @@ def plot_map(xy, codes, names, texts=None, title="Map of the learned language"):
     ax.set_xlabel("UMAP axis 1 (no unit: only nearness has a meaning)", color=_FAINT, fontsize=9)
     ax.set_ylabel("UMAP axis 2", color=_FAINT, fontsize=9)
     ax.margins(0.04)
-    name_texts = [
-        ax.text(
-            *centre,
-            written(names[code]),
-            fontsize=10 if k <= 40 else 8.5,
-            weight="bold",
-            color=_INK,
-            ha="center",
-            va="center",
-            zorder=5,
-        )
-        for code, centre in enumerate(labels.centres(xy, codes, k))
-        if sizes[code]
-    ]
+    look = {"fontsize": 10 if k <= 40 else 8.5, "weight": "bold", "color": _INK, "ha": "center", "va": "center", "zorder": 5}
+    used = np.flatnonzero(sizes)
+    places = labels.centres(xy, codes, k)
+    name_texts = [ax.text(*places[code], written(names[code]), **look) for code in used]
     for text in name_texts:
         text.set(parse_math=False, path_effects=_HALO)  # a $ in a prompt is no formula
-    taken = labels.spread(ax, name_texts, [xy[codes == code] for code in np.flatnonzero(sizes)])
+    taken = labels.spread(ax, name_texts, [xy[codes == code] for code in used])
     if texts is not None:
         for row, text in labels.free_rows(ax, xy, [written(text) for text in texts], codes, taken):
             note = ax.annotate(
@@ -116,7 +104,7 @@ def plot_map(xy, codes, names, texts=None, title="Map of the learned language"):
             )
             note.set(parse_math=False, path_effects=_HALO)
     largest = ", ".join(f"{names[code]} {sizes[code] / len(xy):.1%}" for code in np.argsort(-sizes, kind="stable")[:5])
-    return Picture(
+    return CaptionedFigure(
         figure,
         "Scatter map of fillers: each dot is a filler, near dots mean alike. Fillers of one code share a colour and a mark, "
         "and the name of the code is written on them.",
@@ -126,16 +114,15 @@ def plot_map(xy, codes, names, texts=None, title="Map of the learned language"):
     )
 
 
-def plot_usage(counts, names, title="How often each code is used"):
+def plot_usage(counts, names):
     """Draw how much of the corpus each code takes, most used first.
 
     Args:
         counts: int (k,), units of each code in the corpus.
         names: k str.
-        title: str.
 
     Returns:
-        `Picture`; a code that is never used is marked "unused".
+        `CaptionedFigure`; a code that is never used is marked "unused".
 
     Raises:
         ValueError: shapes that do not fit, negative counts, or nothing counted.
@@ -149,7 +136,7 @@ def plot_usage(counts, names, title="How often each code is used"):
     order, k = np.argsort(-shares, kind="stable"), len(names)
     columns = 1 if k <= 40 else 2
     rows = -(-k // columns)
-    figure, axes = _pages(9.6, 1.3 + 0.215 * max(rows, 4), title, columns)
+    figure, axes = _pages(9.6, 1.3 + 0.215 * max(rows, 4), "How often each code is used", columns)
     top = shares.max() * 1.14
     for ax, part in zip(axes, np.array_split(order, columns), strict=True):
         places = np.arange(len(part))
@@ -167,7 +154,7 @@ def plot_usage(counts, names, title="How often each code is used"):
     axes[0].set_ylabel("code, most used first", fontsize=9)
     axes[-1].text(100 / k, len(part) - 0.55, " equal share", fontsize=8, color=_WARN, va="bottom", path_effects=_HALO)
     listed = "; ".join(f"{names[code]} {shares[code]:.1f} %" for code in order)
-    return Picture(
+    return CaptionedFigure(
         figure,
         "Bar chart of the share of the corpus that each code takes, most used code on top; a dashed line marks an equal share.",
         "Dashed: the share that each code would have if all were used alike.",
@@ -175,16 +162,15 @@ def plot_usage(counts, names, title="How often each code is used"):
     )
 
 
-def plot_transitions(matrix, names, title="Which code follows which"):
+def plot_transitions(matrix, names):
     """Draw how often one code follows another as a heat map, codes ordered by where in the prompt they stand on average.
 
     Args:
         matrix: float (k + 1, k + 1) from `transitions`: shares of each row; last row start, last column end of the prompt.
         names: k str.
-        title: str.
 
     Returns:
-        `Picture`. Read along a row: what comes after this code.
+        `CaptionedFigure`. Read along a row: what comes after this code.
 
     Raises:
         ValueError: a wrong shape, or rows that sum neither to 1 nor to 0.
@@ -200,13 +186,15 @@ def plot_transitions(matrix, names, title="Which code follows which"):
     order = _by_position(matrix)
     shown = matrix[np.ix_([k, *order], [*order, k])]
     side = 2.9 + max((0.185 if k <= 40 else 0.15) * (k + 1), 2.6)
-    figure, ax = _page(side + 0.9, side, title)
+    figure, ax = _page(side + 0.9, side, "Which code follows which")
     # steps that never happen stay blank; the few brightest (often the end of the prompt) share the top colour
     top = max(np.quantile(shown[shown > 0], 0.98), 1e-6)
     image = ax.imshow(np.ma.masked_equal(shown, 0), cmap="viridis_r", norm=PowerNorm(0.5, vmin=0, vmax=top), aspect="equal")
     ax.set_facecolor("#f4f4f4")
-    _tick_names(ax.yaxis, range(k + 1), ["start of prompt", *(names[code] for code in order)])
-    _tick_names(ax.xaxis, range(k + 1), [*(names[code] for code in order), "end of prompt"])
+    ordered = [names[code] for code in order]
+    heads, tails = ["start of prompt", *ordered], [*ordered, "end of prompt"]
+    _tick_names(ax.yaxis, range(k + 1), heads)
+    _tick_names(ax.xaxis, range(k + 1), tails)
     ax.tick_params(axis="x", rotation=90)
     ax.set_xlabel("next code", fontsize=9)
     ax.set_ylabel("code, in the order of the average prompt", fontsize=9)
@@ -214,20 +202,13 @@ def plot_transitions(matrix, names, title="Which code follows which"):
     ax.axvline(k - 0.5, color=_INK, linewidth=1.2)
     if k <= 12:
         _write_shares(ax, shown, top)
-    bar = figure.colorbar(
-        image,
-        ax=ax,
-        shrink=0.6,
-        pad=0.02,
-        extend="max" if shown.max() > top else "neither",
-        format=PercentFormatter(1, decimals=0),
-    )
+    extend, percent = "max" if shown.max() > top else "neither", PercentFormatter(1, decimals=0)
+    bar = figure.colorbar(image, ax=ax, shrink=0.6, pad=0.02, extend=extend, format=percent)
     bar.set_label("share of what follows, each row sums to 100 %", fontsize=9)
     bar.ax.tick_params(labelsize=8)
-    heads, tails = ["start of prompt", *(names[code] for code in order)], [*(names[code] for code in order), "end of prompt"]
     strongest = np.dstack(np.unravel_index(np.argsort(-shown, axis=None, kind="stable")[:10], shown.shape))[0]
     listed = "; ".join(f"{heads[i]} → {tails[j]} {shown[i, j]:.0%}" for i, j in strongest if shown[i, j] > 0)
-    return Picture(
+    return CaptionedFigure(
         figure,
         "Heat map of which code follows which: rows are codes in the order of the average prompt, columns the code that comes "
         "next; dark cells are frequent steps, blank ones never happen.",

@@ -1,14 +1,12 @@
 """Hover map: the map as one HTML page that needs no network and no kernel. Zoom, hover, search, one code at a time."""
 
-import html
-import json
-from importlib import resources
-
 import numpy as np
 
+from workbench.lesson import COLOURS
 from workbench.show.atlas import labels
-from workbench.show.atlas.figures import COLOURS, MARKS, check_map, styles
+from workbench.show.atlas.figures import MARKS, check_map, styles
 from workbench.show.atlas.projection import gathered
+from workbench.show.rendering import render
 
 
 def hover_map(xy, codes, names, texts, title="Map of the learned language", height=560):
@@ -49,30 +47,4 @@ def hover_map(xy, codes, names, texts, title="Map of the learned language", heig
         "colours": COLOURS,
         "marks": MARKS,
     }
-    page = resources.files("workbench.show.atlas").joinpath("hover.html").read_text("utf-8")
-    page = page.replace("{{title}}", html.escape(" ".join(str(title).split()))).replace("{{height}}", str(int(height)))
-    return page.replace("{{data}}", _script_safe(data))
-
-
-def iframe(page, title="Interactive map", height=580):
-    """Wrap a page for a notebook: an HTML string for `IPython.display.HTML`, apart from the notebook's own scripts and styles.
-
-    Args:
-        page: str, an HTML page such as `hover_map` writes.
-        title: str, the name of the frame for screen readers.
-        height: int, pixels.
-
-    Returns:
-        str. Works in Jupyter, Colab and plain pages; the frame may run scripts and nothing else.
-    """
-    frame = (
-        f'<iframe title="{html.escape(title)}" sandbox="allow-scripts" loading="lazy" '
-        f'style="width:100%;height:{int(height)}px;border:0" srcdoc="{html.escape(page)}"></iframe>'
-    )
-    return f"<div>{frame}</div>"  # IPython warns about HTML that begins with a frame
-
-
-def _script_safe(data):
-    """JSON that cannot end the script element it stands in, whatever a text holds."""
-    text = json.dumps(data, ensure_ascii=True, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    return render("hover.html", title=" ".join(str(title).split()), height=int(height), data=data)

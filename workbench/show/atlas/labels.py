@@ -8,7 +8,7 @@ _FILLERS = 48  # with more words than that a map reads as a page
 
 
 def centres(xy, codes, k):
-    """Find a place for the name of each code: the filler in the middle of the code's fillers, strays notwithstanding.
+    """Find a place for the name of each code: the filler in the middle of the code's fillers; outliers count little.
 
     Args:
         xy: float (n, 2).
@@ -32,7 +32,7 @@ def centres(xy, codes, k):
 def spread(ax, texts, clouds):
     """Move the texts of an axes apart until none covers another; a thin line leads back to where a text came from.
 
-    A text that would hide its whole cloud starts above it.
+    A text that would hide all of its cloud starts above it.
 
     Args:
         ax: matplotlib Axes with its limits set.
@@ -42,15 +42,11 @@ def spread(ax, texts, clouds):
     Returns:
         float (m, 4), the boxes taken, in pixels: left, bottom, right, top.
     """
-    ax.figure.draw_without_rendering()  # layout first, else the boxes are those of another layout
+    ax.figure.draw_without_rendering()  # layout first, otherwise the boxes are those of another layout
     boxes = np.array([_box(text) for text in texts]).reshape(-1, 4)
     frame = ax.get_window_extent().extents
-    moved = boxes + np.array([_lift(ax, box, cloud) for box, cloud in zip(boxes, clouds, strict=True)]).reshape(-1, 1) * [
-        0,
-        1,
-        0,
-        1,
-    ]
+    lifts = [_lift(ax, box, cloud) for box, cloud in zip(boxes, clouds, strict=True)]
+    moved = boxes + np.outer(lifts, [0, 1, 0, 1])
     for _ in range(_ROUNDS):
         push = _pushes(moved)
         if not push.any():
@@ -78,7 +74,7 @@ def free_rows(ax, xy, texts, codes, taken):
         xy: float (n, 2).
         texts: n str, as they will be drawn above their point in 8 point type.
         codes: int (n,).
-        taken: float (m, 4), boxes in pixels where something stands.
+        taken: float (m, 4), boxes in pixels that are taken.
 
     Yields:
         (row, text).

@@ -8,7 +8,12 @@ from sklearn import config_context
 from sklearn.manifold import trustworthiness
 from sklearn.neighbors import NearestNeighbors
 
-_MIN_ROWS = 5
+from workbench import checks
+from workbench.checks import unit_rows
+
+LEAST = 5  # rows: fewer are no map
+_NEIGHBOURS = 15  # of a row, for UMAP: fewer show more detail, more show the large shape
+_FITTED = 5000  # rows that UMAP sees; time grows with its square
 _EPOCHS = 200  # UMAP's own default for large data; more changed no trustworthiness in its third digit
 _JUDGED = 2000  # trustworthiness takes n * n floats
 _MIN_DIST = 0.25  # room for the dots of dense clouds; .1 gains no trustworthiness
@@ -21,8 +26,8 @@ class Atlas:
 
     Attributes:
         xy: float32 (n, 2), places on the map; no unit, only nearness has a meaning.
-        trustworthiness: float, 0..1: are neighbours on the map neighbours in truth? About .5 for places drawn by lot.
-        rows: int64 (m,), the rows UMAP was fitted on, in rising order; the others were placed among them.
+        trustworthiness: float, 0..1: are neighbours on the map neighbours in truth? About .5 for random places.
+        rows: int64 (m,), the rows UMAP was fitted on, ascending; the others were placed among them.
     """
 
     xy: np.ndarray
@@ -30,17 +35,15 @@ class Atlas:
     rows: np.ndarray
 
 
-def fit(vectors, *, seed=0, n_neighbors=15, max_points=5000):
-    """Draw a map: UMAP on a sample of the rows, the others placed among their nearest mapped rows.
+def fit(vectors, *, seed=0):
+    """Draw a map: UMAP on a sample of at most 5,000 rows, the others placed among their nearest mapped rows.
 
     Equal seeds give equal maps on one machine; other processors and versions give other maps of about equal trustworthiness.
     5,000 rows take about 4 seconds, and 5-10 more in the first call of a process (numba compiles).
 
     Args:
-        vectors: float (n, d), n >= 5 and d >= 2, distances are Euclidean: norm the rows first if only direction matters.
+        vectors: float (n, d), n >= 5 and d >= 2, distances are Euclidean: normalise the rows first if only direction matters.
         seed: int.
-        n_neighbors: int, 2 or more: small shows detail, large shows the whole. Lowered when there are fewer rows.
-        max_points: int, rows that UMAP sees; time grows with its square.
 
     Returns:
         `Atlas`; its trustworthiness is measured on at most 2,000 rows.
@@ -55,13 +58,10 @@ def fit(vectors, *, seed=0, n_neighbors=15, max_points=5000):
         Trustworthiness: Venna & Kaski 2001.
     """
     x = _check_vectors(vectors)
-    if n_neighbors < 2 or max_points < _MIN_ROWS:
-        raise ValueError(f"fit got n_neighbors={n_neighbors}, max_points={max_points}; they must be 2 and {_MIN_ROWS} or more.")
     umap = _import_umap()
     n = len(x)
-    rows = np.sort(np.random.default_rng(seed).permutation(n)[:max_points])
-    k = min(n_neighbors, len(rows) - 1)
-    nearest = _Nearest(x[rows])
+    rows = np.sort(np.random.default_rng(seed).permutation(n)[:_FITTED])
+    k = min(_NEIGHBOURS, len(rows) - 1)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*precomputed_knn", category=UserWarning)  # we never call its transform
         mapper = umap.UMAP(
@@ -71,51 +71,45 @@ def fit(vectors, *, seed=0, n_neighbors=15, max_points=5000):
             min_dist=_MIN_DIST,
             random_state=seed,
             n_jobs=1,
-            precomputed_knn=nearest(x[rows], k),
+            precomputed_knn=_nearest(x[rows], x[rows], k),
         )
         placed = mapper.fit_transform(x[rows])
     xy = np.empty((n, 2), dtype=np.float32)
     xy[rows] = placed
     others = np.setdiff1d(np.arange(n), rows)
     if len(others):
-        xy[others] = _place(placed, *nearest(x[others], k))
+        xy[others] = _place(placed, *_nearest(x[rows], x[others], k))
     judged = np.sort(np.random.default_rng(seed).permutation(n)[:_JUDGED])
     trust = trustworthiness(x[judged], xy[judged], n_neighbors=min(15, (len(judged) - 1) // 2))
     return Atlas(xy, float(trust), rows)
 
 
-def neighbours(vectors, query, k=10):
-    """Find the rows of `vectors` that point in the same direction as a query.
+def can_map(vectors):
+    """Whether `fit` can draw a map of these vectors, float (n, d): there are enough of them, and they are not all equal."""
+    return len(vectors) >= LEAST and bool((vectors != vectors[0]).any())
+
+
+def neighbours(vectors, rows, k=10):
+    """Find the rows of `vectors` that point in the same direction as some of them.
 
     Args:
         vectors: float (n, d).
-        query: int or int (m,): rows of `vectors`, which are then not their own neighbours; or float (d,) or (m, d): vectors.
-        k: int, neighbours wanted, 1..n (n - 1 when the query is a row).
+        rows: int or int (m,), rows of `vectors`; none is its own neighbour.
+        k: int, neighbours wanted, 1..n - 1.
 
     Returns:
-        (rows int64 (m, k), cosines float32 (m, k)), nearest first; m is 1 for one query.
+        (rows int64 (m, k), cosines float32 (m, k)), nearest first; m is 1 for one row.
 
     Raises:
-        ValueError: wrong shapes, or k out of range.
+        ValueError: a wrong shape, NaN, or k out of range.
         IndexError: a row that does not exist.
     """
-    x = _unit(_check_array(vectors, "vectors"))
-    query = np.asarray(query)
-    by_row = np.issubdtype(query.dtype, np.integer)
-    if by_row:
-        own = np.atleast_1d(query)
-        if own.size and not (-len(x) <= own.min() and own.max() < len(x)):
-            raise IndexError(f"neighbours got row {own.min()}..{own.max()}, there are rows 0..{len(x) - 1}.")
-        targets = x[own]
-    else:
-        targets = _unit(_check_array(np.atleast_2d(query), "query"))
-        if targets.shape[1] != x.shape[1]:
-            raise ValueError(f"neighbours got a query of width {targets.shape[1]}; the vectors are {x.shape[1]} wide.")
-    if not 1 <= k <= len(x) - by_row:
-        raise ValueError(f"neighbours got k={k}; there are {len(x) - by_row} rows to choose from.")
-    cosine = targets @ x.T  # (m, n)
-    if by_row:
-        cosine[np.arange(len(own)), own] = -np.inf
+    x, own = unit_rows(_check_array(vectors)), np.atleast_1d(rows)
+    if own.size and not (-len(x) <= own.min() and own.max() < len(x)):
+        raise IndexError(f"neighbours got row {own.min()}..{own.max()}, there are rows 0..{len(x) - 1}.")
+    checks.whole("k", k, most=len(x) - 1)
+    cosine = x[own] @ x.T  # (m, n)
+    cosine[np.arange(len(own)), own] = -np.inf
     order = np.argsort(-cosine, axis=1, kind="stable")[:, :k]
     return order.astype(np.int64), np.take_along_axis(cosine, order, axis=1)
 
@@ -148,9 +142,8 @@ def transitions(sequences, k):
 def gathered(xy):
     """Cut wide empty bands of a map short, so that a far island does not take the room of all the rest.
 
-    Along each axis, no gap between one place and the next stays wider than a twentieth of the width that is left. A band
-    without a place is cut out whole, so clouds keep their shape, and what was left or above stays so; only the emptiness
-    shrinks, and in a map by UMAP that has no meaning.
+    Along each axis, no gap between one place and the next stays wider than a twentieth of the width that is left. Only
+    empty bands shrink, so clouds keep their shape and their order; in a map by UMAP the width of such a band means nothing.
 
     Args:
         xy: float (n, 2).
@@ -171,17 +164,11 @@ def gathered(xy):
     return xy
 
 
-class _Nearest:
-    """Exact nearest rows: UMAP's own search is approximate and compiles for half a minute."""
-
-    def __init__(self, rows):
-        self.size = len(rows)
-        self.search = NearestNeighbors(algorithm="brute").fit(rows)
-
-    def __call__(self, queries, k):
-        with config_context(working_memory=64):  # MiB a block: memory does not grow with the number of queries
-            distances, ids = self.search.kneighbors(queries, n_neighbors=k)
-        return ids, distances.astype(np.float32)
+def _nearest(rows, queries, k):
+    """Exact nearest rows, ids and distances (m, k): UMAP's own search is approximate and compiles for half a minute."""
+    with config_context(working_memory=64):  # MiB a block: memory does not grow with the number of queries
+        distances, ids = NearestNeighbors(algorithm="brute").fit(rows).kneighbors(queries, n_neighbors=k)
+    return ids, distances.astype(np.float32)
 
 
 def _place(placed, ids, distances):
@@ -203,23 +190,19 @@ def _import_umap():
     return umap
 
 
-def _check_array(vectors, what):
+def _check_array(vectors):
     x = np.asarray(vectors, dtype=np.float32)
     if x.ndim != 2 or x.shape[1] < 1:
-        raise ValueError(f"{what} must have shape (n, d), got {x.shape}.")
+        raise ValueError(f"vectors must have shape (n, d), got {x.shape}.")
     if not np.isfinite(x).all():
-        raise ValueError(f"{what} hold NaN or infinity in row {int(np.argmin(np.isfinite(x).all(axis=1)))}.")
+        raise ValueError(f"vectors hold NaN or infinity in row {int(np.argmin(np.isfinite(x).all(axis=1)))}.")
     return x
 
 
 def _check_vectors(vectors):
-    x = _check_array(vectors, "vectors")
-    if len(x) < _MIN_ROWS or x.shape[1] < 2:
-        raise ValueError(f"A map needs {_MIN_ROWS} rows of width 2 or more, got {x.shape}.")
+    x = _check_array(vectors)
+    if len(x) < LEAST or x.shape[1] < 2:
+        raise ValueError(f"A map needs {LEAST} rows of width 2 or more, got {x.shape}.")
     if (x == x[0]).all():
         raise ValueError(f"All {len(x)} rows are equal: there is nothing to map. Were the vectors computed?")
     return x
-
-
-def _unit(x):
-    return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)

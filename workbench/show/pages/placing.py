@@ -1,9 +1,6 @@
-"""Placing: a folder that is replaced by a new one as a whole, and only where the old one was written here."""
+"""Placing: the folder of a site, which replaces an earlier site completely, and nothing but an earlier site."""
 
 import contextlib
-import os
-import secrets
-import shutil
 from itertools import islice
 from pathlib import Path
 
@@ -22,7 +19,7 @@ def place(folder):
 
 @contextlib.contextmanager
 def replacing(folder):
-    """A temporary folder next to `folder`, which takes its place when the block ends well; after an error it is removed.
+    """A temporary folder, which takes the place of `folder` when the block ends well; after an error it is removed.
 
     Args:
         folder: str or Path; there may be none, an empty one, or one that was written by this function.
@@ -33,24 +30,12 @@ def replacing(folder):
     Raises:
         ArtifactError: `folder` is something else; said before the block runs, and nothing is touched.
     """
-    folder = place(folder)
-    check(folder)
-    name = f".{folder.name[:80]}.{os.getpid()}-{secrets.token_hex(4)}"
-    part, old = folder.with_name(f"{name}.part"), folder.with_name(f"{name}.old")
-    try:
-        part.mkdir(parents=True)
-    except OSError as err:
-        raise ArtifactError(f"Cannot write {folder}: {err.strerror}. Give another folder.") from err
-    try:
+    check(place(folder))
+    with artifacts.replacing_folder(folder) as part:
         yield part
         files = sorted(path.relative_to(part).as_posix() for path in part.rglob("*") if path.is_file())
         artifacts.write_json(part / MARKER, {"kind": _KIND, "workbench": __version__, "files": files})
-        check(folder)  # somebody may have put something there meanwhile
-        _exchange(folder, part, old)
-    except BaseException:
-        shutil.rmtree(part, ignore_errors=True)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
+        check(place(folder))  # somebody may have put something there meanwhile
 
 
 def check(folder):
@@ -77,22 +62,8 @@ def put(path, text):
         temporary.write_bytes(text.encode("utf-8", errors="replace"))
 
 
-def _exchange(folder, part, old):
-    there = folder.exists()
-    if there:
-        os.rename(folder, old)
-    try:
-        os.rename(part, folder)
-    except BaseException:
-        if there:
-            os.rename(old, folder)
-        raise
-
-
 def _ours(folder):
     """Names of the files that an earlier site put there, by its marker; none without a marker."""
-    if not (folder / MARKER).is_file():
-        return set()
     try:
         marker = artifacts.read_json(folder / MARKER)
     except ArtifactError:

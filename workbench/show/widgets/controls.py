@@ -2,35 +2,67 @@
 
 import ipywidgets as w
 
+from workbench.show.widgets import look
+
 STYLE = {"description_width": "initial"}
+
+
+def classed(control, *names):
+    """Give a control its classes."""
+    for name in names:
+        control.add_class(name)
+    return control
+
+
+def named(control, css, tooltip):
+    """Give a control its class and its tooltip, by the trait that this version of ipywidgets has for it."""
+    trait = next((name for name in ("tooltip", "description_tooltip") if control.has_trait(name)), None)
+    if trait:
+        setattr(control, trait, tooltip)
+    return classed(control, css)
 
 
 def button(description, css, tooltip, click):
     """A button with its class, that calls a function without arguments."""
     made = w.Button(description=description, tooltip=tooltip, layout=w.Layout(width="auto", height="auto"))
-    made.add_class(css)
     made.on_click(lambda _: click())
-    return made
+    return classed(made, css)
 
 
-def slider(description, value, low, high):
+def slider(description, css, tooltip, value, low, high):
     """A slider in steps of .05 that speaks when it is let go."""
     layout = w.Layout(width="20rem")
     made = w.FloatSlider(description=description, value=value, min=low, max=high, step=0.05, style=STYLE, layout=layout)
     made.readout_format, made.continuous_update = ".2f", False
-    return made
+    return named(made, css, tooltip)
 
 
-def row(*children):
-    """Controls side by side, in more lines where there is no room."""
-    return w.Box(children=children, layout=w.Layout(flex_flow="row wrap", align_items="center", width="auto"))
+def row(css, *children):
+    """Controls side by side, in more lines where there is no room; `css` is their class, or ""."""
+    made = w.Box(children=children, layout=w.Layout(flex_flow="row wrap", align_items="center", width="auto"))
+    return classed(made, css) if css else made
 
 
-def named(control, css, tooltip):
-    """Give a control its class and its tooltip, by the trait that this version of ipywidgets has for it."""
-    control.add_class(css)
-    for trait in ("tooltip", "description_tooltip"):
-        if control.has_trait(trait):
-            setattr(control, trait, tooltip)
-            break
-    return control
+class Status(w.HTML):
+    """A line that says what was done, or why not."""
+
+    def __init__(self):
+        super().__init__()
+        self.add_class("dsl-status")
+
+    def say(self, message, failed=False):
+        """Show a message, as text."""
+        self.value = f'<div class="{"dsl-complaint" if failed else "dsl-said"}">{look.plain(message) or "&nbsp;"}</div>'
+
+
+class Pool:
+    """Controls that are made when they are first asked for and then used again, so that the focus stays where it is."""
+
+    def __init__(self, make):
+        """A pool; `make` takes a number, from 0, and gives the control."""
+        self._make, self._made = make, []
+
+    def __getitem__(self, number):
+        while len(self._made) <= number:
+            self._made.append(self._make(len(self._made)))
+        return self._made[number]

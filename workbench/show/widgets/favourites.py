@@ -1,4 +1,4 @@
-"""Favourites: kept prompts as a file, CSV or JSONL, whole or not at all, safe to open in a spreadsheet."""
+"""Favourites: kept prompts as a CSV or JSONL file, complete or not written at all, and safe to open in a spreadsheet."""
 
 import csv
 import io
@@ -80,17 +80,8 @@ def file_name(text, ending):
 
 
 def _row(result):
-    return {
-        "text": result.text,
-        "template": str(result.template),
-        "seed": result.seed,
-        "number": result.number,
-        "verb": result.verb,
-        "start": str(result.start),
-        "locked": list(result.locked),
-        "temperature": float(result.temperature),
-        "proximity": float(result.proximity),
-    }
+    plain = {"template": str(result.template), "start": str(result.start), "locked": list(result.locked)}
+    return {field: plain.get(field, getattr(result, field)) for field in FIELDS}
 
 
 def _cell(value):

@@ -5,19 +5,20 @@ and `dsl-fillers` "Fillers", the text `dsl-near`, the buttons `dsl-put` "Put int
 map `dsl-map` (a frame; a click on a filler puts it into the prompt), and the live text `dsl-status`.
 """
 
+from functools import cached_property
+
 import ipywidgets as w
 import numpy as np
 
-from workbench.lesson import figure_html
+from workbench.lesson import figure_html, iframe
 from workbench.show import atlas
 from workbench.show.pages import report
 from workbench.show.widgets import look
-from workbench.show.widgets.controls import STYLE, button, named, row
+from workbench.show.widgets.controls import STYLE, Status, button, classed, named, row
 
 _LISTED = 200  # fillers in the list; a search finds the others
 _NEAR = 8
 _HEIGHT = 480  # pixels of the map
-_LEAST = 5  # fewer points are no map
 _ALL = "All codes"
 
 
@@ -26,36 +27,30 @@ class AtlasView(w.VBox):
 
     def __init__(self, dsl, studio=None, *, draw=True, seed=0):
         """A view of a language; see `widgets.atlas_view`."""
-        self.dsl, self.studio, self._seed, self._placed = dsl, studio, seed, None
+        self.dsl, self.studio, self._seed = dsl, studio, seed
         self._vectors, self._codes, self._names, self._texts = report.to_map(dsl)
         self._found = np.zeros(0, np.int64)
-        self.search = w.Text(description="Search fillers", style=STYLE)
-        named(self.search, "dsl-search", "Part of a filler")
-        self.code = w.Dropdown(description="Code", options=[_ALL, *self._names], style=STYLE)
-        named(self.code, "dsl-code", "Only fillers of this code")
-        self.list = w.Select(
-            description="Fillers", options=[], rows=8, layout=w.Layout(width="auto", max_width="40rem"), style=STYLE
-        )
-        named(self.list, "dsl-fillers", "Arrow keys choose")
-        self.near = w.HTML()
-        self.near.add_class("dsl-near")
+        self.search = named(w.Text(description="Search fillers", style=STYLE), "dsl-search", "Part of a filler")
+        code = w.Dropdown(description="Code", options=[_ALL, *self._names], style=STYLE)
+        self.code = named(code, "dsl-code", "Only fillers of this code")
+        narrow = w.Layout(width="auto", max_width="40rem")
+        fillers = w.Select(description="Fillers", options=[], rows=8, layout=narrow, style=STYLE)
+        self.list = named(fillers, "dsl-fillers", "Arrow keys choose")
+        self.near = classed(w.HTML(), "dsl-near")
         self.put_button = button("Put into the prompt", "dsl-put", "Into the chosen chip, an open one, or at the end", self.put)
         self.draw_button = button("Draw the map", "dsl-draw", "Takes up to 15 seconds the first time", self.draw)
-        self.map = w.HTML()
-        self.map.add_class("dsl-map")
-        self.picked = w.Text(layout=w.Layout(display="none"))  # the page writes here what was clicked on the map
-        self.picked.add_class("dsl-picked")
-        self.status = w.HTML()
-        self.status.add_class("dsl-status")
+        self.map = classed(w.HTML(), "dsl-map")
+        # the page writes here what was clicked on the map
+        self.picked = classed(w.Text(layout=w.Layout(display="none")), "dsl-picked")
+        self.status = Status()
         for control in (self.search, self.code):
             control.observe(lambda _: self._find(), "value")
-        self.list.observe(lambda _: self._chosen(), "index")
+        self.list.observe(lambda _: self._show_near(), "index")
         self.picked.observe(lambda change: self._clicked(change["new"]), "value")
-        buttons = row(self.put_button, self.draw_button)
-        children = (w.HTML(look.style_html()), row(self.search, self.code), self.list, self.near, buttons, self.status, self.map)
-        super().__init__(children=(*children, self.picked))
-        for name in ("dsl-widget", "dsl-atlas"):
-            self.add_class(name)
+        buttons = row("", self.put_button, self.draw_button)
+        above = (w.HTML(look.style_html()), row("", self.search, self.code), self.list, self.near, buttons)
+        super().__init__(children=(*above, self.status, self.map, self.picked))
+        classed(self, "dsl-widget", "dsl-atlas")
         self._find()
         if draw:
             self.draw()
@@ -77,31 +72,31 @@ class AtlasView(w.VBox):
     def put(self):
         """Put the chosen filler into the prompt of the studio."""
         if self.filler is None:
-            return self._say("Choose a filler in the list first.", failed=True)
+            return self.status.say("Choose a filler in the list first.", failed=True)
         text, name = self.filler
         text = _dressed(self.dsl, text)
         if self.studio is None:
-            return self._say(f"Chosen: {text} ({name}). With a studio, it would go into its prompt.")
+            return self.status.say(f"Chosen: {text} ({name}). With a studio, it would go into its prompt.")
         self.studio.act("put", text, self.studio.chosen, name)
-        return self._say(self.studio.session.message, self.studio.session.failed)
+        return self.status.say(self.studio.session.message, self.studio.session.failed)
 
     def draw(self):
         """Draw the map; the second time it is there at once."""
-        if len(self._vectors) < _LEAST or (self._vectors == self._vectors[0]).all():
-            return self._say(
-                f"There is no map: it needs {_LEAST} different fillers, {len(self._vectors)} were found.", failed=True
-            )
-        self._say("Drawing…")
-        page = atlas.hover_map(self._places().xy, self._codes, self._names, self._texts, title="Fillers", height=_HEIGHT)
-        self.map.value = atlas.iframe(page, "Interactive map of fillers", _HEIGHT)
+        if not atlas.can_map(self._vectors):
+            few = f"it needs {atlas.LEAST} different fillers, {len(self._vectors)} were found"
+            return self.status.say(f"There is no map: {few}.", failed=True)
+        self.status.say("Drawing…")
+        page = atlas.hover_map(self._places.xy, self._codes, self._names, self._texts, title="Fillers", height=_HEIGHT)
+        self.map.value = iframe(page, "Interactive map of fillers", _HEIGHT)
         self.draw_button.layout.display = "none"
-        return self._say(f"{len(self._texts):,} fillers: near ones are used alike. A click puts a filler into the prompt.")
+        many = f"{len(self._texts):,} fillers: near ones are used alike."
+        return self.status.say(f"{many} A click puts a filler into the prompt.")
 
     def to_html(self):
         """The static twin: the map as a picture with alt text, and the fillers of each code; draws the map if need be."""
         figure = ""
-        if len(self._vectors) >= _LEAST and not (self._vectors == self._vectors[0]).all():
-            figure = figure_html(*atlas.plot_map(self._places().xy, self._codes, self._names, self._texts))
+        if atlas.can_map(self._vectors):
+            figure = figure_html(*atlas.plot_map(self._places.xy, self._codes, self._names, self._texts))
         parts = []
         for code, name in enumerate(self._names):
             texts = [self._texts[i] for i in np.flatnonzero(self._codes == code)[:40]]
@@ -110,10 +105,9 @@ class AtlasView(w.VBox):
 
     # ---- how -------------------------------------------------------------------------------------------------------------
 
+    @cached_property
     def _places(self):
-        if self._placed is None:
-            self._placed = atlas.fit(self._vectors, seed=self._seed)
-        return self._placed
+        return atlas.fit(self._vectors, seed=self._seed)
 
     def _find(self):
         wanted = " ".join(self.search.value.lower().split())
@@ -124,17 +118,15 @@ class AtlasView(w.VBox):
         self.list.options = [f"{self._texts[i]} · {self._names[self._codes[i]]}" for i in self._found]
         self.list.index = None
         more = f", the first {_LISTED} are listed" if len(rows) > _LISTED else ""
-        self._say(f"{len(rows):,} {'filler' if len(rows) == 1 else 'fillers'} found{more}.")
+        self.status.say(f"{len(rows):,} {'filler' if len(rows) == 1 else 'fillers'} found{more}.")
 
-    def _chosen(self):
+    def _show_near(self):
         if self.list.index is None:
             self.near.value = ""
             return
-        number = int(self._found[self.list.index])
-        rows, _ = (
-            atlas.neighbours(self._vectors, number, min(_NEAR, len(self._texts) - 1)) if len(self._texts) > 1 else ([[]], None)
-        )
-        near = ", ".join(f"{self._texts[i]} ({self._names[self._codes[i]]})" for i in rows[0])
+        number, few = int(self._found[self.list.index]), min(_NEAR, len(self._texts) - 1)
+        rows = atlas.neighbours(self._vectors, number, few)[0][0] if few else []
+        near = ", ".join(f"{self._texts[i]} ({self._names[self._codes[i]]})" for i in rows)
         self.near.value = f"<div>Near “{look.plain(self._texts[number])}”: {look.plain(near)}</div>"
 
     def _clicked(self, text):
@@ -143,11 +135,8 @@ class AtlasView(w.VBox):
             self.choose(text)
             self.put()
 
-    def _say(self, message, failed=False):
-        self.status.value = f'<div class="{"dsl-complaint" if failed else "dsl-said"}">{look.plain(message)}</div>'
-
 
 def _dressed(dsl, text):
-    """A filler in the casing that it usually has; fillers are known in small letters."""
+    """A filler in the casing that it usually has; fillers are known in lower case."""
     tokens = getattr(dsl.writer_, "tokens_", None)
     return text if tokens is None else tokens.dress(text)

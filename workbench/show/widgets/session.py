@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import wraps
 from typing import NamedTuple
 
+from workbench import checks
 from workbench.language.dsl.writing import DECODING
 from workbench.show.widgets import typed
 from workbench.template import Template
@@ -15,7 +16,7 @@ LONGEST = 20_000  # characters that are read: beyond that a paste is a file, not
 COOLEST, HOTTEST = 0.1, 2.0  # temperature
 LAST_SEED = 2**31 - 1
 _UNDOS = 100
-_SPARE = 2  # results written beyond those that are shown, as some may be alike
+_SPARE = 2  # results written beyond those that are shown, as some may be equal
 READS_ONLY = (
     "This language only reads: it was learned without a writer. Chips can be looked at, locked and masked, but nothing new can "
     "be written. DeepDSL.fit with a writer gives one that writes."
@@ -73,6 +74,23 @@ def _verb(label):
     return around
 
 
+def _within(value, low, high, present):
+    """A number moved into a range; what is no number changes nothing."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or math.isnan(value):
+        return present
+    return min(max(value, low), high)
+
+
+def _setting(name, low, high, doc):
+    """An attribute that is a number in a range; a number outside is moved to the end of the range."""
+    own = f"_{name}"
+
+    def put(self, value):
+        setattr(self, own, float(_within(value, low, high, getattr(self, own))))
+
+    return property(lambda self: getattr(self, own), put, doc=doc)
+
+
 class Session:
     """A prompt under work.
 
@@ -93,14 +111,10 @@ class Session:
             ValueError: `n` is not 1..20, or `seed` not 0..2,147,483,647.
             TypeError: `text` is no str.
         """
-        if isinstance(n, bool) or not isinstance(n, numbers.Integral) or not 1 <= n <= 20:
-            raise ValueError(f"n is how many results a click gives, 1 to 20, got {n!r}.")
-        if isinstance(seed, bool) or not isinstance(seed, numbers.Integral) or not 0 <= seed <= LAST_SEED:
-            raise ValueError(f"seed is an int from 0 to {LAST_SEED:,}, got {seed!r}.")
         if not isinstance(text, str):
             raise TypeError(f"The prompt to start with is a str, got {type(text).__name__}.")
-        self.dsl, self.n = dsl, int(n)
-        self._now, self._past = Moment(seed=int(seed)), []
+        self.dsl, self.n = dsl, checks.whole("n, the results of one click,", n, most=20)
+        self._now, self._past = Moment(seed=checks.whole("seed", seed, 0, LAST_SEED)), []
         self._proximity, self._temperature = 0.8, DECODING.temperature
         self.message, self.failed = "", False
         if text:
@@ -121,6 +135,9 @@ class Session:
     writes = property(lambda self: self.dsl.writer_ is not None)
     undos = property(lambda self: len(self._past), doc="How many verbs can be undone.")
 
+    proximity = _setting("proximity", 0.0, 1.0, "How near `vary` stays: 0 keeps the template only, 1 changes one chip a little.")
+    temperature = _setting("temperature", COOLEST, HOTTEST, "How bold words are chosen, 0.1 to 2.")
+
     @property
     def seed(self):
         """Seed of the next results; a number out of range is moved to the end of the range."""
@@ -129,24 +146,6 @@ class Session:
     @seed.setter
     def seed(self, seed):
         self._set(seed=int(_within(seed, 0, LAST_SEED, self.seed)))
-
-    @property
-    def proximity(self):
-        """How near `vary` stays: 0 keeps the template only, 1 changes one chip to something near."""
-        return self._proximity
-
-    @proximity.setter
-    def proximity(self, value):
-        self._proximity = _within(value, 0.0, 1.0, self._proximity)
-
-    @property
-    def temperature(self):
-        """How bold words are chosen, 0.1 to 2."""
-        return self._temperature
-
-    @temperature.setter
-    def temperature(self, value):
-        self._temperature = _within(value, COOLEST, HOTTEST, self._temperature)
 
     # ---- the prompt ------------------------------------------------------------------------------------------------------
 
@@ -185,9 +184,7 @@ class Session:
     @_verb("mask")
     def mask(self, number):
         """Put `<?>` in the place of a chip."""
-        slot = self._slot(number)
-        if number in self.locked:
-            raise ValueError(f"{_short(slot.text)} is locked. Unlock it to mask it.")
+        self._unlocked(number, "mask")
         self._set(template=typed.with_text(self.template, number, None))
         return "The chip is open now: <?> stands for anything. Fill masks writes something there."
 
@@ -197,7 +194,7 @@ class Session:
 
         Args:
             filler: str.
-            number: the chip that takes it; None looks for an open chip, and else appends it.
+            number: the chip that takes it; None looks for an open chip, and otherwise appends it.
             name: name of the filler's code: an open chip of that kind comes before `<?>`, one of another kind is left alone.
         """
         filler = " ".join(str(filler).split())
@@ -207,9 +204,7 @@ class Session:
             open_ = [(slot.name is None, i) for i, slot in enumerate(self.template.slots) if slot.text is None]
             fit = [(late, i) for late, i in open_ if late or name is None or self.template.slots[i].name == name]
             number = min(fit)[1] if fit else None
-        slot = None if number is None else self._slot(number)
-        if slot is not None and number in self.locked:
-            raise ValueError(f"{_short(slot.text)} is locked. Unlock it to replace it.")
+        slot = None if number is None else self._unlocked(number, "replace")
         if slot is None:
             text = self.text.rstrip()
             template = Template.build([f"{text}, {filler}" if text else filler])
@@ -228,18 +223,13 @@ class Session:
     def reroll(self, number=None):
         """Write new fillers: for one chip, which changes at once, or for all that are not locked; masks are filled too."""
         self._check_writes()
-        slots = self.template.slots
         if number is not None:
             return self._reroll_chip(number)
         if not self.text.strip():
             found = self.dsl.sample(self.n, decoding=self._decoding(), seed=self.seed)
             return self._list(found, "nothing") + " The prompt is empty: these were written from nothing."
-        if not slots:
-            raise ValueError("There is no chip to re-roll in this prompt. Type <?> where something new may stand.")
-        if len(self.locked) == len(slots):
-            raise ValueError("All chips are locked. Unlock one to re-roll it.")
-        found = self._sampled(self.locked)
-        return self._list(found, "re-roll")
+        self._check_free("re-roll", " Type <?> where something new may stand.")
+        return self._list(self._sampled(self.locked), "re-roll")
 
     @_verb("vary")
     def vary(self):
@@ -247,10 +237,7 @@ class Session:
         self._check_writes()
         if self.template.masked:
             raise ValueError("Some chips are open. Fill the masks first, or re-roll.")
-        if not self.template.slots:
-            raise ValueError("There is no chip to vary in this prompt.")
-        if len(self.locked) == len(self.template.slots):
-            raise ValueError("All chips are locked. Unlock one to vary it.")
+        self._check_free("vary")
         found = self.dsl.vary(self.template, self.n, self.proximity, lock=self.locked, decoding=self._decoding(), seed=self.seed)
         return self._list(found, "vary")
 
@@ -283,7 +270,7 @@ class Session:
         """Keep a result, or without a number the prompt itself."""
         if number is None:
             if self.template.masked or not self.text.strip():
-                raise ValueError("Only a whole prompt can be kept: this one is empty or has open chips.")
+                raise ValueError("Only a complete prompt can be kept: this one is empty or has open chips.")
             result = self._made(self.text, self.template, "typed", 0)
         else:
             result = self._result(number)
@@ -321,6 +308,12 @@ class Session:
             raise IndexError("Choose a chip first." if number is None else f"There is no chip number {number + 1}.")
         return slots[number]
 
+    def _unlocked(self, number, verb):
+        slot = self._slot(number)
+        if number in self.locked:
+            raise ValueError(f"{_short(slot.text)} is locked. Unlock it to {verb} it.")
+        return slot
+
     def _result(self, number):
         if not 0 <= number < len(self.results):
             raise IndexError(f"There is no result number {number + 1}.")
@@ -329,6 +322,12 @@ class Session:
     def _check_writes(self):
         if not self.writes:
             raise ValueError(READS_ONLY)
+
+    def _check_free(self, verb, hint=""):
+        if not self.template.slots:
+            raise ValueError(f"There is no chip to {verb} in this prompt.{hint}")
+        if len(self.locked) == len(self.template.slots):
+            raise ValueError(f"All chips are locked. Unlock one to {verb} it.")
 
     def _decoding(self):
         return replace(DECODING, temperature=float(self.temperature))
@@ -339,13 +338,11 @@ class Session:
         )
 
     def _reroll_chip(self, number):
-        slot, slots = self._slot(number), self.template.slots
-        if number in self.locked:
-            raise ValueError(f"{_short(slot.text)} is locked. Unlock it to re-roll it.")
+        slot, slots = self._unlocked(number, "re-roll"), self.template.slots
         others = [i for i, other in enumerate(slots) if i != number and other.text is not None]
         said = self._list(self._sampled(others), "re-roll chip")
         named = sum(other.name is not None for other in slots[:number])
-        if slot.name is None:  # what was written there is known only as part of the whole
+        if slot.name is None:  # what was written there is known only as part of the prompt
             return said
         first = self.results[0].template.slots[named].text
         self._set(template=typed.with_text(self.template, number, first))
@@ -365,13 +362,6 @@ class Session:
     def _made(self, text, template, verb, number):
         locked = tuple(sorted(self.locked))
         return Result(text, template, verb, self.template, locked, self.seed, number, self.temperature, self.proximity)
-
-
-def _within(value, low, high, present):
-    """A number moved into a range; what is no number changes nothing."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or math.isnan(value):
-        return present
-    return min(max(value, low), high)
 
 
 def _counted(count, what):

@@ -19,15 +19,15 @@ holds the text of the prompt to the letter.
 """
 
 import difflib
-import html
 import time
 
 import ipywidgets as w
 
 from workbench import words
 from workbench.show.widgets import look, static
-from workbench.show.widgets.controls import STYLE, button, named, row, slider
-from workbench.template import Slot
+from workbench.show.widgets.controls import STYLE, Pool, Status, button, classed, named, row, slider
+from workbench.show.widgets.session import COOLEST, HOTTEST, LAST_SEED
+from workbench.template import Slot, as_html
 
 SHOWN_CHIPS = 60  # chips that are buttons: each costs the page a few messages
 _LONGEST_CHIP = 80  # characters of a filler on its chip
@@ -44,11 +44,10 @@ class Studio(w.VBox):
         self._listeners, self._busy, self._finished, self._silent = [], False, {}, False
         self.chosen = None  # number of the chip whose actions are shown
         self._places = look.colours(session.dsl)
-        self._chip_pool, self._text_pool = [], []
-        self._build()
-        super().__init__(children=self._rows())
-        for name in ("dsl-widget", "dsl-studio"):
-            self.add_class(name)
+        self._chips, self._texts = Pool(self._chip), Pool(lambda _: classed(w.HTML(), "dsl-text"))
+        self.result_rows = [ResultRow(self, number) for number in range(session.n)]
+        super().__init__(children=self._build())
+        classed(self, "dsl-widget", "dsl-studio")
         self._show()
 
     def to_html(self):
@@ -65,7 +64,7 @@ class Studio(w.VBox):
         Args:
             verb: str, the name of a method of `Session`.
             arguments: its arguments.
-            slow: bool; then a click of the same kind that waited while this one worked is passed over.
+            slow: bool; then a click of the same kind that waited while this one worked is ignored.
         """
         key = (verb, *map(str, arguments))
         if self._busy or slow and self._clock() - self._finished.get(key, -1e9) < _QUEUED:
@@ -74,7 +73,7 @@ class Studio(w.VBox):
         self.copied.layout.display = "none"  # what stands there is of a step before
         if slow:
             self.add_class("dsl-busy")
-            self._say("Reading…" if verb == "type" else "Writing…")
+            self.status.say("Reading…" if verb == "type" else "Writing…")
         try:
             getattr(self.session, verb)(*arguments)
         except Exception as err:  # noqa: BLE001 - a traceback would land where no reader of the page sees it
@@ -91,79 +90,61 @@ class Studio(w.VBox):
     # ---- controls --------------------------------------------------------------------------------------------------------
 
     def _build(self):
-        session = self.session
-        self.prompt = w.Textarea(
-            description="Prompt",
-            value=session.text,
-            continuous_update=False,
-            rows=3,
-            style=STYLE,
-            layout=w.Layout(width="auto"),
-        )
-        named(self.prompt, "dsl-prompt", "Type a prompt; <?> stands for anything. It is read when you leave the field.")
+        """Make the controls; returns them in the order in which they are shown."""
+        session, wide = self.session, w.Layout(width="auto")
+        prompt = w.Textarea(description="Prompt", value=session.text, continuous_update=False, rows=3, style=STYLE, layout=wide)
+        self.prompt = named(prompt, "dsl-prompt", "Type a prompt; <?> stands for anything. It is read when you leave the field.")
         self.prompt.observe(self._typed, "value")
         self.read_button = button("Read", "dsl-read", "Show the prompt as chips", lambda: self._typed(None))
         self.undo_button = button("Undo", "dsl-undo", "Take the last step back", lambda: self.act("undo"))
-        self.chips = w.Box(layout=w.Layout(flex_flow="row wrap", align_items="center", width="auto"))
-        self.chips.add_class("dsl-chips")
-        self.chosen_name = w.HTML()
-        self.chosen_name.add_class("dsl-chosen-name")
+        self.chips = row("dsl-chips")
+        self.chosen_name = classed(w.HTML(), "dsl-chosen-name")
         self.lock_button = button("Lock chip", "dsl-lock", "Its text stays to the letter", self._lock)
         self.reroll_chip_button = button(
             "Re-roll chip", "dsl-reroll-chip", "Write something new there", lambda: self.act("reroll", self.chosen, slow=True)
         )
         self.mask_button = button("Mask chip", "dsl-mask", "Put <?> there", lambda: self.act("mask", self.chosen))
-        self.actions = row(self.chosen_name, self.lock_button, self.reroll_chip_button, self.mask_button)
-        self.actions.add_class("dsl-chip-actions")
         self.reroll_button = button(
             "Re-roll all", "dsl-reroll", "New text for all chips that are not locked", lambda: self.act("reroll", slow=True)
         )
         self.vary_button = button("Vary", "dsl-vary", "Prompts near this one", lambda: self.act("vary", slow=True))
-        self.fill_button = button(
-            "Fill masks", "dsl-fill", "Fill the open chips, best first", lambda: self.act("fill", slow=True)
-        )
+        self.fill_button = button("Fill masks", "dsl-fill", "Fill open chips, best first", lambda: self.act("fill", slow=True))
         self.keep_button = button("Keep prompt", "dsl-keep-prompt", "Put it among the favourites", lambda: self.act("keep"))
-        self.write_row = row(self.reroll_button, self.vary_button, self.fill_button, self.keep_button)
-        self.write_row.add_class("dsl-write")
-        self.proximity = slider("Proximity", session.proximity, 0.0, 1.0)
-        named(self.proximity, "dsl-proximity", "Of Vary: 0 keeps the template only, 1 changes one chip to something near")
-        self.temperature = slider("Temperature", session.temperature, 0.1, 2.0)
-        named(self.temperature, "dsl-temperature", "Low writes the usual, high the unusual")
-        self.seed = w.BoundedIntText(
-            description="Seed", value=session.seed, min=0, max=2**31 - 1, style=STYLE, layout=w.Layout(width="12rem")
+        near = "Of Vary: 0 keeps the template only, 1 changes one chip to something near"
+        self.proximity = slider("Proximity", "dsl-proximity", near, session.proximity, 0.0, 1.0)
+        bold = "Low writes the usual, high the unusual"
+        self.temperature = slider("Temperature", "dsl-temperature", bold, session.temperature, COOLEST, HOTTEST)
+        seed = w.BoundedIntText(
+            description="Seed", value=session.seed, min=0, max=LAST_SEED, style=STYLE, layout=w.Layout(width="12rem")
         )
-        named(self.seed, "dsl-seed", "Equal seeds give equal results; each click takes the next one")
-        for control, name in ((self.proximity, "proximity"), (self.temperature, "temperature"), (self.seed, "seed")):
-            control.observe(lambda change, name=name: self._set(name, change["new"]), "value")
-        self.settings = row(self.proximity, self.temperature, self.seed)
-        self.settings.add_class("dsl-settings")
-        self.status = w.HTML()
-        self.status.add_class("dsl-status")
-        self.results = w.VBox()
-        self.results.add_class("dsl-results")
-        self.result_rows = [ResultRow(self, number) for number in range(session.n)]
-        self.copied = w.Textarea(description="To copy", rows=2, style=STYLE, layout=w.Layout(width="auto", display="none"))
-        named(self.copied, "dsl-copied", "Select it and press Ctrl and C")
-
-    def _rows(self):
-        first = row(self.read_button, self.undo_button)
-        style = w.HTML(look.style_html())
+        self.seed = named(seed, "dsl-seed", "Equal seeds give equal results; each click takes the next one")
+        for name in ("proximity", "temperature", "seed"):
+            getattr(self, name).observe(lambda change, name=name: self._set(name, change["new"]), "value")
+        self.status = Status()
+        self.results = classed(w.VBox(), "dsl-results")
+        copied = w.Textarea(description="To copy", rows=2, style=STYLE, layout=w.Layout(width="auto", display="none"))
+        self.copied = named(copied, "dsl-copied", "Select it and press Ctrl and C")
         return (
-            style,
+            w.HTML(look.style_html()),
             self.prompt,
-            first,
+            row("", self.read_button, self.undo_button),
             self.chips,
-            self.actions,
-            self.write_row,
-            self.settings,
+            row("dsl-chip-actions", self.chosen_name, self.lock_button, self.reroll_chip_button, self.mask_button),
+            row("dsl-write", self.reroll_button, self.vary_button, self.fill_button, self.keep_button),
+            row("dsl-settings", self.proximity, self.temperature, self.seed),
             self.status,
             self.results,
             self.copied,
         )
 
+    def _chip(self, number):
+        chip = w.Button(layout=w.Layout(width="auto", height="auto"))
+        chip.on_click(lambda _: self.choose(number))
+        return chip
+
     # ---- clicks ----------------------------------------------------------------------------------------------------------
 
-    def _typed(self, change):
+    def _typed(self, _):
         if not self._silent:
             self.act("type", self.prompt.value, slow=len(self.prompt.value) > _LONG)
 
@@ -177,29 +158,24 @@ class Studio(w.VBox):
     def choose(self, number):
         """Show the actions of a chip, by its number."""
         self.chosen = number
-        self.session.message, self.session.failed = "", False
-        self._show()
+        self._tell("")
 
     def copy(self, number):
         """Show a result in a field to copy from; the page puts it into the clipboard where it may."""
         self.copied.value = self.session.results[number].text
         self.copied.layout.display = None
-        self.session.message, self.session.failed = (
-            f"Result {number + 1} is in the clipboard, or else in the field To copy.",
-            False,
-        )
+        self._tell(f"Result {number + 1} is in the clipboard; if not, copy it from the field To copy.")
+
+    def _tell(self, message):
+        self.session.message, self.session.failed = message, False
         self._show()
 
     # ---- showing ---------------------------------------------------------------------------------------------------------
 
-    def _say(self, message, failed=False):
-        shown = look.plain(message)
-        self.status.value = f'<div class="dsl-complaint">{shown}</div>' if failed else f"<div>{shown or '&nbsp;'}</div>"
-
     def _show(self, refused=False):
         session, self._silent = self.session, True
         try:
-            if not refused:  # what was typed stays there to be mended
+            if not refused:  # what was typed stays there to be corrected
                 self.prompt.value = session.text
             self.proximity.value, self.temperature.value = session.proximity, session.temperature
             self.seed.value = session.seed
@@ -208,7 +184,7 @@ class Studio(w.VBox):
         slots = session.template.slots
         if self.chosen is not None and self.chosen >= min(len(slots), SHOWN_CHIPS):
             self.chosen = None
-        self._show_chips()
+        self.chips.children = tuple(self._parts())
         self._show_actions(slots)
         self.undo_button.disabled = not session.undos
         for each in (self.reroll_button, self.vary_button, self.fill_button):
@@ -217,83 +193,62 @@ class Studio(w.VBox):
         for line, result in shown:
             line.show(result)
         self.results.children = tuple(line.box for line, _ in shown)
-        self._say(session.message, session.failed)
+        self.status.say(session.message, session.failed)
 
-    def _show_chips(self):
-        children, number, texts, template = [], 0, 0, self.session.template
+    def _parts(self):
+        """The prompt as chips and texts; what comes after the last chip that is shown is text."""
+        number, texts, template = 0, 0, self.session.template
         for place, part in enumerate(template.parts):
-            if isinstance(part, Slot) and number < SHOWN_CHIPS:
-                children.append(self._chip(number, part))
-                number += 1
-                continue
-            if isinstance(part, Slot):
+            if isinstance(part, Slot) and number == SHOWN_CHIPS:
                 rest = "".join(p if isinstance(p, str) else p.text or str(p) for p in template.parts[place:])
                 more = f" <i>(the first {SHOWN_CHIPS} of {len(template.slots):,} chips are shown)</i>"
-                children.append(self._literal(texts, look.plain(rest, 2000) + more))
-                break
-            if part.strip():
-                children.append(self._literal(texts, look.plain(part.strip(" "), 2000)))
+                yield self._text(texts, look.plain(rest, 2000) + more)
+                return
+            if isinstance(part, Slot):
+                yield self._show_chip(number, part)
+                number += 1
+            elif part.strip():
+                yield self._text(texts, look.plain(part.strip(" "), 2000))
                 texts += 1
-        self.chips.children = tuple(children)
 
-    def _chip(self, number, slot):
-        if number == len(self._chip_pool):
-            chip = w.Button(layout=w.Layout(width="auto", height="auto"))
-            chip.add_class("dsl-chip")
-            chip.on_click(lambda _, number=number: self.choose(number))
-            self._chip_pool.append(chip)
-        chip, locked = self._chip_pool[number], number in self.session.locked
-        text = " ".join((slot.text or "?").split()) or "␣"
-        text = text if len(text) <= _LONGEST_CHIP else text[: _LONGEST_CHIP - 1] + "…"
-        marks = [
-            text,
-            *([slot.name] if slot.name else []),
-            *(["open"] if slot.text is None else []),
-            *(["locked"] if locked else []),
-        ]
-        chip.description, chip.tooltip = " · ".join(marks), slot.name or "open"
-        colour = look.colour(slot, self._places)
+    def _text(self, number, inside):
+        self._texts[number].value = f'<span class="dsl-literal">{inside}</span>'
+        return self._texts[number]
+
+    def _show_chip(self, number, slot):
+        chip, locked, colour = self._chips[number], number in self.session.locked, look.colour(slot, self._places)
+        marks = [slot.name] * bool(slot.name) + ["open"] * (slot.text is None) + ["locked"] * locked
+        chip.description, chip.tooltip = " · ".join([_said(slot), *marks]), slot.name or "open"
         has = ["dsl-open" if colour is None else f"dsl-colour-{colour}"]
         has += ["dsl-locked"] * locked + ["dsl-chosen"] * (number == self.chosen)
         chip._dom_classes = ("dsl-chip", *has)  # one message; add_class and remove_class would be several
         return chip
 
-    def _literal(self, number, inside):
-        if number == len(self._text_pool):
-            self._text_pool.append(w.HTML())
-            self._text_pool[-1].add_class("dsl-text")
-        self._text_pool[number].value = f'<span class="dsl-literal">{inside}</span>'
-        return self._text_pool[number]
-
     def _show_actions(self, slots):
-        there = self.chosen is not None
-        for each in (self.lock_button, self.reroll_chip_button, self.mask_button):
-            each.disabled = not there
-        locked = there and self.chosen in self.session.locked
+        slot = None if self.chosen is None else slots[self.chosen]
+        locked = slot is not None and self.chosen in self.session.locked
         self.lock_button.description = "Unlock chip" if locked else "Lock chip"
-        if not there:
+        self.lock_button.disabled = slot is None or slot.text is None
+        self.reroll_chip_button.disabled = slot is None or locked or not self.session.writes
+        self.mask_button.disabled = slot is None or locked or slot.text is None
+        if slot is None:
             self.chosen_name.value = "Choose a chip to lock, re-roll or mask it." if slots else "There are no chips yet."
             return
-        slot = slots[self.chosen]
-        self.reroll_chip_button.disabled = locked or not self.session.writes
-        self.mask_button.disabled = locked or slot.text is None
-        self.lock_button.disabled = slot.text is None
         name = f" · {look.plain(slot.name)}" if slot.name else ""
-        shown = look.plain(" ".join((slot.text or "?").split()), _LONGEST_CHIP)
-        self.chosen_name.value = f"Chip {self.chosen + 1} of {len(slots)}: <b>{shown}</b>{name}"
+        self.chosen_name.value = f"Chip {self.chosen + 1} of {len(slots)}: <b>{look.plain(_said(slot))}</b>{name}"
 
 
 class ResultRow:
     """A result and its three buttons. Rows are used again, so that the focus stays where it is."""
 
     def __init__(self, studio, number):
-        self._studio, self._number = studio, number
+        """A row of a `Studio`; `number` counts from 0."""
+        self._number = number
         self.text = w.HTML(layout=w.Layout(flex="1 1 20rem", width="auto"))
         self.copy = button(f"Copy {number + 1}", "dsl-copy", "Copy the text", lambda: studio.copy(number))
         self.keep = button(f"Keep {number + 1}", "dsl-keep", "Put it among the favourites", lambda: studio.act("keep", number))
         self.use = button(f"Use {number + 1}", "dsl-use", "Make it the new start", lambda: studio.act("use", number))
-        self.box = row(self.text, self.copy, self.keep, self.use)
-        self.box.add_class("dsl-result")
+        self.box = row("dsl-result", self.text, self.copy, self.keep, self.use)
 
     def show(self, result):
         """Show a `Result`: what is new in it underlined."""
@@ -306,12 +261,18 @@ def marked(text, start):
     """The text as HTML, with the words in bold that are not in the start; its letters are those of the text."""
     tokens, before = words.split(text), [start[t.start : t.end] for t in words.split(start)]
     if len(tokens) * len(before) > 250_000:  # difflib is quadratic
-        return html.escape(text)
+        return as_html(text)
     same = difflib.SequenceMatcher(None, before, [text[t.start : t.end] for t in tokens], autojunk=False)
     out, at = [], 0
     for kind, _, _, first, last in same.get_opcodes():
         if kind in ("replace", "insert") and before:
             a, b = tokens[first].start, tokens[last - 1].end
-            out += [html.escape(text[at:a]), f"<b>{html.escape(text[a:b])}</b>"]
+            out += [as_html(text[at:a]), f"<b>{as_html(text[a:b])}</b>"]
             at = b
-    return "".join([*out, html.escape(text[at:])])
+    return "".join([*out, as_html(text[at:])])
+
+
+def _said(slot):
+    """The filler of a slot on one line, cut where it is long."""
+    text = " ".join((slot.text or "?").split()) or "␣"
+    return text if len(text) <= _LONGEST_CHIP else text[: _LONGEST_CHIP - 1] + "…"

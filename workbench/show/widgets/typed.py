@@ -1,6 +1,6 @@
 """Typed: between the text that people type, in which `<?>` and `<artist:?>` are masks, and a `Template`.
 
-Other than in the printed form of a template, any other `<` is the character itself: prompts hold `<lora:x:0.8>` and hearts.
+In contrast to the printed form of a template, any other `<` is the character itself: prompts have `<lora:x:0.8>` and hearts.
 """
 
 import difflib
@@ -27,20 +27,13 @@ def read(dsl, text):
     parts = [masks[piece] if number % 2 else piece for number, piece in enumerate(pieces)]
     literals = "".join(pieces[::2])
     unknown = _ALMOST.findall(literals)
-    if len(pieces) == 1:
-        return (dsl.read(text) if text.strip() else Template.build([text])), unknown
-    return (dsl.understand(Template.build(parts)) if literals.strip() else Template.build(parts)), unknown
+    template = Template.build(parts)
+    return (dsl.read(template) if literals.strip() else template), unknown
 
 
 def write(template):
     """The text of a template as it is typed: fillers and literals as they are, masks printed. The inverse of `read`."""
-    return "".join(_typed(part) for part in template.parts)
-
-
-def _typed(part):
-    if isinstance(part, str):
-        return part
-    return str(part) if part.text is None else part.text
+    return "".join(p if isinstance(p, str) else str(p) if p.text is None else p.text for p in template.parts)
 
 
 def with_text(template, number, text):

@@ -22,8 +22,8 @@ def page(dsl=None, folder=None):
     """The page of the web app.
 
     Args:
-        dsl: folder of a saved DSL, or "world"; None takes the environment variable WORKBENCH_DSL, else the built-in one.
-        folder: where favourites are saved; None takes WORKBENCH_OUT, else `deep-dsl-studio` in the home folder.
+        dsl: folder of a saved DSL, or "world"; None takes the environment variable WORKBENCH_DSL, or the built-in one.
+        folder: where favourites are saved; None takes WORKBENCH_OUT, or `deep-dsl-studio` in the home folder.
 
     Returns:
         an ipywidgets box; where the DSL cannot be loaded, the reason in words.

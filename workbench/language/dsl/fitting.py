@@ -1,0 +1,308 @@
+"""Fitting: prompts -> `Learned`, stage by stage. Finished stages are kept in a folder and are not done again."""
+
+import shutil
+import time
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from workbench.data.corpus import Corpus
+from workbench.language import encode, ngram
+from workbench.language.codebook import Codebook, distinctive, suggest_names
+from workbench.language.dsl import infilling
+from workbench.language.dsl.author import Author
+from workbench.language.dsl.given_codes import anchored, check_given, check_met, report_given
+from workbench.language.dsl.learned import Code, Fillers, Learned, TemplateCount
+from workbench.language.dsl.reader import Reader, template_of
+from workbench.language.dsl.stages import finished, fit_key, part_key
+from workbench.language.dsl.tagger import Tagger, means
+from workbench.language.evaluate import evaluate
+from workbench.language.ngram import KneserNey
+from workbench.language.prior import TemplatePrior
+from workbench.language.units import Units
+from workbench.language.writer import Writer
+from workbench.language.writer.config import SAMPLE
+from workbench.template import Template
+from workbench.words import is_function
+
+_LAYER = 3  # hidden layer of the encoder that is read: the best one measured
+_SAMPLE = 10_000  # prompts that vectors of phrases, context and codes are learned on; all prompts are counted
+_LITERAL = 0.8  # share of function words from which a code is shown as plain text
+_ENOUGH, _SHARE = 1000, 50  # prompts from which on one in 50 is held out to learn the ranking of fillers
+_COUNTED = 300_000  # different (code, filler) pairs held while counting; beyond that the rarest are forgotten
+_MAP_FILLERS = 4000  # points of the map
+_TEMPLATES = 50  # templates kept with their examples
+
+
+class _Sample(NamedTuple):
+    """The prompts that the codes are learned on."""
+
+    rows: np.ndarray  # (p,) which prompts of the corpus
+    spans: list  # per prompt a list of Span
+    vectors: np.ndarray  # float16 (n, d)
+    types: list  # t str
+    ids: np.ndarray  # (n,) rows of types
+    before: np.ndarray  # int8 (n,)
+
+
+class _Clock(dict):
+    """Seconds of each stage, by name."""
+
+    def __init__(self):
+        super().__init__()
+        self._last = time.perf_counter()
+
+    def stop(self, stage):
+        """Note the seconds since the stage before this one."""
+        now = time.perf_counter()
+        self[stage], self._last = round(now - self._last, 2), now
+
+
+def fit(prompts, config, encoder, folder, progress, codes):
+    """See `DeepDSL.fit`. `Learned`."""
+    from workbench.models import Encoder, load_encoder
+
+    clock = _Clock()
+    codes = check_given(codes, config)
+    corpus = prompts if isinstance(prompts, Corpus) else Corpus.from_texts(prompts, progress=progress)
+    clock.stop("corpus")
+    if not isinstance(encoder, Encoder):
+        encoder = load_encoder(encoder, layer=_LAYER) if encoder else load_encoder(layer=_LAYER)
+    root = Path(folder).expanduser() if folder else encode.default_folder().parent
+    stage = root / "fits" / fit_key(corpus, config, encoder, codes)
+    clock.stop("encoder")
+    units = finished(stage / "units", "units", Units, lambda: Units(config.units).fit(corpus, progress=progress))
+    _check_enough(corpus, units, config)
+    check_met(corpus, units, codes)
+    clock.stop("phrases")
+    features = encode.encode(corpus, encoder, root / "features", progress=progress)
+    clock.stop("encode")
+    sample = _gathered(corpus, features, units, config.seed, progress)
+    clock.stop("sample")
+    learn = lambda: _codebook(sample, encoder, units, config, codes, progress)  # noqa: E731
+    codebook = finished(stage / "codebook", "codebook", Codebook, learn)
+    clock.stop("codes")
+    tagger = Tagger(encoder, units, codebook)
+    counted = _counted(corpus, features, tagger, progress)
+    learned = _described(corpus, features, tagger, sample, counted, config, codes)
+    clock.stop("tag all")
+    reader = Reader(learned)
+    if config.writer is not None:
+        _learn_to_write(learned, reader, corpus, features, stage, progress)
+        clock.stop("writing")
+    learned.stats["seconds"] = dict(clock)
+    if corpus.source == "world":
+        learned.stats["v_measure"] = evaluate(reader, corpus)
+    return learned
+
+
+def _check_enough(corpus, units, config):
+    """Before the long work: are there enough phrases for the codes?"""
+    k, phrases = config.codebook.n_codes, set()
+    for prompt in corpus:
+        phrases.update(span.text for span in units.split(prompt))
+        if len(phrases) >= 4 * k:  # the sample may hold fewer than the corpus; Codebook.fit looks again
+            return
+    if len(phrases) < k:
+        raise ValueError(
+            f"{k} codes need {k} different phrases or more; the {len(corpus)} prompts kept of {corpus.report.read} hold "
+            f"{len(phrases)}. Add prompts, or take fewer codes (n_codes={max(2, len(phrases) // 3)})."
+        )
+
+
+# ---- codes --------------------------------------------------------------------------------------------------------------
+
+
+def _blocks(corpus, features, units, chosen, name, progress):
+    """Go through the chosen prompts, int (r,) in rising order, a shard at a time, with a progress bar.
+
+    Yields:
+        (prompts, spans, words): lists of str, of lists of `Span`, and of float16 (w_i, d).
+    """
+    at = 0
+    with tqdm(total=len(chosen), desc=name, unit="prompt", disable=not progress) as bar:
+        for first, offsets, words in features.shards():
+            end = int(np.searchsorted(chosen, first + len(offsets) - 1))
+            rows, texts = (chosen[at:end] - first).tolist(), corpus[first : first + len(offsets) - 1]
+            prompts = [texts[i] for i in rows]
+            yield prompts, [units.split(prompt) for prompt in prompts], [words[offsets[i] : offsets[i + 1]] for i in rows]
+            bar.update(len(rows))
+            at = end
+
+
+def _gathered(corpus, features, units, seed, progress):
+    """Units of prompts drawn by `seed`, with their vectors: a `_Sample`."""
+    size = min(_SAMPLE, len(corpus))
+    chosen = np.sort(np.random.default_rng(seed).choice(len(corpus), size, replace=False))
+    types, vectors, ids, before, spans_of = {}, [], [], [], []
+    for _, found, words in _blocks(corpus, features, units, chosen, "sample", progress):
+        for spans, rows in zip(found, words, strict=True):
+            vectors.append(means(rows, spans).astype(np.float16))
+            ids += [types.setdefault(span.text, len(types)) for span in spans]
+            before += [span.before for span in spans]
+        spans_of += found
+    return _Sample(chosen, spans_of, np.concatenate(vectors), list(types), np.array(ids), np.array(before, np.int8))
+
+
+def _codebook(sample, encoder, units, config, codes, progress):
+    types, given = anchored(units, sample.types, codes)
+    static, book = encoder.embed_words(types), Codebook(config.codebook)
+    return book.fit(sample.vectors, static, sample.ids, sample.before, progress=progress, given=given, seed=config.seed)
+
+
+def _counted(corpus, features, tagger, progress):
+    """Tag all prompts: list of k Counters, filler -> count; units by code, int64 (k,); transitions, float32 (k + 1, k + 1)."""
+    k = tagger.codebook.config.n_codes
+    counts, used, pairs, least = [Counter() for _ in range(k)], np.zeros(k, np.int64), np.zeros((k + 1, k + 1)), 1
+    for _, spans, words in _blocks(corpus, features, tagger.units, np.arange(len(corpus)), "tag", progress):
+        for found, codes in zip(spans, tagger.codes(spans, words), strict=True):
+            for span, code in zip(found, codes, strict=True):
+                counts[code][span.text] += 1
+            path = np.concatenate([[k], codes, [k]])
+            np.add.at(pairs, (path[:-1], path[1:]), 1)
+            used += np.bincount(codes, minlength=k)
+        while sum(map(len, counts)) > _COUNTED:
+            least += 1
+            counts = [Counter({f: n for f, n in c.items() if n >= least}) for c in counts]
+    rows = pairs.sum(1, keepdims=True)
+    return counts, used, np.divide(pairs, rows, out=pairs, where=rows > 0).astype(np.float32)
+
+
+def _described(corpus, features, tagger, sample, counted, config, given):
+    """Names, fillers, templates and figures, once the codes are known: `Learned`, without the parts that write."""
+    counts, used, transitions = counted
+    share = used / max(1.0, used.sum())
+    names = suggest_names(counts, tagger.encoder.embed_words, list(given))
+    plain = [sum(n for f, n in c.items() if is_function(f)) for c in counts]
+    literal = [n > _LITERAL * sum(c.values()) and i >= len(given) for i, (n, c) in enumerate(zip(plain, counts, strict=True))]
+    rows = zip(range(len(counts)), names, used.tolist(), share.tolist(), distinctive(counts), literal, strict=True)
+    known = tuple(Code(*row) for row in rows)
+    static = tagger.static(sample.types)
+    x = tagger.codebook.features(sample.vectors, static, sample.ids)
+    codes = tagger.codebook.encode(sample.vectors, static, sample.ids, sample.before)
+    ends = np.cumsum([len(spans) for spans in sample.spans])
+    rows = zip(sample.rows.tolist(), sample.spans, np.split(codes, ends[:-1]), strict=True)
+    templates, segments = _common(template_of(corpus[row], spans, found, known) for row, spans, found in rows)
+    report = corpus.report
+    stats = {
+        "prompts": len(corpus),
+        "words": int(features.n_words),
+        "units": int(used.sum()),
+        "dead_codes": int((used == 0).sum()),
+        "perplexity": float(np.exp(-(share[share > 0] * np.log(share[share > 0])).sum())),
+        "corpus": {
+            "source": str(corpus.source),
+            "read": report.read,
+            "kept": report.kept,
+            "changed": report.changed,
+            "dropped": dict(report.dropped),
+        },
+        "encoder": tagger.encoder.name,
+        "v_measure": None,
+    }
+    if given:
+        stats["given"] = report_given(tagger.units, given)
+    fillers = _frequent(sample, x, codes, len(counts))
+    parts = (tagger.encoder, tagger.units, tagger.codebook)
+    return Learned(config, *parts, known, fillers, transitions, templates, segments, stats)
+
+
+def _common(templates):
+    """The most common of an iterable of `Template`, and the most common segments of them: two tuples of `TemplateCount`."""
+    whole, parts = (Counter(), {}), (Counter(), {})
+    for template in templates:
+        _note(whole, template)
+        for segment in template.segments():
+            piece = Template.build(segment)
+            if piece.slots:
+                _note(parts, piece)
+    return tuple(
+        tuple(TemplateCount(s, n, tuple(examples[s])) for s, n in counts.most_common(_TEMPLATES))
+        for counts, examples in (whole, parts)
+    )
+
+
+def _note(table, template):
+    counts, examples = table
+    skeleton, printed = template.skeleton.strip(" ,|.;"), str(template).strip(" ,|.;")
+    counts[skeleton] += 1
+    shown = examples.setdefault(skeleton, [])
+    if len(shown) < 3 and printed not in shown:
+        shown.append(printed)
+
+
+def _frequent(sample, x, codes, k):
+    """`Fillers`: the most frequent fillers of each code, an equal share for each."""
+    pairs, where, counts = np.unique(sample.ids * k + codes, return_inverse=True, return_counts=True)
+    sums = np.zeros((len(pairs), x.shape[1]), np.float32)
+    np.add.at(sums, where, x)
+    best = []
+    for code in range(k):
+        rows = np.flatnonzero(pairs % k == code)
+        best.append(rows[np.argsort(-counts[rows], kind="stable")][: _MAP_FILLERS // k])
+    best = np.concatenate(best)
+    texts = tuple(sample.types[i] for i in pairs[best] // k)
+    return Fillers(texts, pairs[best] % k, counts[best].astype(np.int64), sums[best] / counts[best, None].astype(np.float32))
+
+
+# ---- writing ------------------------------------------------------------------------------------------------------------
+
+
+def _learn_to_write(learned, reader, corpus, features, stage, progress):
+    """Writer, prior, n-grams and ranking, from the templates of prompts drawn by seed, put into `learned`."""
+    config = learned.config
+    held_out = min(infilling.HELD_OUT, len(corpus) // _SHARE) if len(corpus) >= _ENOUGH else 0
+    chosen, apart = split_rows(len(corpus), SAMPLE, config.seed, held_out)
+    templates = _templates(corpus, features, reader, chosen, progress)
+    read = (config.seed, SAMPLE, len(chosen))
+
+    def fit_ngram():
+        return KneserNey(config.ngram).fit(ngram.tokens(template.prompt) for template in templates)
+
+    def fit_prior():
+        return TemplatePrior(config.prior).fit(templates, progress=progress, seed=config.seed)
+
+    def fit_writer():
+        words = sorted(w for w in learned.encoder.tokenizer.get_vocab() if len(w) > 2 and w.isalpha())
+        embed, k = learned.encoder.embed_words, len(learned.codes)
+        return Writer(config.writer).fit(templates, embed, k, words, part, progress, seed=config.seed)
+
+    folders = {name: stage / f"{name}-{part_key(*read, asdict(getattr(config, name)))}" for name in ("ngram", "prior", "writer")}
+    part = folders["writer"].with_name(f"{folders['writer'].name}-part")
+    learned.ngram = finished(folders["ngram"], "ngram", KneserNey, fit_ngram)
+    learned.prior = finished(folders["prior"], "prior", TemplatePrior, fit_prior)
+    learned.writer = finished(folders["writer"], "writer", Writer, fit_writer)
+    shutil.rmtree(part, ignore_errors=True)  # checkpoints of what is finished
+    if held_out:
+        held = _templates(corpus, features, reader, apart, progress)
+        learned.ranking = infilling.learned_ranking(Author(learned, reader), held, templates, config.seed, held_out)
+
+
+def split_rows(n, size, seed, held_out):
+    """Which prompts the writing parts learn, and which are held out: two sorted int (r,).
+
+    Args:
+        n: int, prompts.
+        size: int, prompts to learn from at most.
+        seed: int.
+        held_out: int, prompts to hold out; taken from those that are not learned anyway, if there are any.
+    """
+    rng = np.random.default_rng(seed)
+    chosen = rng.choice(n, min(size, n), replace=False)
+    if size < n:
+        rest = np.setdiff1d(np.arange(n), chosen)
+        return np.sort(chosen), np.sort(rng.permutation(rest)[:held_out])
+    return np.sort(chosen[held_out:]), np.sort(chosen[:held_out])
+
+
+def _templates(corpus, features, reader, chosen, progress):
+    """Templates of some prompts of the corpus, from features that are there already."""
+    tagger, known, out = reader.tagger, reader.learned.codes, []
+    for prompts, spans, words in _blocks(corpus, features, tagger.units, chosen, "templates", progress):
+        codes = tagger.codes(spans, words)
+        out += [template_of(*one, known) for one in zip(prompts, spans, codes, strict=True)]
+    return out

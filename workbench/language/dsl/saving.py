@@ -1,0 +1,93 @@
+"""Saving: a learned language as JSON values and arrays, and back. The encoder is named, not stored."""
+
+from pathlib import Path
+
+from workbench import artifacts
+from workbench.language.codebook import Codebook
+from workbench.language.dsl.config import DSLConfig
+from workbench.language.dsl.learned import Code, Fillers, Learned, TemplateCount
+from workbench.language.dsl.weighing import Ranking
+from workbench.language.ngram import KneserNey
+from workbench.language.prior import TemplatePrior
+from workbench.language.units import Units
+from workbench.language.writer import Writer
+from workbench.values import ArtifactError
+
+KIND = "deep-dsl"
+BUILT_IN = Path(__file__).parents[2] / "world" / "dsl"  # made by tools/world_dsl.py
+_REMAKE = "Make the language anew with this version, DeepDSL.fit(prompts), and keep it with .save(folder), another folder."
+_READING = {"units": Units, "codebook": Codebook}
+_WRITING = {"writer": Writer, "prior": TemplatePrior, "ngram": KneserNey, "ranking": Ranking}
+
+
+def to_state(learned):
+    """Config (JSON values) and tensors (dict of arrays) of a `Learned`, which `load` reads."""
+    parts = _READING if learned.writer is None else _READING | _WRITING
+    config = {
+        "seed": learned.config.seed,
+        "encoder": {name: getattr(learned.encoder, name) for name in ("name", "fingerprint", "layer")},
+        "codes": [list(code) for code in learned.codes],
+        "templates": [list(template) for template in learned.templates],
+        "segments": [list(template) for template in learned.segments],
+        "fillers": list(learned.fillers.texts),
+        "stats": learned.stats,
+        "parts": {},
+    }
+    tensors = {f"fillers.{name}": getattr(learned.fillers, name) for name in ("codes", "counts", "vectors")}
+    tensors["transitions"] = learned.transitions
+    for name in parts:
+        config["parts"][name], arrays = getattr(learned, name).to_state()
+        tensors |= {f"{name}.{key}": array for key, array in arrays.items()}
+    return config, tensors
+
+
+def load(folder, encoder):
+    """See `DeepDSL.load`. `Learned`."""
+    if folder == "world" and not Path(folder).is_dir():
+        folder = BUILT_IN
+    return artifacts.restored(_learned, folder, KIND, folder, encoder, remake=_REMAKE)
+
+
+def _learned(config, tensors, folder, encoder):
+    parts = {
+        name: cls.from_state(config["parts"][name], _named(tensors, name))
+        for name, cls in (_READING | _WRITING).items()
+        if name in config["parts"]
+    }
+    stages = {name: parts[name].config for name in ("units", "codebook", "prior", "ngram") if name in parts}
+    options = DSLConfig(**stages, writer=parts["writer"].config if "writer" in parts else None, seed=config["seed"])
+    templates, segments = (
+        tuple(TemplateCount(s, n, tuple(examples)) for s, n, examples in config[key]) for key in ("templates", "segments")
+    )
+    codes = tuple(Code(i, name, n, usage, tuple(map(tuple, some)), lit) for i, name, n, usage, some, lit in config["codes"])
+    fillers = Fillers(tuple(config["fillers"]), *(tensors[f"fillers.{name}"] for name in ("codes", "counts", "vectors")))
+    return Learned(
+        options,
+        _encoder(config["encoder"], folder, encoder),
+        codes=codes,
+        fillers=fillers,
+        transitions=tensors["transitions"],
+        templates=templates,
+        segments=segments,
+        stats=config["stats"],
+        **parts,
+    )
+
+
+def _encoder(saved, folder, encoder):
+    """The encoder that a language was learned with, or an error if `encoder` is another one."""
+    from workbench.models import Encoder, load_encoder
+
+    if not isinstance(encoder, Encoder):
+        encoder = load_encoder(encoder or saved["name"], layer=saved["layer"])
+    if encoder.fingerprint != saved["fingerprint"]:
+        raise ArtifactError(
+            f"{folder} was learned with another encoder than {encoder.name!r}: its codes would mean nothing. "
+            f"Load it with encoder={saved['name']!r}, layer {saved['layer']}."
+        )
+    return encoder
+
+
+def _named(tensors, name):
+    """The tensors of a part, without its name."""
+    return {key.removeprefix(f"{name}."): array for key, array in tensors.items() if key.startswith(f"{name}.")}
