@@ -8,8 +8,7 @@ The language of `benchmarks/templates.py`; what that script has learned is not l
 import argparse
 from pathlib import Path
 
-from workbench import atlas, corpus, files, report
-from workbench.language.dsl import DeepDSL, DSLConfig
+from workbench import DeepDSL, DSLConfig, atlas, corpus, files, report
 
 HERE = Path(__file__).resolve().parents[1]
 
