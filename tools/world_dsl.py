@@ -2,8 +2,8 @@
 
     python tools/world_dsl.py [--steps 4000] [--n 40000] [--out workbench/world/dsl]
 
-It learns only from the training split of the built-in grammar. This takes half an hour to an hour on one core of a laptop; you
-can stop it at any time, and the same command continues.
+It learns only from the training split of the built-in grammar. This takes half an hour to an hour on one core of a laptop; you can
+stop it at any time, and the same command continues.
 """
 
 import argparse
@@ -16,7 +16,7 @@ HERE = Path(__file__).resolve().parents[1]
 
 
 def config(steps):
-    """The options of the shipped DSL: the full budget, but few words, because misspelt ones should not be learned."""
+    """The options of the shipped DSL: the full budget, few words, and no misspelt ones."""
     full = DSLConfig.full()
     writer = replace(full.writer, steps=steps, pieces=3000, min_count=5)
     return replace(full, writer=writer, ngram=ngram.NgramConfig())  # longer n-grams gain nothing here and take megabytes
