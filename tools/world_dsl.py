@@ -2,7 +2,7 @@
 
     python tools/world_dsl.py [--steps 4000] [--n 40000] [--out workbench/world/dsl]
 
-It learns only from the training split of the built-in grammar. This takes half an hour to an hour on one core of a laptop; you can
+It learns only from the training split of the built-in grammar. This takes half an hour to an hour on one core; you can
 stop it at any time, and the same command continues.
 """
 
