@@ -33,7 +33,7 @@ def train(folder, seed=0, steps=STEPS, progress=True):
     middle, spread = target.mean(), target.std()
     x, y = (features - mean) * scale, (target - middle) / spread
     model = _Head(x.shape[1])
-    checkpoint = runs.checkpoint(folder, "aesthetic", seed=seed, steps=steps, pictures=PICTURES)
+    checkpoint = runs.checkpoint(folder, "aesthetic", {"seed": seed, "steps": steps, "pictures": PICTURES})
 
     def loss(step):
         rows = torch.randint(len(x), (BATCH,))

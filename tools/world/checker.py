@@ -34,7 +34,7 @@ def train(folder, seed=0, steps=STEPS, progress=True):
     sizes = [len(values) for values in _VALUES.values()]
     torch.manual_seed(seed)
     model = checker.network(_VALUES).to(memory_format=torch.channels_last)
-    checkpoint = runs.checkpoint(folder, "checker", seed=seed, steps=steps, batch=BATCH, rate=RATE)
+    checkpoint = runs.checkpoint(folder, "checker", {"seed": seed, "steps": steps, "batch": BATCH, "rate": RATE})
 
     def loss(step):
         rows = torch.randint(PICTURES, (BATCH,))

@@ -101,7 +101,7 @@ def train(folder, seed=0, steps=None, progress=True, plan=Plan()):  # noqa: B008
     model.train()
     tokenizer = vocabulary.tokenizer()
     run = {"seed": seed, "steps": steps, "batch": BATCH, "rate": RATE, "words": tokenizer.vocab_size}
-    checkpoint = runs.checkpoint(folder, plan.part, **run)
+    checkpoint = runs.checkpoint(folder, plan.part, run)
 
     def loss(step):
         lesson = lessons.lesson(BATCH, seed + plan.apart, step)

@@ -75,7 +75,9 @@ def train(folder, seed=0, steps=STEPS, progress=True):
     """Train a language model into `folder`, as `save_pretrained` writes it, with its tokenizer and card."""
     folder, fast, model = Path(folder), tokenizer(), build(seed).train()
     average, update = runs.moving_average(model, keep=0.98)
-    checkpoint = runs.checkpoint(folder, "lm", seed=seed, steps=steps, batch=BATCH, rate=RATE, words=fast.vocab_size)
+    checkpoint = runs.checkpoint(
+        folder, "lm", {"seed": seed, "steps": steps, "batch": BATCH, "rate": RATE, "words": fast.vocab_size}
+    )
 
     def loss(step):
         log_probs, _ = _score(model, fast, captions.sample(BATCH, seed * 10**6 + step))

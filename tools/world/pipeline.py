@@ -171,7 +171,7 @@ def train(folder, seed=0, steps=STEPS, progress=True):
     pictures = render_all(truth, seed * PICTURES)
     torch.manual_seed(seed)
     vae = autoencoder.build(checker.as_tensor(pictures[:8000]))
-    of_decoder = runs.checkpoint(folder, "decoder", seed=seed, steps=autoencoder.STEPS, pictures=PICTURES)
+    of_decoder = runs.checkpoint(folder, "decoder", {"seed": seed, "steps": autoencoder.STEPS, "pictures": PICTURES})
     autoencoder.train_decoder(vae, pictures, seed=seed, steps=autoencoder.STEPS, checkpoint=of_decoder, progress=progress)
     with torch.no_grad():
         latents = torch.cat([vae.encoder(chunk) for chunk in map(checker.as_tensor, np.array_split(pictures, 40))])
@@ -181,7 +181,7 @@ def train(folder, seed=0, steps=STEPS, progress=True):
     texts = _Texts(clip.tokenizer, encoder)
     # another text encoder is another training
     run = {"seed": seed, "steps": steps, "pictures": PICTURES, "texts": round(texts(["red circle"]).abs().sum().item(), 2)}
-    checkpoint = runs.checkpoint(folder, "denoiser", **run)
+    checkpoint = runs.checkpoint(folder, "denoiser", run)
     unet = train_denoiser(unet, latents, truth, texts, seed=seed, steps=steps, checkpoint=checkpoint, progress=progress)
     save(folder, vae, unet, encoder, clip.tokenizer, seed, steps)
     of_decoder.remove()

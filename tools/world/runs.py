@@ -7,15 +7,15 @@ import torch
 from workbench.artifacts import Checkpoint
 
 
-def checkpoint(folder, part, **run):
+def checkpoint(folder, part, run):
     """The `artifacts.Checkpoint` of a training, beside the folder of its model.
 
     Args:
         folder: Path of the model.
         part: str, what is trained.
-        **run: plain values that another training would not have, such as seed and steps.
+        run: dict of plain values that another training would not have, such as seed and steps.
     """
-    return Checkpoint(folder.with_name(f".{folder.name}.{part}.checkpoint"), f"training of the {part}", {"part": part, **run})
+    return Checkpoint(folder.with_name(f".{folder.name}.{part}.checkpoint"), f"training of the {part}", {"part": part} | run)
 
 
 def moving_average(model, keep):
