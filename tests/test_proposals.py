@@ -63,8 +63,8 @@ def _prior(request):
 
 def _ngram(request):
     model = request.getfixturevalue("dsl").ngram_
-    drawn = model.sample(60, 3, temperature=0.7, max_words=9)
-    return [one.log_prob for one in drawn], model.log_score(drawn[::-1], temperature=0.7, max_words=9)[::-1]
+    drawn = model.sample(60, 3)
+    return [one.log_prob for one in drawn], model.log_score(drawn[::-1])[::-1]
 
 
 def _distribution(request):

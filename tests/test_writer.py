@@ -67,13 +67,6 @@ def toy_writer():
         return fit(lexicon=["owl", "fox"])
 
 
-@pytest.fixture
-def short(monkeypatch):
-    """Fillings of few pieces."""
-    monkeypatch.setattr(filling, "KNOWN_PIECES", 4)
-    monkeypatch.setattr(filling, "FREE_PIECES", 6)
-
-
 ROUGH = [
     "((a castle)), oil on canvas [detailed], (8k:1.2)",
     "((a castle)), [oil on canvas], (red boat:1.2) --ar 16:9",
@@ -540,7 +533,7 @@ def test_a_filler_that_was_never_seen_is_spelled_from_its_content(monkeypatch):
 
 def test_drawn_content_has_no_spelling(toy_writer):
     vector = toy_writer.content(["gold"], embed(["gold"]), spelled=False)[0]
-    decoder = GapFiller(toy_writer.network_, toy_writer.tokens_, PLAIN, toy_writer.prior_)
+    decoder = GapFiller(toy_writer.network_, toy_writer.tokens_, PLAIN, toy_writer.content_prior_)
     for content, blend in (("noise", 1.0), ([[vector]] * 4, 0.6)):
         layouts, rows = layouts_of(toy_writer, TOY_GAPS[:1] * 4, content)
         found = decoder.fill(layouts, rows, blend, seed=1)
@@ -558,8 +551,6 @@ def test_content_is_that_of_the_filler_and_nothing_else(toy_writer):
     assert together.shape == (3, 64 + 12 * 16) and together.dtype == np.float32
     for text, vector in zip(texts, together, strict=True):
         np.testing.assert_allclose(toy_writer.content([text], embed([text]))[0], vector, atol=1e-5)
-    drawn = [toy_writer.content(texts, embed(texts), seed=seed) for seed in (0, 0, 1)]
-    assert np.array_equal(drawn[0], drawn[1]) and not np.allclose(drawn[0], drawn[2]) and not np.allclose(drawn[0], together)
 
 
 def test_words_are_written_in_their_usual_casing(toy_writer):
@@ -692,15 +683,15 @@ def loss_of(monkeypatch):
 
 def test_the_loss_is_the_weighted_sum_of_its_terms(loss_of):
     loss, values, _ = loss_of()
-    assert float(loss) == pytest.approx(values["nats"], rel=1e-3) and set(values) == {"nats", "guess", "kl", "contrast"}
+    assert loss.item() == pytest.approx(values["nats"], rel=1e-3) and set(values) == {"nats", "guess", "kl", "contrast"}
     for name, term in (("CONTRAST", "contrast"), ("GUESS", "guess")):
         more, values_too, _ = loss_of(**{name: 2.0})
         assert values_too["nats"] == pytest.approx(values["nats"], rel=1e-3)
-        assert float(more) - float(loss) == pytest.approx(2 * values_too[term], rel=0.02)
+        assert more.item() - loss.item() == pytest.approx(2 * values_too[term], rel=0.02)
     more, values_too, _ = loss_of(BETA=2.0)
-    assert float(more) > float(loss) and values_too["kl"] >= 0
+    assert more.item() > loss.item() and values_too["kl"] >= 0
     free, _, _ = loss_of(BETA=2.0, FREE_NATS=1000.0)
-    assert float(free) > float(more)  # what is free is still counted, but has no gradient
+    assert free.item() > more.item()  # what is free is still counted, but has no gradient
 
 
 def test_free_nats_of_kl_pull_at_nothing(loss_of):

@@ -13,6 +13,7 @@ from workbench.values import NotFittedError, Sample
 __all__ = ["KneserNey", "NgramConfig", "tokens"]
 
 _ROWS = 200_000  # probabilities looked up at a time, to bound memory
+MAX_WORDS = 80  # of a sample; longer texts are cut
 _PARTICLES = 20  # beginnings and ends grown for each filler that is asked for
 
 
@@ -85,7 +86,7 @@ class KneserNey(Saved):
         return self._lexicon, self._tables
 
     def log_prob(self, sequences):
-        """Log-probability of every word and of the end, given what stands before.
+        """Log-probability of every word and of the end of texts, given what stands before.
 
         Args:
             sequences: iterable of lists of str.
@@ -168,72 +169,58 @@ class KneserNey(Saved):
             total += np.log(self._tables.prob([line[at - 1 - k] for k in range(depth)], line[at]))
         return total
 
-    def sample(self, n, seed=0, max_words=80, temperature=1.0):
+    def sample(self, n, seed=0):
         """Draw texts from left to right; the unknown word, which has no spelling, is drawn again.
 
         Args:
             n: int, 1 or more.
             seed: int.
-            max_words: int, longer texts are cut.
-            temperature: float above 0; p to the power of 1 / temperature, normalised. 1 is the fastest.
 
         Returns:
-            list of n `Sample`: words joined by blanks, with their numbers in `vocabulary_` as `ids` and `log_prob`. Some may be
-            empty.
+            list of n `Sample`, cut after 80 words: words joined by blanks, with their numbers in `vocabulary_` as `ids` and
+            `log_prob`. Some may be empty.
         """
         lexicon, _ = self._fitted()
-        _check_sampling(max_words, temperature)
-        n = checks.whole("n", n)
-        drawn = self._grow(*self._sides([], [])[:1], n, max_words, temperature, np.random.default_rng(seed))
+        drawn = self._grow(*self._sides([], [])[:1], checks.whole("n", n), MAX_WORDS, np.random.default_rng(seed))
         ids = [tuple(row[row < lexicon.unknown].tolist()) for row in drawn]
-        scores = self._scores(ids, max_words, temperature).tolist()
+        scores = self._log_score(ids).tolist()
         return [Sample(self._text(one), ids=one, log_prob=score) for one, score in zip(ids, scores, strict=True)]
 
-    def log_score(self, samples, max_words=80, temperature=1.0):
-        """Log-probability of texts, as `sample` draws them under the same options.
+    def log_score(self, samples):
+        """Log-probability of texts, as `sample` draws them.
 
         Args:
             samples: list of str. A `Sample` of this model is scored by its words, any other text by its `tokens`.
-            max_words: int.
-            temperature: float above 0.
 
         Returns:
-            float64 (n,), nats; -inf for texts with unknown words or more than `max_words`.
+            float64 (n,), nats; -inf for texts with unknown words or more than 80.
         """
         lexicon, _ = self._fitted()
-        _check_sampling(max_words, temperature)
         if isinstance(samples, str):
             raise TypeError("log_score takes a list of texts, got one str.")
         ids = [getattr(sample, "ids", None) for sample in samples]
         own = (one is not None and self._text(one) == sample for one, sample in zip(ids, samples, strict=True))
         read = (one if ours else lexicon.numbers(tokens(text)) for one, ours, text in zip(ids, own, samples, strict=True))
-        return self._scores(list(read), max_words, temperature)
+        return self._log_score(list(read))
 
     def _text(self, ids):
         """Words joined by blanks; a number that is none of this vocabulary's is left out."""
         return " ".join(self.vocabulary_[number] for number in ids if 0 <= number < len(self.vocabulary_))
 
-    def _scores(self, ids, max_words, temperature):
+    def _log_score(self, ids):
         """Log-probability of texts, lists of numbers, as `sample` draws them: float64 (n,)."""
         tables, unknown = self._tables, self._lexicon.unknown
 
         def prob(context, words):
-            if temperature == 1:
-                return tables.prob(context, words) / (1 - tables.prob(context, np.full(len(words), unknown)))
-            found = np.empty(len(words))
-            for one, rows in _by_context(context, len(words)):
-                logits = np.log(tables.row(one)) / temperature
-                p = np.exp(logits - logits.max())
-                found[rows] = p[words[rows]] / (p.sum() - p[unknown])
-            return found
+            return tables.prob(context, words) / (1 - tables.prob(context, np.full(len(words), unknown)))
 
         out = np.full(len(ids), -np.inf)
-        rows = [i for i, one in enumerate(ids) if len(one) <= max_words and unknown not in one]
+        rows = [i for i, one in enumerate(ids) if len(one) <= MAX_WORDS and unknown not in one]
         for i, found in zip(rows, self._each([ids[i] for i in rows], prob), strict=True):
-            out[i] = found[:max_words].sum()  # the end of a text that is cut is not drawn
+            out[i] = found[:MAX_WORDS].sum()  # the end of a text that is cut is not drawn
         return out
 
-    def _grow(self, left, n, length, temperature, rng):
+    def _grow(self, left, n, length, rng):
         """Draw n continuations of `left` -> int64 (n, length), `end` from where a text has ended."""
         lexicon, depth = self._lexicon, len(left)
         line = np.full((n, depth + length), lexicon.end)
@@ -242,21 +229,10 @@ class KneserNey(Saved):
         for at in range(depth, depth + length):
             todo = alive
             while len(todo):
-                context = [line[todo, at - 1 - k] for k in range(depth)]
-                line[todo, at] = self._draw(context, len(todo), temperature, rng)
+                line[todo, at] = self._tables.draw([line[todo, at - 1 - k] for k in range(depth)], len(todo), rng)
                 todo = todo[line[todo, at] == lexicon.unknown]
             alive = alive[line[alive, at] != lexicon.end]
         return line[:, depth:]
-
-    def _draw(self, context, n, temperature, rng):
-        if temperature == 1:
-            return self._tables.draw(context, n, rng)
-        drawn = np.empty(n, np.int64)
-        for one, rows in _by_context(context, n):
-            logits = np.log(self._tables.row(one)) / temperature
-            p = np.cumsum(np.exp(logits - logits.max()))
-            drawn[rows] = np.searchsorted(p, rng.random(len(rows)) * p[-1], side="right")
-        return drawn
 
     def propose(self, left, right, n, seed=0, max_words=6, length=None):
         """Fillers for a gap: grown from the left, from the right, and from both sides until they meet.
@@ -277,7 +253,7 @@ class KneserNey(Saved):
         n, max_words = checks.whole("n", n), checks.whole("max_words", max_words)
         lengths = range(1, max_words + 1) if length is None else [checks.whole("length", length)]
         rng, (before, after) = np.random.default_rng(seed), self._sides(left, right)
-        forward = self._grow(before, _PARTICLES * n, lengths[-1], 1, rng)
+        forward = self._grow(before, _PARTICLES * n, lengths[-1], rng)
         backward = self._grow_back(lexicon.numbers(right[:1]), _PARTICLES * n, lengths[-1], rng)[:, ::-1]
         found = []
         for size in lengths:
@@ -341,17 +317,3 @@ class KneserNey(Saved):
         model._tables = Tables.from_state(config["discounts"], tensors, lexicon.size, lexicon.begin)
         model._lexicon, model.vocabulary_, model._pairs = lexicon, lexicon.vocabulary, None
         return model
-
-
-def _by_context(context, n):
-    """Pairs (context, rows that have it): a whole distribution is worked out once for each different context."""
-    rows_of = {}
-    for row in range(n):
-        rows_of.setdefault(tuple(int(column[row]) for column in context), []).append(row)
-    return rows_of.items()
-
-
-def _check_sampling(max_words, temperature):
-    checks.whole("max_words", max_words)
-    if not 0 < temperature < np.inf:
-        raise ValueError(f"temperature must be above 0 and finite, got {temperature!r}.")

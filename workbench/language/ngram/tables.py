@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 
 _FALLBACK = (0.5, 1.0, 1.5)  # discounts where counts of counts say nothing, as KenLM's --discount_fallback
-_LAST = np.iinfo(np.int64).max  # behind all keys, so that every search ends on one
+_LAST = np.iinfo(np.int64).max  # after all keys, so that every search ends on one
 
 
 # ---- words as numbers ---------------------------------------------------------------------------------------------------

@@ -39,9 +39,9 @@ class Writer(Saved):
     the decoder knows when it comes to the slot; see `content`. A mapping network turns content into what the decoder adds to
     its input.
 
-    After `fit`: `tokens_` (`Tokens`), `network_` (torch module), `prior_` (`ContentPrior`, what noise is drawn from), `history_`
-    (list of dicts by step: `nats` for each piece, `kl` for each slot, `guess`, `contrast`), `report_` (dict of counts: templates
-    given, read, too long for the window, empty), `seconds_` (float, of training).
+    After `fit`: `tokens_` (`Tokens`), `network_` (torch module), `content_prior_` (`ContentPrior`, what noise is drawn from),
+    `history_` (list of dicts by step: `nats` for each piece, `kl` for each slot, `guess`, `contrast`), `report_` (dict of
+    counts: templates given, read, too long for the window, empty), `seconds_` (float, of training).
 
     Source:
         VQ-VAE, arXiv:1711.00937; a prior that depends on the context: Sohn et al. 2015, "Learning structured output
@@ -63,7 +63,7 @@ class Writer(Saved):
             embed: function, list of n str -> float32 (n, f): features of fillers that know nothing of their neighbours.
             n_codes: int k.
             lexicon: list of str, words to practise spelling with beyond those of the corpus.
-            folder: Path for checkpoints; the same call then goes on from the latest. None: none are kept.
+            folder: Path for checkpoints; the same call then goes on from the latest one. None keeps none.
             progress: bool, show a progress bar.
             seed: int.
 
@@ -102,7 +102,7 @@ class Writer(Saved):
         words = Fillers([self.tokens_.spell(SPACE + word) for word in chosen], spelt)
         self._train(Batches(prompts, fillers, words, n_codes, config.batch, seed), folder, progress, seed)
         slots = prompts.fillers >= 0
-        self.prior_ = ContentPrior.learn(
+        self.content_prior_ = ContentPrior.learn(
             prompts.codes[slots],
             prompts.fillers[slots],
             n_codes,
@@ -179,7 +179,7 @@ class Writer(Saved):
         """
         layouts, rows = self._layouts(templates, content)
         tokens = self.tokens_.knowing(words)
-        found = GapFiller(self._network(), tokens, decoding, self.prior_).fill(layouts, rows, blend, seed)
+        found = GapFiller(self._network(), tokens, decoding, self.content_prior_).fill(layouts, rows, blend, seed)
         texts = [
             tuple(_text(tokens, ids, gap.spaced) for ids, gap in zip(fills, layout.gaps, strict=True))
             for layout, fills in zip(layouts, found.fills, strict=True)
@@ -211,21 +211,18 @@ class Writer(Saved):
         ]
         return GapFiller(self._network(), self.tokens_, decoding).score(layouts, pieces, owner, rows)
 
-    def content(self, fillers, features, seed=None, spelled=True):
+    def content(self, fillers, features, spelled=True):
         """Content of fillers: their meaning and their spelling.
 
         Args:
             fillers: list of n str.
             features: float32 (n, f), as `embed` gave them in `fit`.
-            seed: int to draw from the posterior; None takes its mean.
             spelled: bool. False leaves the spelling out: what is written is like the filler, not the filler itself.
 
         Returns:
-            float32 (n, c).
+            float32 (n, c), the mean of the posterior.
         """
-        content, scale = self._posterior(fillers, features)
-        if seed is not None:
-            content = content + np.exp(scale) * np.random.default_rng(seed).standard_normal(content.shape, np.float32)
+        content, _ = self._posterior(fillers, features)
         if not spelled:
             content[:, CONTENT_DIMS:] = 0
         return content
@@ -327,7 +324,7 @@ class Writer(Saved):
             "report": self.report_,
             "seconds": round(self.seconds_, 1),
         }
-        return config, {"mean": self._mean.astype(np.float32), **self.prior_.tensors(), **weights}
+        return config, {"mean": self._mean.astype(np.float32), **self.content_prior_.tensors(), **weights}
 
     @classmethod
     def from_state(cls, config, tensors):
@@ -335,7 +332,7 @@ class Writer(Saved):
         writer = cls(WriterConfig(**config["options"]))
         writer._n_codes, writer._scale, writer._mean = config["n_codes"], np.float32(config["scale"]), tensors["mean"]
         writer.history_, writer.seconds_, writer.report_ = config["history"], config["seconds"], config["report"]
-        writer.tokens_, writer.prior_ = Tokens.from_config(config["tokens"]), ContentPrior.of_tensors(tensors)
+        writer.tokens_, writer.content_prior_ = Tokens.from_config(config["tokens"]), ContentPrior.of_tensors(tensors)
         with torch.random.fork_rng(devices=[]):
             network = Network(writer.config, writer.tokens_.size, writer._n_codes + 2, len(writer._mean))
         weights = {

@@ -117,12 +117,12 @@ class Masker:
             if code == self.literal or rng.random() >= share:
                 parts.append(Visible(ids, self.mask if blind and code != self.literal else code))
                 continue
-            told = shown != (rng.random() < 0.1)
+            known = shown != (rng.random() < 0.1)
             slot = -1
             if content != (rng.random() < 0.15):
                 slot = len(slots)
                 slots.append(int(self.prompts.fillers[part]))
-            parts.append(Gap(code if told else self.mask, bool(self.prompts.spaced[first]), ids, -1 if told else code, slot))
+            parts.append(Gap(code if known else self.mask, bool(self.prompts.spaced[first]), ids, -1 if known else code, slot))
         return lay(parts, self.literal), slots
 
     def _infill(self, row, rng):
@@ -140,9 +140,9 @@ class Masker:
             part = int(rng.integers(begin, stop))
             if kind < 0.75:  # a slot
                 code = int(p.codes[part])
-                told = rng.random() < 0.5
-                truth = -1 if told or code == self.literal else code
-                ranges.append((int(p.parts[part]), int(p.parts[part + 1]), code if told else self.mask, truth))
+                known = rng.random() < 0.5
+                truth = -1 if known or code == self.literal else code
+                ranges.append((int(p.parts[part]), int(p.parts[part + 1]), code if known else self.mask, truth))
             else:
                 end = min(stop, part + int(rng.integers(2, 6)))
                 ranges.append((int(p.parts[part]), int(p.parts[end]), self.mask, -1))

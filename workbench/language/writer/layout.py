@@ -16,7 +16,7 @@ import numpy as np
 
 from workbench.language.writer.tokens import FILL, GAP, GO, LEFT, PAD, RIGHT
 
-NEIGHBOURS = 4  # visible pieces next to a gap that it is told of: two to the left, two to the right
+NEIGHBOURS = 4  # visible pieces next to a gap that its input holds: two to the left, two to the right
 
 
 class Gap(NamedTuple):

@@ -11,19 +11,19 @@ _ROWS = 3000  # rows of what may be written next that are kept
 class State:
     """What has been written in a gap: the node of the trie, brackets still to be closed, how many pieces.
 
-    `start`: whether a blank stands before the gap; `behind`: the piece before it, -1 if that does not matter.
+    `start`: whether a blank stands before the gap; `before`: the piece before it, -1 if that does not matter.
     """
 
-    __slots__ = ("behind", "count", "node", "open", "start")
+    __slots__ = ("before", "count", "node", "open", "start")
 
-    def __init__(self, spaced, behind=-1):
-        self.node, self.open, self.count, self.start, self.behind = 0, "", 0, bool(spaced), behind
+    def __init__(self, spaced, before=-1):
+        self.node, self.open, self.count, self.start, self.before = 0, "", 0, bool(spaced), before
 
     @classmethod
     def begun(cls, layout, number, tokens):
         """The state before anything is written in a gap of a `Layout`: an article before it says how it may begin."""
-        gap, behind = layout.gaps[number], layout.neighbours[number][0]
-        return cls(gap.spaced, behind if gap.spaced and behind in tokens.clashes else -1)
+        gap, before = layout.gaps[number], layout.neighbours[number][0]
+        return cls(gap.spaced, before if gap.spaced and before in tokens.clashes else -1)
 
     def step(self, piece, tokens):
         """Go on by any piece."""
@@ -67,7 +67,7 @@ class Rules:
         """Bool (v,), not to be changed: it is kept for the next state like this one."""
         # With enough room left it plays no part how much.
         left = min(self.most - state.count, self._far + 4 * len(state.open))
-        start = (state.start, state.behind) if not state.count else None
+        start = (state.start, state.before) if not state.count else None
         key = (state.node if self.known else -1, state.open, left, start)
         row = self._rows.get(key)
         if row is None:
@@ -83,8 +83,8 @@ class Rules:
         done = state.count > 0 and (not known or bool(trie.ends[state.node]))
         if not state.count:
             row = self.begin[int(state.start)]
-            if known and state.behind in tokens.clashes:
-                agreeing = row & ~tokens.clashes[state.behind]
+            if known and state.before in tokens.clashes:
+                agreeing = row & ~tokens.clashes[state.before]
                 row = agreeing if agreeing.any() else row
         elif not known:
             row = tokens.written

@@ -18,7 +18,7 @@ from workbench.language.writer.trie import SPACE, brackets, grow
 PAD, GAP, FILL, GO, END, LEFT, RIGHT = range(7)
 N_MARKS = 7
 _BYTES = 256  # tokens that spell any character there is no piece for
-_RARE, _MISSPELT = 50, 20  # a word seen less often than this is misspelt if another is so many times as common
+_RARE, _MISSPELT = 50, 20  # a word seen less often than this is misspelt if a similar one is this many times as common
 _MISSPELT_SHORT = 150  # the same for words of three letters
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _CASED = 20_000  # words whose usual casing is kept
@@ -55,14 +55,14 @@ class Tokens:
         found = {N_MARKS + ord(c): c for c in "()[]{}<>"} | {first + i: brackets(p) for i, p in enumerate(self.pieces)}
         self.brackets = {i: those for i, those in found.items() if those}  # of the pieces that hold any
         # Pieces after a blank, and all that can be written: no marks, and no bytes that spell a blank.
-        self.marked = np.array([False] * first + [p.startswith(SPACE) for p in self.pieces])
+        self.marked = np.array([False] * first + [p.startswith((SPACE, " ")) for p in self.pieces])
         self.written = np.arange(self.size) >= N_MARKS
         self.written[[N_MARKS + ord(c) for c in " \t\n\r\v\f"]] = False
         self.clashes = {}  # by the piece of an article, which pieces may not follow it
         for article, clash in _CLASH.items() if self.articles else ():
             ids = self.spell(SPACE + article)
             if len(ids) == 1:
-                clashing = [bool(clash.match(piece.lstrip(SPACE))) for piece in self.pieces]
+                clashing = [bool(clash.match(piece.lstrip(SPACE + " "))) for piece in self.pieces]
                 self.clashes[ids[0]] = np.array([False] * first + clashing)
 
     @classmethod

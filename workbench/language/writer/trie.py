@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-SPACE = "▁"  # in front of a token that a blank, or the beginning of the prompt, stands before
+SPACE = "▁"  # marks a token that follows a blank, or begins the prompt
 OPENING = {"(": ")", "[": "]", "{": "}", "<": ">"}
 CLOSING = frozenset(OPENING.values())
 NEVER = 1 << 20  # more pieces than any filling has
@@ -33,7 +33,7 @@ _GLUED = {
     _FLAG: _ANY & ~(_BRACKET | COMMA),
     _SYMBOL: LETTER | DIGIT | SYMBOL,  # signs may join to one grapheme
 }
-_SPACED = {_INITIALS: _ANY & ~LETTER, _WEIGHT: DIGIT, _FLAG: DIGIT}  # without a letter behind them initials are none
+_SPACED = {_INITIALS: _ANY & ~LETTER, _WEIGHT: DIGIT, _FLAG: DIGIT}  # initials need a letter after them
 
 
 class Trie(NamedTuple):
