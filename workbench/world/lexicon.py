@@ -1,19 +1,23 @@
-"""Lexicon: the fillers of each slot of the prompt grammar. Data: lexicon.json.
+"""Lexicon: the fillers of each slot of the prompt grammar. Data: lexicon.txt."""
 
-A slot has groups, and a group holds fillers that fit into the same phrases. The group of a scene is the preposition before it,
-with its article. Groups with a phrase of their own: a movement's "adjective" stands before a medium ("a baroque oil painting of")
-or before "style", its "noun" alone or after "in the style of"; of a camera, one group follows "shot on" and one "shot with a"; a
-material's "stuff" also stands before a thing, its "substance" only after "made of". All of them can stand alone.
-"""
-
-import json
+import re
 from importlib import resources
 
-_DATA = json.loads(resources.files("workbench.world").joinpath("lexicon.json").read_text("utf-8"))
-
-# Slot -> group -> tuple of fillers.
-SLOTS = {slot: {group: tuple(fillers) for group, fillers in groups.items()} for slot, groups in _DATA["slots"].items()}
-# At most one of these precedes a subject, inside its span.
-ADJECTIVES = tuple(_DATA["adjectives"])
 # Slots whose fillers no list holds completely: some of them are held out, to stand for phrases nobody has seen.
 OPEN_SLOTS = ("subject", "action", "scene", "medium", "movement", "artist", "lighting", "camera", "color", "material")
+_HEAD = re.compile(r"\[(\w+)(?:: (.+))?\]")
+
+
+def _read():
+    """The file -> (dict of slot to dict of group to tuple of phrases, tuple of adjectives)."""
+    slots = {}
+    for line in resources.files("workbench.world").joinpath("lexicon.txt").read_text("utf-8").splitlines():
+        if head := _HEAD.fullmatch(line):
+            phrases = slots.setdefault(head[1], {}).setdefault(head[2], [])
+        elif line and not line.startswith("#"):
+            phrases += [phrase for part in line.split(",") if (phrase := part.strip())]
+    slots = {slot: {group: tuple(listed) for group, listed in groups.items()} for slot, groups in slots.items()}
+    return slots, slots.pop("adjectives")[None]
+
+
+SLOTS, ADJECTIVES = _read()
