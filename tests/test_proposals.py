@@ -241,10 +241,10 @@ def test_a_cut_within_rounding_is_the_one_that_was_drawn_with():
     p = torch.tensor([[0.6, 0.3 - 1e-6, 0.1 + 1e-6]])
     cut = Cut(top_p=0.9)
     assert int(cut.log_law(p.log())[1]) == 3
-    law, size = cut.log_law(p.log(), torch.tensor([2]))
+    law, size = cut.log_law(p.log(), kept=torch.tensor([2]))
     assert int(size) == 2 and float(law[0, 0].exp()) == pytest.approx(2 / 3, abs=1e-4)
     # but not what no rounding explains
-    assert int(cut.log_law(p.log(), torch.tensor([1]))[1]) == 3
+    assert int(cut.log_law(p.log(), kept=torch.tensor([1]))[1]) == 3
     assert CLOSE <= 1e-4
 
 

@@ -2,8 +2,8 @@
 
     python tools/world_dsl.py [--steps 4000] [--n 40000] [--out workbench/world/dsl]
 
-It learns only from the training split of the built-in grammar. This takes half an hour to an hour on one core; you can
-stop it at any time, and the same command continues.
+It learns only from the training split of the built-in grammar. This takes half an hour to an hour on one core of a laptop.
+You can stop it at any time: the same command continues.
 """
 
 import argparse
