@@ -38,7 +38,7 @@ _MAP_FILLERS = 4000  # points of the map
 _TEMPLATES = 50  # templates kept with their examples
 
 
-class _Sample(NamedTuple):
+class _Excerpt(NamedTuple):
     """The prompts that the codes are learned on."""
 
     rows: np.ndarray  # (p,) which prompts of the corpus
@@ -81,14 +81,17 @@ def fit(prompts, config, encoder, folder, progress, codes):
     clock.stop("phrases")
     features = encode.encode(corpus, encoder, root / "features", progress=progress)
     clock.stop("encode")
-    sample = _gathered(corpus, features, units, config.seed, progress)
+    excerpt = _gathered(corpus, features, units, config.seed, progress)
     clock.stop("sample")
-    learn = lambda: _codebook(sample, encoder, units, config, codes, progress)  # noqa: E731
-    codebook = finished(stage / "codebook", "codebook", Codebook, learn)
+
+    def learn_codes():
+        return _codebook(excerpt, encoder, units, config, codes, progress)
+
+    codebook = finished(stage / "codebook", "codebook", Codebook, learn_codes)
     clock.stop("codes")
     tagger = Tagger(encoder, units, codebook)
     counted = _counted(corpus, features, tagger, progress)
-    learned = _described(corpus, features, tagger, sample, counted, config, codes)
+    learned = _described(corpus, features, tagger, excerpt, counted, config, codes)
     clock.stop("tag all")
     reader = Reader(learned)
     if config.writer is not None:
@@ -135,7 +138,7 @@ def _blocks(corpus, features, units, chosen, name, progress):
 
 
 def _gathered(corpus, features, units, seed, progress):
-    """Units of prompts drawn by `seed`, with their vectors: a `_Sample`."""
+    """Units of prompts drawn by `seed`, with their vectors: a `_Excerpt`."""
     size = min(_SAMPLE, len(corpus))
     chosen = np.sort(np.random.default_rng(seed).choice(len(corpus), size, replace=False))
     types, vectors, ids, before, spans_of = {}, [], [], [], []
@@ -145,7 +148,7 @@ def _gathered(corpus, features, units, seed, progress):
             ids += [types.setdefault(span.text, len(types)) for span in spans]
             before += [span.before for span in spans]
         spans_of += found
-    return _Sample(chosen, spans_of, np.concatenate(vectors), list(types), np.array(ids), np.array(before, np.int8))
+    return _Excerpt(chosen, spans_of, np.concatenate(vectors), list(types), np.array(ids), np.array(before, np.int8))
 
 
 def _codebook(sample, encoder, units, config, codes, progress):
