@@ -129,7 +129,7 @@ def unit(x):
 
 
 def random_codes(k, seed, train, held):
-    """Codes drawn by lot."""
+    """Random codes."""
     return np.random.default_rng(seed).integers(0, k, len(held.ids))
 
 

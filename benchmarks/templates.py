@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from workbench import artifacts, corpus
+from workbench import corpus, files
 from workbench.language.dsl import DeepDSL, DSLConfig
 
 
@@ -43,7 +43,7 @@ def main():
     for code in sorted(dsl.codes, key=lambda code: -code.count):
         fillers = ", ".join(text for text, _ in code.fillers[:8]).replace("|", "/")
         lines.append(f"| {code.name}{' (plain text)' if code.literal else ''} | {code.usage:.1%} | {fillers} |")
-    with artifacts.atomic_path(Path(args.out)) as path:
+    with files.atomic_path(Path(args.out)) as path:
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     print(f"wrote {args.out}")
 

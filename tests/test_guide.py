@@ -87,7 +87,7 @@ def toy():
 
 
 @pytest.fixture(scope="module")
-def wished(toy):
+def half_half(toy):
     return guide.constrain(toy.proposal, {castle_first: 0.5, fox: 0.5}, n=4096, seed=0)
 
 
@@ -145,9 +145,9 @@ def test_intervals_hold_the_exact_weights_as_often_as_they_say(toy, n):
     np.testing.assert_allclose(np.mean(errors, 0), np.std(found, 0), rtol=0.25)
 
 
-def test_intervals_of_constrain_are_those(toy, wished):
-    assert (np.abs(toy.weights - wished.fit.weights) < 1.96 * wished.fit.errors).all()
-    assert (wished.fit.errors < 0.1).all()
+def test_intervals_of_constrain_are_those(toy, half_half):
+    assert (np.abs(toy.weights - half_half.fit.weights) < 1.96 * half_half.fit.errors).all()
+    assert (half_half.fit.errors < 0.1).all()
 
 
 def test_each_scorer_is_called_exactly_once_per_sample(toy):
@@ -167,7 +167,7 @@ def test_each_scorer_is_called_exactly_once_per_sample(toy):
     assert draws.proposed == 2048 and set(seen.values()) == {2048}
 
 
-def test_a_wish_of_one_is_a_filter_and_a_wish_of_zero_its_opposite():
+def test_a_moment_of_one_is_a_filter_and_a_moment_of_zero_its_opposite():
     ebm = guide.constrain(stats.poisson(3), {even: 1, big: 0, value: 3.5})
     assert ebm.fit.names == ("value",) and [name for name, _ in ebm.fit.filters] == ["even", "not big"]
     log_p = ebm.log_score(list(range(12)))
@@ -175,7 +175,7 @@ def test_a_wish_of_one_is_a_filter_and_a_wish_of_zero_its_opposite():
     assert log_p[4] == pytest.approx(stats.poisson(3).logpmf(4) + 4 * ebm.weights["value"])
 
 
-def test_real_valued_and_opposite_wishes_are_met_together():
+def test_real_valued_and_opposite_moments_are_reached_together():
     ebm = guide.constrain(stats.norm(), {value: 1.0, lambda xs: np.square(xs): 2.0}, n=20_000)
     # the nearest to N(0, 1) with mean 1 and variance 1 is N(1, 1)
     np.testing.assert_allclose(list(ebm.weights.values()), [1, 0], atol=0.1)
@@ -200,12 +200,12 @@ def test_contexts_share_the_weights_and_have_their_own_normalisers():
     assert ebm.given(2.0).log_score([3])[0] == pytest.approx(stats.poisson(2).logpmf(3) + 3 * ebm.weights["value"])
 
 
-def test_the_report_has_a_line_for_each_wish(wished):
-    report = wished.report()
+def test_the_report_has_a_line_for_each_moment(half_half):
+    report = half_half.report()
     assert [line.split()[0] for line in report.splitlines()[:3]] == ["moment", "castle_first", "fox"]
     assert "effective sample size" in report and "KL(target, proposal)" in report
     with pytest.raises(GuideError, match="no fit to report"):
-        (wished * wished).report()
+        (half_half * half_half).report()
 
 
 def never(counts):
@@ -258,7 +258,7 @@ def three(counts):
         ({lambda xs: xs.missing: 0.5}, "Scorer '<lambda>' raised AttributeError: .*the whole list"),
     ],
 )
-def test_a_wish_that_cannot_be_had_is_an_error_that_says_which_and_what_was_seen(moments, message):
+def test_a_moment_that_cannot_be_reached_is_an_error_that_says_which_and_what_was_seen(moments, message):
     with pytest.raises(ValueError, match=message):
         guide.constrain(stats.poisson(3), moments)
 
@@ -413,18 +413,18 @@ def test_a_budget_that_filters_do_not_allow_is_a_warning():
         guide.quasi_rejection(guide.constrain(stats.poisson(10), {even: 1}), Q, budget=1.2)
 
 
-def test_equal_seeds_give_equal_draws(wished, toy):
-    draw = functools.partial(guide.quasi_rejection, wished, toy.proposal, n=50, pool=500)
+def test_equal_seeds_give_equal_draws(half_half, toy):
+    draw = functools.partial(guide.quasi_rejection, half_half, toy.proposal, n=50, pool=500)
     assert draw(5.0, seed=1).samples == draw(5.0, seed=1).samples != draw(5.0, seed=2).samples
 
 
-def test_rejection_from_the_language_model_meets_the_wish(toy, wished):
-    draws = guide.quasi_rejection(wished, toy.proposal, beta=60, n=300, seed=1)
-    np.testing.assert_allclose(list(moments(wished, draws.samples).values()), 0.5, atol=0.07)
+def test_rejection_from_the_language_model_has_the_moments(toy, half_half):
+    draws = guide.quasi_rejection(half_half, toy.proposal, beta=60, n=300, seed=1)
+    np.testing.assert_allclose(list(moments(half_half, draws.samples).values()), 0.5, atol=0.07)
     assert draws.tvd < 0.01
 
 
-def test_draws_of_the_fit_meet_the_wish_almost_exactly_and_cost_no_more(toy):
+def test_draws_of_the_fit_have_the_moments_almost_exactly_and_cost_no_more(toy):
     p = toy.base / toy.base.sum()
     law = FromDistribution(lambda n, seed: np.random.default_rng([seed, 7]).choice(len(p), n, p=p), None)
     scorers = [lambda rows, column=column: toy.features[rows, column] for column in (0, 1)]
@@ -461,12 +461,12 @@ def test_without_a_proposal_the_base_is_drawn_from_if_there_is_one():
 
 
 def test_counts_are_rounded_at_random_but_sums_are_not():
-    wished = np.array([0.25, 1.0, 0.5, 0.0, 2.3, 0.25, 0.7])
+    expected = np.array([0.25, 1.0, 0.5, 0.0, 2.3, 0.25, 0.7])
     order = np.array([0.0, 5, 1, 2, 9, 1, 3])
-    found = np.array([_counts(wished, order, np.random.default_rng(seed)) for seed in range(4000)])
-    assert (np.abs(found - wished) < 1).all() and (found.sum(1) == 5).all()
-    assert (found[:, [0, 2, 5]].sum(1) == 1).all()  # neighbours in the order, which are wished 1 together
-    np.testing.assert_allclose(found.mean(0), wished, atol=0.03)
+    found = np.array([_counts(expected, order, np.random.default_rng(seed)) for seed in range(4000)])
+    assert (np.abs(found - expected) < 1).all() and (found.sum(1) == 5).all()
+    assert (found[:, [0, 2, 5]].sum(1) == 1).all()  # neighbours in the order, which are expected 1 time together
+    np.testing.assert_allclose(found.mean(0), expected, atol=0.03)
 
 
 def test_resampling_comes_near_the_target_too():
@@ -535,8 +535,8 @@ def test_divergences_have_their_known_values():
     assert found == pytest.approx(expected, abs=1e-9)
 
 
-def test_tuning_brings_the_model_to_the_target(toy, wished):
-    tuned = guide.tune(toy.lm, wished, steps=60, progress=False)
+def test_tuning_brings_the_model_to_the_target(toy, half_half):
+    tuned = guide.tune(toy.lm, half_half, steps=60, progress=False)
     kl, tvd, ess, moments = toy.distance(tuned.proposal)
     assert kl <= 0.10 and tvd <= 0.14 and ess >= 0.75
     np.testing.assert_allclose(moments, 0.5, atol=0.06)
@@ -550,10 +550,10 @@ def test_tuning_brings_the_model_to_the_target(toy, wished):
 
 
 @pytest.mark.parametrize(("name", "offline"), [*((name, False) for name in DIVERGENCES), ("kl", True), ("tv", True)])
-def test_every_divergence_falls_on_line_and_off_line(toy, wished, name, offline, monkeypatch):
+def test_every_divergence_falls_on_line_and_off_line(toy, half_half, name, offline, monkeypatch):
     monkeypatch.setattr(descent, "_REFRESH", 4)
     config = TuneConfig(batch=128, warmup=2, offline=offline)
-    tuned = guide.tune(toy.proposal, wished, name, 12, config=config, progress=False)
+    tuned = guide.tune(toy.proposal, half_half, name, 12, config=config, progress=False)
 
     def total(proposal):
         log_q = proposal.log_score(toy.texts)
@@ -562,9 +562,9 @@ def test_every_divergence_falls_on_line_and_off_line(toy, wished, name, offline,
     assert total(tuned.proposal) < 0.75 * total(toy.proposal)
 
 
-def test_the_model_that_is_given_stays_as_it_was(toy, wished):
+def test_the_model_that_is_given_stays_as_it_was(toy, half_half):
     before = toy.proposal.log_score(toy.texts[:50])
-    guide.tune(toy.lm, wished, steps=2, config=FAST, progress=False)
+    guide.tune(toy.lm, half_half, steps=2, config=FAST, progress=False)
     np.testing.assert_array_equal(toy.proposal.log_score(toy.texts[:50]), before)
     assert not any(p.grad is not None for p in toy.lm.model.parameters())
 
@@ -590,11 +590,11 @@ def test_a_conditional_target_is_tuned_in_each_context(toy):
 
 
 @pytest.mark.parametrize("offline", [False, True])
-def test_a_tuning_that_was_stopped_goes_on_to_the_bit(toy, wished, tmp_path, offline, monkeypatch):
+def test_a_tuning_that_was_stopped_goes_on_to_the_bit(toy, half_half, tmp_path, offline, monkeypatch):
     monkeypatch.setattr(descent, "_REFRESH", 2)
     monkeypatch.setattr(tuning, "_SAVE_EVERY", 2)
     config = TuneConfig(batch=32, warmup=2, offline=offline)
-    tune = functools.partial(guide.tune, toy.lm, wished, config=config, progress=False)
+    tune = functools.partial(guide.tune, toy.lm, half_half, config=config, progress=False)
     tune(steps=5, folder=tmp_path / "run")
     again, straight = tune(steps=7, folder=tmp_path / "run"), tune(steps=7)
     assert [row["step"] for row in again.history] == list(range(1, 8)) and again.history == straight.history
@@ -605,7 +605,7 @@ def test_a_tuning_that_was_stopped_goes_on_to_the_bit(toy, wished, tmp_path, off
     with pytest.raises(ArtifactError, match=r"another run: config\.rate differs"):
         tune(steps=8, folder=tmp_path / "run", config=dataclasses.replace(config, rate=0.1))
     with pytest.raises(ArtifactError, match=r"another run: proposal\.max_tokens differs"):
-        guide.tune(LMProposal(toy.lm, max_tokens=3), wished, steps=8, folder=tmp_path / "run", config=config, progress=False)
+        guide.tune(LMProposal(toy.lm, max_tokens=3), half_half, steps=8, folder=tmp_path / "run", config=config, progress=False)
     with pytest.raises(ValueError, match="has gone 7 steps already"):
         tune(steps=3, folder=tmp_path / "run")
     (tmp_path / "other").mkdir()
@@ -614,8 +614,8 @@ def test_a_tuning_that_was_stopped_goes_on_to_the_bit(toy, wished, tmp_path, off
         tune(steps=3, folder=tmp_path / "other")
 
 
-def test_ctrl_c_returns_the_model_as_tuned_so_far_and_the_same_call_goes_on(toy, wished, tmp_path, capsys, monkeypatch):
-    tune = functools.partial(guide.tune, toy.lm, wished, steps=5, config=TuneConfig(batch=32, warmup=2), progress=False)
+def test_ctrl_c_returns_the_model_as_tuned_so_far_and_the_same_call_goes_on(toy, half_half, tmp_path, capsys, monkeypatch):
+    tune = functools.partial(guide.tune, toy.lm, half_half, steps=5, config=TuneConfig(batch=32, warmup=2), progress=False)
     straight, parts = tune(), guide.EBM.parts
     calls = iter(range(100))
 
@@ -625,7 +625,11 @@ def test_ctrl_c_returns_the_model_as_tuned_so_far_and_the_same_call_goes_on(toy,
         return parts(*args)
 
     monkeypatch.setattr(guide.EBM, "parts", pressed)
-    first = tune(folder=tmp_path / "run")
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
+    try:
+        first = tune(folder=tmp_path / "run")
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert len(first.history) == 3 and not any(tensor.requires_grad for _, tensor in first.proposal.parameters())
     assert capsys.readouterr().out.startswith("Stopped after step 3 of 5")
     again = tune(folder=tmp_path / "run")
@@ -634,26 +638,26 @@ def test_ctrl_c_returns_the_model_as_tuned_so_far_and_the_same_call_goes_on(toy,
         assert torch.equal(ours, other)
 
 
-def test_a_tuned_model_is_saved_as_models_are(toy, wished, tmp_path):
+def test_a_tuned_model_is_saved_as_models_are(toy, half_half, tmp_path):
     from workbench.models import load_lm
 
-    tuned = guide.tune(toy.lm, wished, steps=1, config=FAST, progress=False)
+    tuned = guide.tune(toy.lm, half_half, steps=1, config=FAST, progress=False)
     tuned.save(tmp_path / "tuned")
     again = LMProposal(load_lm(tmp_path / "tuned"), max_tokens=4)
     np.testing.assert_allclose(again.log_score(toy.texts[:50]), tuned.proposal.log_score(toy.texts[:50]), atol=1e-5)
 
 
-def test_what_cannot_be_tuned_says_why(toy, wished):
+def test_what_cannot_be_tuned_says_why(toy, half_half):
     with pytest.raises(GuideError, match="FromScipy cannot be tuned: it has no copy, parameters, log_prob"):
-        guide.tune(stats.poisson(3), wished)
+        guide.tune(stats.poisson(3), half_half)
     with pytest.raises(GuideError, match="top_k or top_p cannot be tuned"):
-        guide.tune(LMProposal(toy.lm, top_k=3), wished)
+        guide.tune(LMProposal(toy.lm, top_k=3), half_half)
     with pytest.raises(ValueError, match="divergence must be one of kl, reverse_kl, js, tv, chi2; got 'KL'"):
-        guide.tune(toy.lm, wished, "KL")
+        guide.tune(toy.lm, half_half, "KL")
     with pytest.raises(GuideError, match="The target must be an EBM, got LMProposal"):
         guide.tune(toy.lm, toy.proposal)
     with pytest.raises(ValueError, match="contexts must be a list"):
-        guide.tune(toy.lm, wished, contexts="red")
+        guide.tune(toy.lm, half_half, contexts="red")
     with pytest.raises(ValueError, match="batch must be an int of 2 or more"):
         TuneConfig(batch=1)
 

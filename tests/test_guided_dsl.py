@@ -21,7 +21,7 @@ def dsl():
 
 @pytest.fixture(scope="module")
 def ebm(dsl):
-    """Three wishes at once: pointwise, of a template, of a filler."""
+    """Three moments at once: pointwise, of a template, of a filler."""
     softly = slot_like(dsl, "lighting", "soft lighting") >= 0.2
     return guide.constrain(dsl, {n_words() <= 25: 1.0, has_slot(dsl, "artist"): 0.5, softly: 0.4}, n=320, seed=0)
 
@@ -133,7 +133,7 @@ def test_each_picture_may_have_a_seed_of_its_own():
         pipeline.draw(prompts, seed=[1, 2, 3])
 
 
-def test_what_cannot_be_wished_of_a_language_is_said_before_it_writes(dsl):
+def test_what_cannot_be_asked_of_a_language_is_said_before_it_writes(dsl):
     with pytest.raises(TemplateError, match="no slot 'artits'. Did you mean 'artist'"):
         guide.constrain(dsl, {has_slot(dsl, "artits"): 0.7})
     with pytest.raises(TemplateError, match="'of a' is a code of function words"):

@@ -7,7 +7,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "workbench"
 # Ground modules import only those above them in this order.
-GROUND = ("values", "words", "template", "checks", "artifacts", "training", "pictures", "lesson")
+GROUND = ("values", "words", "template", "checks", "files", "artifacts", "training", "pictures", "lesson")
 ROOMS = {
     "models": {"ground"},
     "world": {"ground"},
@@ -22,6 +22,7 @@ NO_TORCH = (
     "words",
     "template",
     "checks",
+    "files",
     "artifacts",
     "pictures",
     "lesson",

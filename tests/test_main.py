@@ -157,7 +157,7 @@ def test_site_writes_pages_of_a_saved_language(prompts, tmp_path, monkeypatch, c
         (["nowhere"], "there is no such folder"),
         (["--out", "mine.txt"], "it is a file"),
         (["--out", "."], "it holds mine.txt"),
-        (["--n", "0"], "n is how many prompts are read"),
+        (["--n", "0"], "n, how many prompts are read"),
         (["--address", "here"], "address is where the site will be"),
         (["--prompts", "nothing.csv"], "nothing.csv"),
     ],

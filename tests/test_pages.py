@@ -514,7 +514,7 @@ def test_a_site_that_cannot_be_written_leaves_the_earlier_one(flat, tmp_path, mo
             raise error
         replace(*paths)
 
-    monkeypatch.setattr("workbench.artifacts.os.replace", full)
+    monkeypatch.setattr("workbench.files.os.replace", full)
     with pytest.raises(ArtifactError if isinstance(error, OSError) else KeyboardInterrupt):
         site.write(Toy(), folder, PROMPTS)
     assert before == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
@@ -529,7 +529,7 @@ def test_an_exchange_that_fails_puts_the_earlier_site_back(flat, tmp_path, monke
             raise OSError(5, "Input/output error")
         rename(a, b)
 
-    monkeypatch.setattr("workbench.artifacts.os.replace", broken)
+    monkeypatch.setattr("workbench.files.os.replace", broken)
     with pytest.raises(OSError, match="Input/output"):
         site.write(Toy(), folder, [])
     assert "red castle" in (folder / "codes" / "a.html").read_text("utf-8")
@@ -781,9 +781,7 @@ def test_v_measures_are_shown_where_the_truth_is_known(tmp_path):
 def test_a_report_that_cannot_be_written_leaves_the_old_one_as_it_was(tmp_path, monkeypatch):
     path = tmp_path / "report.html"
     path.write_text("old")
-    monkeypatch.setattr(
-        "workbench.artifacts.os.replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device"))
-    )
+    monkeypatch.setattr("workbench.files.os.replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
     with pytest.raises(ArtifactError, match="The disk is full"):
         report.write(made_up_dsl(fillers=0), path)
     assert [file.name for file in tmp_path.iterdir()] == ["report.html"] and path.read_text() == "old"

@@ -8,8 +8,7 @@ The language of `benchmarks/templates.py`; what that script has learned is not l
 import argparse
 from pathlib import Path
 
-from workbench import artifacts, atlas, corpus, report
-from workbench.language.dsl import DeepDSL, DSLConfig
+from workbench import DeepDSL, DSLConfig, atlas, corpus, files, report
 
 HERE = Path(__file__).resolve().parents[1]
 
@@ -25,7 +24,7 @@ def main():
     placed = atlas.fit(vectors, seed=0)
     title = f"The language of {options.n:,} built-in prompts, learned without labels"
     picture = atlas.plot_map(placed.xy, codes, names, texts, title=title)
-    with artifacts.atomic_path(options.out) as temporary:
+    with files.atomic_path(options.out) as temporary:
         picture.figure.savefig(temporary, format="png", dpi=110, metadata={"Software": None})
     print(f"{options.out}: trustworthiness {placed.trustworthiness:.2f}. {picture.numbers}")
 

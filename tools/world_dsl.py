@@ -2,25 +2,24 @@
 
     python tools/world_dsl.py [--steps 4000] [--n 40000] [--out workbench/world/dsl]
 
-Learned from the built-in grammar's training split only. Half an hour to an hour on one core of a laptop; stopped at any time, the
-same command goes on where it was.
+It learns only from the training split of the built-in grammar. This takes half an hour to an hour on one core of a laptop.
+You can stop it at any time: the same command continues.
 """
 
 import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from workbench import corpus
-from workbench.language.dsl import DeepDSL, DSLConfig, NgramConfig
+from workbench import DeepDSL, DSLConfig, corpus, ngram
 
 HERE = Path(__file__).resolve().parents[1]
 
 
 def config(steps):
-    """The options of the shipped DSL: the full budget; the grammar has few words, and misspelt ones are not to be written."""
+    """The options of the shipped DSL: the full budget, few words, and no misspelt ones."""
     full = DSLConfig.full()
     writer = replace(full.writer, steps=steps, pieces=3000, min_count=5)
-    return replace(full, writer=writer, ngram=NgramConfig())  # longer n-grams gain nothing here and take megabytes
+    return replace(full, writer=writer, ngram=ngram.NgramConfig())  # longer n-grams gain nothing here and take megabytes
 
 
 def main():

@@ -1,12 +1,9 @@
 """Artifacts: the one save format. A folder of `config.json` and safetensors, written whole or not at all. No pickle."""
 
-import contextlib
-import errno
 import hashlib
 import json
 import os
 import re
-import secrets
 import shutil
 import warnings
 from pathlib import Path
@@ -16,10 +13,10 @@ import safetensors
 import safetensors.numpy
 
 from workbench import __version__
+from workbench.files import atomic_path, check_plain, read_json, write_json
 from workbench.values import ArtifactError, DamagedError
 
 FORMAT = 2
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 CONFIG = "config.json"
 _TENSORS = re.compile(r"tensors-[0-9a-f]{16}\.safetensors")
 # What a killed process leaves of `atomic_path` in a saved folder.
@@ -27,156 +24,6 @@ _PART = re.compile(r"\.(config|tensors-[0-9a-f]{16})\.\d+-[0-9a-f]{8}\.part\.(js
 _PICKLES = (".pkl", ".pickle", ".bin", ".pt", ".pth", ".ckpt", ".joblib")
 _REMAKE = "Make it anew with this version: fit or train it again, and save it to another folder."
 _DTYPES = {"bool", "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float16", "float32", "float64"}
-# What libraries that write files themselves (safetensors, pyarrow) say when they lose the errno of a full disk.
-_FULL = re.compile(r"No space left on device|Disk quota exceeded|\bos error (28|122)\b|\bcode: (28|122)\b")
-
-
-@contextlib.contextmanager
-def atomic_path(path):
-    """A temporary path to write to, which becomes `path` when the block ends well.
-
-    The temporary file lies in the same folder (made if missing), is hidden, and keeps the suffix of `path`, since writers
-    such as `np.save` and `savefig` look at it. After an error or Ctrl-C it is removed and an older `path` is as before.
-
-    Args:
-        path: str or Path of the file to write.
-
-    Yields:
-        Path of the temporary file; the block writes it and closes it.
-
-    Raises:
-        ArtifactError: `path` is a folder, or the disk is full.
-    """
-    path = Path(path)
-    if path.is_dir():
-        raise ArtifactError(f"Cannot write {path}: it is a folder. Give the path of a file.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem[:80]}.{os.getpid()}-{secrets.token_hex(4)}.part{path.suffix}")
-    try:
-        yield temporary
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())  # a rename may reach the disk before the bytes do
-        os.replace(temporary, path)
-    except BaseException as err:
-        size = temporary.stat().st_size if temporary.exists() else 0
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        if not _disk_is_full(err):
-            raise
-        raise ArtifactError(
-            f"The disk is full: {path} could not be written ({size:,} bytes were, {shutil.disk_usage(path.parent).free:,} "
-            f"bytes are free in {path.parent.resolve()}). Nothing half-written is left and older files are as they were. "
-            "Free some space or choose a folder on another disk, then run it again."
-        ) from err
-
-
-@contextlib.contextmanager
-def replacing_folder(folder):
-    """A temporary folder to write to, which takes the place of `folder` when the block ends well.
-
-    After an error or Ctrl-C, whenever it comes, `folder` is the old one or the new one, complete. A killed process can leave
-    the old folder next to its place, under a hidden name that ends in `.old`.
-
-    Args:
-        folder: str or Path; made if missing, parents too. An older folder is replaced with all that is in it: whether it may
-            go is for the caller to check.
-
-    Yields:
-        Path of the temporary folder, which is empty and hidden and lies next to `folder`.
-
-    Raises:
-        ArtifactError: `folder` is a file, or no folder can be made there.
-    """
-    folder = Path(folder).expanduser().resolve()  # a link to a folder stays a link
-    if folder.exists() and not folder.is_dir():
-        raise ArtifactError(f"Cannot write to {folder}: it is a file. Give the path of a folder.")
-    name = f".{folder.name[:80]}.{os.getpid()}-{secrets.token_hex(4)}"
-    part, old = folder.with_name(f"{name}.part"), folder.with_name(f"{name}.old")
-    try:
-        try:
-            part.mkdir(parents=True)
-        except OSError as err:
-            raise ArtifactError(f"Cannot write {folder}: {err.strerror}. Give another folder.") from err
-        yield part
-        if folder.exists():
-            os.replace(folder, old)
-        os.replace(part, folder)
-    finally:
-        # What is on the disk decides, not how far the lines above came: an interrupt may fall between any two of them.
-        if old.exists() and not folder.exists():
-            os.replace(old, folder)
-        shutil.rmtree(part, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
-
-
-def _disk_is_full(err):
-    if isinstance(err, OSError) and err.errno in (errno.ENOSPC, errno.EDQUOT):
-        return True
-    return isinstance(err, (OSError, safetensors.SafetensorError)) and bool(_FULL.search(str(err)))
-
-
-def cell(text):
-    """A text as a cell of a table: one that a spreadsheet would, or might, take for a formula begins with an apostrophe."""
-    return f"'{text}" if text.lstrip(" ").startswith(_FORMULA) else text
-
-
-def write_json(path, obj):
-    """Write plain values as UTF-8 JSON, whole or not at all.
-
-    Args:
-        path: str or Path of the file.
-        obj: dicts with str keys, lists, tuples (read back as lists), str, int, float, bool, None.
-
-    Raises:
-        TypeError: a value that JSON cannot hold (it says where), such as a numpy number or an int as key.
-        ValueError: NaN or infinity.
-        ArtifactError: the disk is full.
-    """
-    _check_plain(obj, "it")
-    data = json.dumps(obj, ensure_ascii=False, indent=1) + "\n"
-    try:
-        data = data.encode()
-    except UnicodeEncodeError:  # half a surrogate pair, as in badly cut emoji: only the \ud83d form holds it
-        data = (json.dumps(obj, indent=1) + "\n").encode()
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(data)
-
-
-def _check_plain(obj, where):
-    """`json.dumps` turns a key 1 into "1" and writes NaN, which is no JSON: refuse both, and say where a bad value is."""
-    if isinstance(obj, dict):
-        for key, value in obj.items():
-            if not isinstance(key, str):
-                raise TypeError(f"Only str keys can be saved, but {where} has the key {key!r} ({type(key).__name__}).")
-            _check_plain(value, f"{where}[{key!r}]")
-    elif isinstance(obj, (list, tuple)):
-        for number, value in enumerate(obj):
-            _check_plain(value, f"{where}[{number}]")
-    elif isinstance(obj, float) and not np.isfinite(obj):
-        raise ValueError(f"{where} is {obj}, which JSON cannot hold. Save None instead.")
-    elif not (obj is None or isinstance(obj, (str, int, float, bool))) or isinstance(obj, np.generic):
-        raise TypeError(f"{where} is a {type(obj).__name__}, which JSON cannot hold: use plain int, float, str, list or dict.")
-
-
-def read_json(path):
-    """Read a JSON file.
-
-    Raises:
-        ArtifactError: the file is missing, a folder, not UTF-8, or damaged (it says line and column).
-    """
-    path = Path(path)
-    try:
-        return json.loads(path.read_bytes().decode("utf-8"))
-    except FileNotFoundError as err:
-        raise ArtifactError(f"There is no file {path}.") from err
-    except IsADirectoryError as err:
-        raise ArtifactError(f"{path} is a folder, expected a JSON file.") from err
-    except UnicodeDecodeError as err:
-        raise DamagedError(f"{path} is damaged: byte {err.start} is not UTF-8. Restore the file or make it again.") from err
-    except json.JSONDecodeError as err:
-        raise DamagedError(
-            f"{path} is damaged: {err.msg} at line {err.lineno}, column {err.colno}. Restore the file or make it again."
-        ) from err
 
 
 def save(folder, kind, config, tensors):
@@ -196,7 +43,7 @@ def save(folder, kind, config, tensors):
         ArtifactError: the folder holds something else (nothing is touched), or the disk is full.
     """
     folder = Path(folder)
-    _check_plain(config, "config")
+    check_plain(config, "config")
     for name, array in tensors.items():
         if not isinstance(array, np.ndarray) or array.dtype.name not in _DTYPES:
             came = f"dtype {array.dtype}" if isinstance(array, np.ndarray) else type(array).__name__
@@ -345,7 +192,7 @@ class Checkpoint:
     """
 
     def __init__(self, folder, kind, run):
-        _check_plain(run, "run")
+        check_plain(run, "run")
         self.folder, self.kind, self.run = Path(folder).expanduser(), kind, json.loads(json.dumps(run))
 
     def save(self, state, tensors):

@@ -289,7 +289,7 @@ def shown(value):
 
 
 def pick(rows, n, rng):
-    """At most n of a list, by lot."""
+    """At most n of a list, chosen at random."""
     return [rows[i] for i in rng.permutation(len(rows))[:n].tolist()]
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from workbench import corpus
 from workbench.language.dsl.fitting import split_rows
+from workbench.language.writer.config import SAMPLE
 from workbench.words import WORD
 from workbench.words import split as split_words
 from workbench.world import grammar
@@ -50,7 +51,7 @@ class World(NamedTuple):
 
 def learned(prompts, dsl):
     """Those of the prompts of a DSL that its writing half learned from, as `DeepDSL.fit` draws them."""
-    rows, _ = split_rows(len(prompts), dsl.config.writer.sample, dsl.config.seed, dsl.ranking_.held_out)
+    rows, _ = split_rows(len(prompts), SAMPLE, dsl.config.seed, dsl.ranking_.held_out)
     return [prompts[int(i)] for i in rows]
 
 

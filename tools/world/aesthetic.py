@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional
 
 from tools.world import cards, runs
-from workbench import artifacts, training
+from workbench import files, training
 from workbench.models import aesthetic, load_clip
 from workbench.world import scenes
 from workbench.world.render import render_all
@@ -54,7 +54,7 @@ def train(folder, seed=0, steps=STEPS, progress=True):
         "bias": model.out.bias[0] * spread + middle,
     }
     head = aesthetic.Aesthetic({key: value.detach().numpy() for key, value in weights.items()})
-    with artifacts.replacing_folder(folder) as temporary:
+    with files.replacing_folder(folder) as temporary:
         head.save(temporary)
         cards.write(temporary, "aesthetic", check(temporary), GATES, seed, steps, _WHAT, _HOW, kind="an aesthetic head")
     checkpoint.remove()

@@ -1,6 +1,6 @@
 """Cards: the README.md in the folder of a model, for people, and its figures.json, for the command."""
 
-from workbench import artifacts
+from workbench import files
 from workbench.values import ArtifactError
 
 FIGURES = "figures.json"
@@ -26,7 +26,7 @@ def write(folder, part, figures, gates, seed, steps, what="", how="", kind="a mo
     """
     figures = {name: round(float(value), 4) for name, value in figures.items()}
     gated = {name: list(gate) for name, gate in gates.items()}
-    artifacts.write_json(folder / FIGURES, {"part": part, "seed": seed, "steps": steps, "figures": figures, "gates": gated})
+    files.write_json(folder / FIGURES, {"part": part, "seed": seed, "steps": steps, "figures": figures, "gates": gated})
     rows = [f"| {name} | {value:.3f} | {_gate(name, gates)} |" for name, value in figures.items()]
     again = f"python -m tools.world train --only {part} --seed {seed} --out FOLDER"
     table = "| figure | value | must be |\n| --- | --- | --- |\n" + "\n".join(rows)
@@ -40,7 +40,7 @@ def write(folder, part, figures, gates, seed, steps, what="", how="", kind="a mo
         f" (`python -m tools.world check --only {part}`).\n\n{table}",
         f"## What it must not be used for\n\n{_LIMITS.format(kind=kind)}",
     ]
-    with artifacts.atomic_path(folder / "README.md") as temporary:
+    with files.atomic_path(folder / "README.md") as temporary:
         temporary.write_text("\n\n".join(block for block in text if block) + "\n", "utf-8")
     for path in folder.rglob("*"):
         path.chmod(0o755 if path.is_dir() else 0o644)  # some writers leave files that only their owner can read
@@ -56,7 +56,7 @@ def read(folder):
         dict with "part", "seed", "steps", "figures", "gates"; None if there is no finished model.
     """
     try:
-        return artifacts.read_json(folder / FIGURES)
+        return files.read_json(folder / FIGURES)
     except (ArtifactError, OSError):
         return None
 

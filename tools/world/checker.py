@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional
 
 from tools.world import cards, runs
-from workbench import artifacts, training
+from workbench import files, training
 from workbench.models import checker
 from workbench.world import scenes
 from workbench.world.render import render_all
@@ -46,7 +46,7 @@ def train(folder, seed=0, steps=STEPS, progress=True):
     training.train(
         loss, modules, optimizer, steps, rate, name="checker", clip=None, checkpoint=checkpoint, seed=seed, progress=progress
     )
-    with artifacts.replacing_folder(folder) as temporary:
+    with files.replacing_folder(folder) as temporary:
         checker.Checker(model, _VALUES).save(temporary)
         cards.write(temporary, "checker", check(temporary), GATES, seed, steps, _WHAT, _HOW, kind="a classifier")
     checkpoint.remove()

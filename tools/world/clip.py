@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from tools.world import cards, lessons, portable, runs, vocabulary
-from workbench import artifacts, training
+from workbench import files, training
 from workbench.models import load_clip
 from workbench.models.loading import quiet
 from workbench.world.render import render_all
@@ -172,12 +172,12 @@ def _told(model, tokenizer, texts, parts=4):
 
 def save(folder, model, tokenizer, seed, steps, plan=Plan()):  # noqa: B008 - a tuple
     """Write a trained model, its tokenizer, image processor and card; then measure what was written."""
-    with quiet(), artifacts.replacing_folder(folder) as temporary:
+    with quiet(), files.replacing_folder(folder) as temporary:
         model.half().save_pretrained(temporary)
         model.float()
         tokenizer.save_pretrained(temporary)
         portable.tokenizer(temporary)
-        artifacts.write_json(temporary / "preprocessor_config.json", _PROCESSOR)
+        files.write_json(temporary / "preprocessor_config.json", _PROCESSOR)
         about = {"seed": seed, "steps": steps, "what": plan.what, "how": plan.how, "kind": "a CLIP"}
         cards.write(temporary, plan.part, check(temporary), plan.gates, **about)
 

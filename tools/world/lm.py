@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional
 
 from tools.world import cards, portable, runs, vocabulary
-from workbench import artifacts, proposals, training
+from workbench import files, proposals, training
 from workbench.models import load_lm
 from workbench.world import captions
 
@@ -84,7 +84,7 @@ def train(folder, seed=0, steps=STEPS, progress=True):
     modules, optimizer = {"model": model, "average": average}, training.adamw(model, betas=(0.9, 0.98))
     rate = training.cosine(RATE, steps, warmup=60)
     training.train(loss, modules, optimizer, steps, rate, name="lm", after=update, checkpoint=checkpoint, progress=progress)
-    with artifacts.replacing_folder(folder) as temporary:
+    with files.replacing_folder(folder) as temporary:
         average.half().save_pretrained(temporary)
         fast.save_pretrained(temporary)
         portable.tokenizer(temporary)

@@ -12,7 +12,7 @@ import transformers
 from torch.nn import functional
 
 from tools.world import autoencoder, cards, portable, runs
-from workbench import artifacts, training
+from workbench import files, training
 from workbench.models import checker, load_clip, load_pipeline
 from workbench.world import scenes
 from workbench.world.render import render_all
@@ -196,7 +196,7 @@ def save(folder, vae, unet, encoder, tokenizer, seed, steps):
     from diffusers import StableDiffusionPipeline
 
     pipe = StableDiffusionPipeline(vae, encoder, tokenizer, unet, noise_schedule(), None, None, requires_safety_checker=False)
-    with artifacts.replacing_folder(folder) as temporary:
+    with files.replacing_folder(folder) as temporary:
         pipe.to(torch.float16).save_pretrained(temporary, safe_serialization=True)
         portable.pipeline(temporary)
         cards.write(temporary, "pipeline", check(temporary), GATES, seed, steps, _WHAT, _HOW, kind="a text-to-image model")

@@ -2,7 +2,7 @@
 
 import safetensors.torch
 
-from workbench import artifacts
+from workbench import files
 
 _FAST = "PreTrainedTokenizerFast"  # its name from 4 on; that of 5 is unknown before
 
@@ -15,8 +15,8 @@ def tokenizer(folder):
     """
     path = folder / "tokenizer_config.json"
     known = ("tokenizer_class", "bos_token", "eos_token", "pad_token", "unk_token", "model_max_length")
-    config = {key: value for key, value in artifacts.read_json(path).items() if key in known}
-    artifacts.write_json(path, config | {"tokenizer_class": _FAST, "clean_up_tokenization_spaces": False})
+    config = {key: value for key, value in files.read_json(path).items() if key in known}
+    files.write_json(path, config | {"tokenizer_class": _FAST, "clean_up_tokenization_spaces": False})
 
 
 def pipeline(folder):
@@ -28,9 +28,9 @@ def pipeline(folder):
         folder: Path with a model_index.json.
     """
     tokenizer(folder / "tokenizer")
-    index = artifacts.read_json(folder / "model_index.json")
-    artifacts.write_json(folder / "model_index.json", index | {"tokenizer": ["transformers", _FAST]})
+    index = files.read_json(folder / "model_index.json")
+    files.write_json(folder / "model_index.json", index | {"tokenizer": ["transformers", _FAST]})
     path = folder / "text_encoder" / "model.safetensors"
     tensors = {f"text_model.{key.removeprefix('text_model.')}": value for key, value in safetensors.torch.load_file(path).items()}
-    with artifacts.atomic_path(path) as temporary:
+    with files.atomic_path(path) as temporary:
         safetensors.torch.save_file(tensors, temporary, metadata={"format": "pt"})

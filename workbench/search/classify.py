@@ -118,12 +118,8 @@ class TextObjective:
 
     def by_text(self, ids, framed=True):
         """Log-probability (n,) of the correct label of each text after ids (t,), and whether it is the most likely one."""
-        out, right = [], []
-        for part in self._parts(1):
-            logits = self._answers(self.table[ids][None], part, framed)[0]
-            out.append(logits.log_softmax(-1).gather(1, self.labels[part][:, None])[:, 0])
-            right.append(logits.argmax(1) == self.labels[part])
-        return torch.cat(out), torch.cat(right)
+        logits = torch.cat([self._answers(self.table[ids][None], part, framed)[0] for part in self._parts(1)])
+        return logits.log_softmax(-1).gather(1, self.labels[:, None])[:, 0], logits.argmax(1) == self.labels
 
     def _scores(self, vectors, gradient=None):
         """Scores (n,) at vectors (n, t, w); their gradient is added to `gradient`, if given."""

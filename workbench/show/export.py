@@ -6,9 +6,11 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from workbench import __version__, artifacts, checks
+from workbench import __version__, checks
 from workbench.data import wildcards
 from workbench.data.wildcards.lines import Reference, as_line, file_names, unwritable
+from workbench.files import atomic_path, cell
+from workbench.files import write_json as save_json
 from workbench.template import Slot, parse
 
 
@@ -107,7 +109,7 @@ def write_json(dsl, path):
         codes.append(code._asdict() | {"fillers": fillers, "ends": follow.pop(None, 0.0), "followed_by": follow})
     counted = {kind: [one._asdict() for one in getattr(dsl, kind)] for kind in ("templates", "segments")}
     head = {"workbench": __version__, "prompts": dsl.stats["prompts"]}
-    artifacts.write_json(path, head | {"codes": codes, "begins": begins} | counted)
+    save_json(path, head | {"codes": codes, "begins": begins} | counted)
 
 
 def write_csv(dsl, path):
@@ -129,10 +131,10 @@ def write_csv(dsl, path):
     rows += [("filler", code.name, *filler) for code in dsl.codes for filler in found[code.id]]
     rows += [("template", "", one.skeleton, one.count) for one in dsl.templates]
     rows += [("segment", "", one.skeleton, one.count) for one in dsl.segments]
-    with artifacts.atomic_path(path) as part, open(part, "w", encoding="utf-8", newline="", errors="replace") as file:
+    with atomic_path(path) as part, open(part, "w", encoding="utf-8", newline="", errors="replace") as file:
         table = csv.writer(file)
         table.writerow(("kind", "code", "text", "count"))
-        table.writerows((kind, artifacts.cell(name), artifacts.cell(text), count) for kind, name, text, count in rows)
+        table.writerows((kind, cell(name), cell(text), count) for kind, name, text, count in rows)
 
 
 def _fillers(dsl):

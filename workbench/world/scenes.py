@@ -150,4 +150,4 @@ def check(scene):
 
 
 # The praise of the prompt grammar, without phrases that name a value of a scene.
-SURPLUS = tuple(phrase for phrase in lexicon.QUALITY["praise"] if not any(read(phrase).values()))
+SURPLUS = tuple(phrase for phrase in lexicon.SLOTS["quality"]["praise"] if not any(read(phrase).values()))

@@ -12,6 +12,7 @@ _STEPS = 200
 _TOLERANCE = 1e-10  # of moments, in units of the range of a feature
 _CLOSE = 1e-6  # moments further off than this were not reached
 _FAR = 10.0  # lambda times the range, times the number of features: beyond this lambda may be diverging
+_ROUNDS = 100  # of the linear programme that finds the reason
 
 
 class Solution(NamedTuple):
@@ -149,11 +150,21 @@ def _away(gaps, far):
     """A direction in which no sample lies beyond the moments, by a linear programme; None if there is none.
 
     With `far`, the direction in which all samples stay furthest short of them; it leaves out moments that are not to blame.
+    Samples are added as they are needed, because few matter and all of them together take half a minute.
     """
     from scipy.optimize import linprog
 
-    k, different = gaps.shape[1], np.unique(gaps, axis=0)
+    k = gaps.shape[1]
     cost = np.r_[np.zeros(k), -1] if far else np.r_[-gaps.mean(0), 0]  # the last variable is the distance
     bounds = [(-1, 1)] * k + [(0, None if far else 0)]
-    found = linprog(cost, A_ub=np.c_[-different, np.ones(len(different))], b_ub=np.zeros(len(different)), bounds=bounds)
-    return found.x[:k] if found.status == 0 and -found.fun >= 1e-9 else None
+    rows = np.unique([gaps.argmin(0), gaps.argmax(0)])
+    for _ in range(_ROUNDS):
+        found = linprog(cost, A_ub=np.c_[-gaps[rows], np.ones(len(rows))], b_ub=np.zeros(len(rows)), bounds=bounds)
+        if found.status != 0 or -found.fun < 1e-9:
+            return None
+        short = gaps @ found.x[:k] - found.x[k]
+        beyond = np.flatnonzero(short < -1e-9)
+        if not len(beyond):
+            return found.x[:k]
+        rows = np.union1d(rows, beyond[np.argsort(short[beyond])[:50]])
+    return None

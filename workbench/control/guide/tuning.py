@@ -115,7 +115,9 @@ def tune(lm, ebm, divergence="kl", steps=200, *, config=TuneConfig(), contexts=N
     memo = {"normalisers": {}, "kl": []}
     if ebm.fit is not None and contexts is None:
         memo["normalisers"][""] = [ebm.fit.log_z + math.log(ebm.fit.ess), math.log(ebm.fit.ess)]
-    weights = Weights(policy)
+    weights, checkpoint = Weights(policy), None
+    if folder:
+        checkpoint = artifacts.Checkpoint(folder, "guide tuning", _run(original, ebm, divergence, config, contexts))
     try:
         run = training.train(
             Descent(policy, source, original, ebm, divergence, config, contexts, memo),
@@ -126,9 +128,7 @@ def tune(lm, ebm, divergence="kl", steps=200, *, config=TuneConfig(), contexts=N
             name="tune",
             every=1,
             memo=memo,
-            checkpoint=artifacts.Checkpoint(folder, "guide tuning", _run(original, ebm, divergence, config, contexts))
-            if folder
-            else None,
+            checkpoint=checkpoint,
             save_every=_SAVE_EVERY,
             seed=config.seed,
             progress=progress,
@@ -169,14 +169,14 @@ def _run(original, ebm, divergence, config, contexts):
     """What a checkpoint must agree in: dict of JSON values."""
     digest = hashlib.sha256()
     for name, tensor in original.parameters():
-        digest.update(name.encode() + tensor.detach().cpu().numpy().tobytes())
+        digest.update(name.encode() + tensor.detach().cpu().float().numpy().tobytes())  # numpy has no bfloat16
     fields = vars(original) if dataclasses.is_dataclass(original) else {}
     return {
         "model": digest.hexdigest(),
         "proposal": {name: value for name, value in fields.items() if isinstance(value, (str, int, float))},
         "divergence": divergence,
         "config": dataclasses.asdict(config),
-        "tilts": {name: weight for name, weight in ebm.weights.items()},
+        "tilts": ebm.weights,
         "filters": list(ebm.scorers)[len(ebm.tilts) :],
         "contexts": None if contexts is None else [str(context) for context in contexts],
     }

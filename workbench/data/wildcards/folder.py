@@ -8,9 +8,10 @@ import shutil
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from workbench import __version__, artifacts
+from workbench import __version__
 from workbench.checks import did_you_mean
 from workbench.data.wildcards.lines import RESERVED, weighed
+from workbench.files import read_json
 from workbench.values import ArtifactError, TemplateError
 
 MARK = ".workbench-export"  # lists the files of an export; without a suffix, so that no reader takes it for a list
@@ -165,7 +166,7 @@ def _check_free(folder):
     if not folder.is_dir():
         raise ArtifactError(f"Cannot export to {folder}: it is a file. Give a folder.")
     try:
-        mine = [*artifacts.read_json(folder / MARK)["files"], MARK]
+        mine = [*read_json(folder / MARK)["files"], MARK]
     except (ArtifactError, KeyError, TypeError):
         mine = []
     others = sorted(path.name for path in folder.iterdir() if path.name not in mine)

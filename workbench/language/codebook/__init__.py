@@ -80,7 +80,7 @@ class Codebook(Saved):
             layer: float (n, d), contextual vector of each unit (mean over its words), prompts one after the other.
             static: float32 (t, d2), context-free vector of each unit type.
             types: int64 (n,), row of `static` for each unit.
-            before: int8 (n,), 2 where a prompt begins, 1 after a separator, else 0.
+            before: int8 (n,), 2 where a prompt begins, 1 after a separator, otherwise 0.
             progress: bool, show a progress bar.
             given: int64 (t,), the code that a unit type is given, -1 for none; or None. The codes given are 0..g-1, g < k. Such a
                 code begins at the mean of its types (at a medoid if none of them occurs), and its types count as if they had had
@@ -135,7 +135,7 @@ class Codebook(Saved):
             rows = given == code
             if rows.any():
                 mean = x[rows].mean(0)
-                # in place of the nearest medoid, which else would compete for the same units
+                # in place of the nearest medoid, which would compete for the same units
                 nearest = code + int(((self.vectors_[code:] - mean) ** 2).sum(1).argmin())
                 for seeds in (self.vectors_, self.medoid_rows_):
                     seeds[[code, nearest]] = seeds[[nearest, code]]

@@ -1,18 +1,18 @@
-"""Context: what tends to stand next to a word, foretold from the word alone (eigenwords)."""
+"""Context: what tends to stand next to a word, predicted from the word alone (eigenwords)."""
 
 import numpy as np
 
-_COMMON = 300  # unit types that count as a neighbour of their own; the rest count as one of _GROUPS
+_COMMON = 300  # unit types that are a kind of neighbour of their own; the others fall into _GROUPS
 _GROUPS = 64
 _OFFSETS = (-2, -1, 1, 2)
 _RIDGE = 0.01  # share of the mean variance added to every direction
 
 
 def learn_context(static, types, before, n_dims, seed):
-    """Directions of static vectors that foretell the neighbours of a unit, by canonical correlation analysis.
+    """Directions of static vectors that predict the neighbours of a unit, by canonical correlation analysis.
 
-    A neighbour is seen as its type if that is common, else as the k-means group of its static vector, so that rare neighbours
-    say something too. Each direction is stretched by its correlation: what foretells nothing vanishes.
+    A neighbour counts as its type if that is common, otherwise as the k-means group of its static vector, so that rare
+    neighbours help too. Each direction is scaled by its correlation: those that predict nothing vanish.
 
     Args:
         static: float32 (t, d), static vector of each unit type, centred, L2 norm 1.
@@ -52,7 +52,7 @@ def learn_context(static, types, before, n_dims, seed):
 
 
 def _groups(static, counts, seed):
-    """int64 (t,): how a type is seen as a neighbour, 0.._COMMON-1 if common, else _COMMON plus its group."""
+    """int64 (t,): how a type counts as a neighbour: 0.._COMMON-1 if common, otherwise _COMMON plus its group."""
     from sklearn.cluster import KMeans
 
     order = np.argsort(-counts, kind="stable")

@@ -1,4 +1,4 @@
-"""Naming: what fills a code, and a short name for it. Nothing here takes part in learning the codes."""
+"""Naming: typical fillers of a code, and a short name for it. Nothing here takes part in learning the codes."""
 
 import math
 from collections import Counter
@@ -40,7 +40,7 @@ def distinctive(counts, n=12):
 
 
 def suggest_names(counts, embed, given=()):
-    """A short name per code: the kind most of its fillers look like, else its most distinctive filler.
+    """A short name per code: the kind that most of its fillers look like, or its most distinctive filler.
 
     The kinds are those of the built-in lexicon (subject, medium, artist...), a few dozen examples each; a filler counts for the
     kind of the example with the nearest static vector. It is a guess for people to read: learning saw no label.
@@ -51,7 +51,7 @@ def suggest_names(counts, embed, given=()):
         given: sequence of different str, names that the first codes have already.
 
     Returns:
-        list of k different str. Two codes of one kind are told apart by a filler: `quality`, `quality-8k`.
+        list of k different str. Two codes of one kind differ by a filler: `quality`, `quality-8k`.
     """
     examples = [(phrase, kind) for kind, listed in lexicon.phrases().items() for phrase in listed]
     vectors = embed([phrase for phrase, _ in examples])

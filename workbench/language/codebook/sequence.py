@@ -26,7 +26,7 @@ def forward_backward(log_emissions, before, start, transitions):
 
     Args:
         log_emissions: float (n, k), log p(features | code) of each unit, prompts one after the other.
-        before: int8 (n,), 2 where a prompt begins, 1 after a separator, else 0.
+        before: int8 (n,), 2 where a prompt begins, 1 after a separator, otherwise 0.
         start: float (k,), probability of each code at the beginning.
         transitions: float (2, k, k), rows sum to 1; [0] inside a segment, [1] across a separator.
 

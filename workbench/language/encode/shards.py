@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import safetensors.numpy
 
-from workbench.artifacts import atomic_path
+from workbench.files import atomic_path
 from workbench.values import ArtifactError, ModelError
 
 

@@ -141,4 +141,4 @@ def fast_halves(device):
     """Whether bfloat16 is worth it: on a GPU, and on a CPU that multiplies it natively."""
     if device.type != "cpu":
         return device.type == "cuda" and torch.cuda.is_bf16_supported()
-    return torch.ops.mkldnn._is_mkldnn_bf16_supported() and "AVX512" in torch.backends.cpu.get_cpu_capability()
+    return torch.backends.mkldnn.is_available() and "AVX512" in torch.backends.cpu.get_cpu_capability()

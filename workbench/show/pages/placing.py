@@ -4,7 +4,8 @@ import contextlib
 from itertools import islice
 from pathlib import Path
 
-from workbench import __version__, artifacts
+from workbench import __version__
+from workbench.files import atomic_path, read_json, replacing_folder, write_json
 from workbench.values import ArtifactError
 
 MARKER = "deep-dsl-site.json"
@@ -31,10 +32,10 @@ def replacing(folder):
         ArtifactError: `folder` is something else; said before the block runs, and nothing is touched.
     """
     check(place(folder))
-    with artifacts.replacing_folder(folder) as part:
+    with replacing_folder(folder) as part:
         yield part
         files = sorted(path.relative_to(part).as_posix() for path in part.rglob("*") if path.is_file())
-        artifacts.write_json(part / MARKER, {"kind": _KIND, "workbench": __version__, "files": files})
+        write_json(part / MARKER, {"kind": _KIND, "workbench": __version__, "files": files})
         check(place(folder))  # somebody may have put something there meanwhile
 
 
@@ -58,14 +59,14 @@ def check(folder):
 
 def put(path, text):
     """Write a text as UTF-8; half a surrogate pair, as in badly cut emoji, becomes a question mark."""
-    with artifacts.atomic_path(path) as temporary:
+    with atomic_path(path) as temporary:
         temporary.write_bytes(text.encode("utf-8", errors="replace"))
 
 
 def _ours(folder):
     """Names of the files that an earlier site put there, by its marker; none without a marker."""
     try:
-        marker = artifacts.read_json(folder / MARKER)
+        marker = read_json(folder / MARKER)
     except ArtifactError:
         return set()
     if not isinstance(marker, dict) or marker.get("kind") != _KIND or not isinstance(marker.get("files"), list):

@@ -6,7 +6,7 @@ import textwrap
 import numpy as np
 from markupsafe import Markup
 
-from workbench.artifacts import atomic_path
+from workbench.files import atomic_path
 from workbench.lesson import figure_html, iframe
 from workbench.show import atlas
 from workbench.show.pages.language_map import spoken

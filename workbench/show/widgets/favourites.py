@@ -6,7 +6,7 @@ import json
 import re
 from pathlib import Path
 
-from workbench.artifacts import atomic_path, cell
+from workbench.files import atomic_path, cell
 from workbench.values import ArtifactError
 
 FIELDS = ("text", "template", "seed", "number", "verb", "start", "locked", "temperature", "proximity")
