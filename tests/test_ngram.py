@@ -304,7 +304,7 @@ def test_a_damaged_state_is_an_artifact_error(trigram, tmp_path):
     ]
     for config, arrays in changed:
         artifacts.save(tmp_path / "ngram", "ngram", config, {name: np.ascontiguousarray(a) for name, a in arrays.items()})
-        with pytest.raises(ArtifactError, match="is no whole 'ngram'"):
+        with pytest.raises(ArtifactError, match="is not a 'ngram' that this workbench"):
             KneserNey.load(tmp_path / "ngram")
 
 

@@ -220,7 +220,7 @@ def test_a_state_with_a_part_missing_is_refused(varied, tmp_path):
         ({**config, "codes": [1]}, tensors),
     ):
         artifacts.save(tmp_path / "prior", "prior", *broken)
-        with pytest.raises(ArtifactError, match="is no whole 'prior'"):
+        with pytest.raises(ArtifactError, match="is not a 'prior' that this workbench"):
             TemplatePrior.load(tmp_path / "prior")
 
 

@@ -6,7 +6,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import torch
 from scipy import stats
 from tiny_lm import every_text, tiny_lm
 from transformers import DynamicCache
@@ -14,7 +13,6 @@ from transformers import DynamicCache
 from workbench import proposals
 from workbench.control.proposals import FromDistribution, FromDSL, FromScipy, LMProposal
 from workbench.language.dsl import Decoding, DeepDSL
-from workbench.models.cut import CLOSE, Cut
 from workbench.values import GuideError, Proposal, Sample
 
 PACKAGE = Path(proposals.__file__).parents[2]
@@ -216,36 +214,6 @@ def test_bad_use_is_said_in_words(lm):
         LMProposal(lm, max_tokens=4).log_score("red fox")
     with pytest.raises(TypeError, match="sample 1 is int"):
         LMProposal(lm, max_tokens=4).log_score(["red", 3])
-
-
-# ---- cuts ---------------------------------------------------------------------------------------------------------------
-
-
-def test_a_cut_keeps_the_fewest_tokens_that_hold_the_share():
-    logits = torch.log(torch.tensor([[0.5, 0.3, 0.15, 0.05]]))
-    for options, kept in (({}, 4), ({"top_k": 2}, 2), ({"top_p": 0.7}, 2), ({"top_p": 0.9}, 3), ({"top_k": 3, "top_p": 0.99}, 3)):
-        law, size = Cut(**options).log_law(logits)
-        assert int(torch.isfinite(law).sum()) == kept and float(law.exp().sum()) == pytest.approx(1)
-        assert int(size) in (kept, 0)
-    assert torch.allclose(Cut(0.5).log_law(logits)[0].exp()[0, :2], torch.tensor([0.25, 0.09]) / 0.365, atol=1e-6)
-
-
-def test_tokens_that_tie_stay_together():
-    logits = torch.tensor([[1.0, 0.0, 0.0, 0.0, -1.0]])
-    assert int(Cut(top_k=2).log_law(logits)[1]) == 4
-    assert int(Cut(top_p=0.6).log_law(logits)[1]) == 4
-
-
-def test_a_cut_within_rounding_is_the_one_that_was_drawn_with():
-    # the first two hold .9 but for rounding: drawing kept two, scoring alone would keep three
-    p = torch.tensor([[0.6, 0.3 - 1e-6, 0.1 + 1e-6]])
-    cut = Cut(top_p=0.9)
-    assert int(cut.log_law(p.log())[1]) == 3
-    law, size = cut.log_law(p.log(), kept=torch.tensor([2]))
-    assert int(size) == 2 and float(law[0, 0].exp()) == pytest.approx(2 / 3, abs=1e-4)
-    # but not what no rounding explains
-    assert int(cut.log_law(p.log(), kept=torch.tensor([1]))[1]) == 3
-    assert CLOSE <= 1e-4
 
 
 # ---- adapters -----------------------------------------------------------------------------------------------------------

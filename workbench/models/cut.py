@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 
 CLOSE = 1e-4  # nats or probability within which two cuts are the same; float32 networks agree to 1e-5
+_COLDEST = 1e-30  # a lower temperature would be 0 in float32
 
 
 def check_cut(temperature, top_k, top_p):
@@ -62,7 +63,7 @@ class Cut:
         if allowed is not None:
             logits = logits.masked_fill(~allowed, -math.inf)
         # less the largest first, so that no temperature overflows
-        logits = (logits - logits.amax(-1, keepdim=True)) / self.temperature
+        logits = (logits - logits.amax(-1, keepdim=True)) / max(self.temperature, _COLDEST)
         if self.whole:
             return logits.log_softmax(-1), torch.zeros(len(logits), dtype=torch.int64, device=logits.device)
         values, order = logits.sort(dim=-1, descending=True, stable=True)
