@@ -138,7 +138,7 @@ def test_an_earlier_export_is_replaced_as_a_whole(exported):
 
 def test_other_files_in_the_folder_are_never_lost(exported):
     (exported.folder / "mine.txt").write_text("precious")
-    with pytest.raises(ArtifactError, match="it holds mine.txt, which no export wrote. Nothing was changed"):
+    with pytest.raises(ArtifactError, match="it holds mine.txt, which no earlier export put there. Nothing was changed"):
         export.write_wildcards(small(), exported.folder)
     assert (exported.folder / "mine.txt").read_text() == "precious"
 

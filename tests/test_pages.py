@@ -18,7 +18,7 @@ from workbench import report, site
 from workbench.language.codebook import CodebookConfig
 from workbench.language.dsl import Code, DeepDSL, DSLConfig, Fillers, TemplateCount
 from workbench.models import load_encoder
-from workbench.show.pages import code_page, language_map, occurrences, placing
+from workbench.show.pages import code_page, language_map, occurrences
 from workbench.show.pages.code_facts import file_names
 from workbench.show.rendering import percent
 from workbench.template import Slot, Template
@@ -187,7 +187,7 @@ def crawl(folder):
 
 def test_every_link_leads_somewhere_and_every_file_is_linked(folder):
     there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    assert crawl(folder) == there - {placing.MARKER}
+    assert crawl(folder) == there - {site.MARKER}
     assert len([name for name in there if name.startswith("codes/")]) == 4
 
 
@@ -439,7 +439,7 @@ def test_no_page_of_a_big_language_has_more_than_300_kb(tmp_path, monkeypatch):
     monkeypatch.setattr(language_map.atlas, "fit", placed)
     folder = site.write(big(), tmp_path / "site").parent
     sizes = {path.name: path.stat().st_size for path in folder.rglob("*") if path.is_file()}
-    assert max(size for name, size in sizes.items() if name != placing.MARKER) < 300_000
+    assert max(size for name, size in sizes.items() if name != site.MARKER) < 300_000
     assert {"index.html", "index-2.html", "index-3.html", "index-4.html"} <= set(sizes) and "index-5.html" not in sizes
     assert len(crawl(folder)) == 250 * 2 + 4
     first = (folder / "index.html").read_text("utf-8")
@@ -480,7 +480,7 @@ def test_a_folder_of_others_is_refused_before_the_work(tmp_path):
 @pytest.mark.parametrize("spoilt", ["a file more", "no marker", "a broken marker", "another marker"])
 def test_a_site_that_somebody_worked_in_is_left_alone(flat, tmp_path, spoilt):
     folder = site.write(Toy(), tmp_path / "site", PROMPTS).parent
-    marker = folder / placing.MARKER
+    marker = folder / site.MARKER
     if spoilt == "a file more":
         (folder / "codes" / "notes.txt").write_text("mine")
     elif spoilt == "no marker":

@@ -7,13 +7,16 @@ import os
 import re
 import secrets
 import shutil
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import safetensors
 
+from workbench import __version__
 from workbench.values import ArtifactError, DamagedError
 
+_LITTER = {".DS_Store", "Thumbs.db"}  # what systems put into a folder that is looked at
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 # What libraries that write files themselves (safetensors, pyarrow) say when they lose the errno of a full disk.
 _FULL = re.compile(r"No space left on device|Disk quota exceeded|\bos error (28|122)\b|\bcode: (28|122)\b")
@@ -84,7 +87,7 @@ def replacing_folder(folder):
         try:
             part.mkdir(parents=True)
         except OSError as err:
-            raise ArtifactError(f"Cannot write {folder}: {err.strerror}. Give another folder.") from err
+            raise ArtifactError(f"Cannot write to {folder}: {err.strerror}. Give another folder.") from err
         yield part
         if folder.exists():
             os.replace(folder, old)
@@ -95,6 +98,51 @@ def replacing_folder(folder):
             os.replace(old, folder)
         shutil.rmtree(part, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def replacing_ours(folder, kind, marker):
+    """As `replacing_folder`, for a folder that may only replace an earlier one of its kind: nothing of somebody else is lost.
+
+    Args:
+        folder: str or Path; new, empty, or with nothing but files that an earlier call wrote.
+        kind: str for errors, such as "site".
+        marker: str, name of the file that lists the files of such a folder; it is written here.
+
+    Yields:
+        Path of the temporary folder.
+
+    Raises:
+        ArtifactError: the folder holds something else; said before the block runs, and nothing is touched.
+    """
+    check_ours(folder, kind, marker)
+    with replacing_folder(folder) as part:
+        yield part
+        names = sorted(path.relative_to(part).as_posix() for path in part.rglob("*") if path.is_file())
+        write_json(part / marker, {"workbench": __version__, "kind": kind, "files": names})
+        check_ours(folder, kind, marker)  # somebody may have put something there meanwhile
+
+
+def check_ours(folder, kind, marker):
+    """Raise ArtifactError unless `replacing_ours` would take this folder."""
+    folder = Path(folder).expanduser().resolve()
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise ArtifactError(f"Cannot write the {kind} to {folder}: it is a file. Give the path of a folder.")
+    try:
+        ours = {marker, *read_json(folder / marker)["files"]}
+    except (ArtifactError, KeyError, TypeError):
+        ours = set()
+    names = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir() or path.is_symlink())
+    # a few will do: the folder may be somebody's home
+    foreign = list(islice((name for name in names if name not in ours and name.rpartition("/")[2] not in _LITTER), 4))
+    if foreign:
+        listed = ", ".join(sorted(foreign[:3])) + (" and more" if len(foreign) > 3 else "")
+        raise ArtifactError(
+            f"Cannot write the {kind} to {folder}: it holds {listed}, which no earlier {kind} put there. Nothing was changed. "
+            "Give a new or empty folder."
+        )
 
 
 def _disk_is_full(err):

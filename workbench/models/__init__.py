@@ -3,9 +3,24 @@
 `load_encoder` reads words, `load_lm` writes them, `load_clip` compares pictures with texts, `load_pipeline` draws.
 """
 
-from workbench.models.clip import CLIP, load_clip
-from workbench.models.encoder import Encoder, load_encoder
-from workbench.models.lm import LM, load_lm
-from workbench.models.pipeline import Pipeline, load_pipeline
+import importlib
 
-__all__ = ["CLIP", "LM", "Encoder", "Pipeline", "load_clip", "load_encoder", "load_lm", "load_pipeline"]
+# Loaded at first use: transformers takes seconds, and a learned language needs none of these to be imported.
+_LAZY = {
+    "CLIP": "clip",
+    "LM": "lm",
+    "Encoder": "encoder",
+    "Pipeline": "pipeline",
+    "load_clip": "clip",
+    "load_encoder": "encoder",
+    "load_lm": "lm",
+    "load_pipeline": "pipeline",
+}
+
+__all__ = list(_LAZY)
+
+
+def __getattr__(name):
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}. It has: {', '.join(_LAZY)}.")
+    return getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)

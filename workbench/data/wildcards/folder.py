@@ -3,15 +3,12 @@
 import json
 import os
 import re
-import secrets
-import shutil
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from workbench import __version__
 from workbench.checks import did_you_mean
 from workbench.data.wildcards.lines import RESERVED, weighed
-from workbench.files import read_json
+from workbench.files import replacing_ours
 from workbench.values import ArtifactError, TemplateError
 
 MARK = ".workbench-export"  # lists the files of an export; without a suffix, so that no reader takes it for a list
@@ -133,49 +130,13 @@ def write(folder, files):
     Raises:
         ArtifactError: the folder holds other things, is a file, or cannot be written. Nothing was changed.
     """
-    folder = Path(folder).expanduser().resolve()
-    new = folder.with_name(f".{folder.name[:80]}.{secrets.token_hex(4)}.part")
-    old = new.with_suffix(".old")
-    mark = json.dumps({"workbench": __version__, "files": sorted(files)}, ensure_ascii=False, indent=1)
     try:
-        _check_free(folder)
-        new.mkdir(parents=True)
-        for name, text in (files | {MARK: mark}).items():
-            (new / name).write_text(text, "utf-8", newline="\n")
-        if folder.exists():
-            os.replace(folder, old)
-        try:
-            os.replace(new, folder)
-        except BaseException:
-            if old.exists():
-                os.replace(old, folder)
-            raise
+        with replacing_ours(folder, "export", MARK) as part:
+            for name, text in files.items():
+                (part / name).write_text(text, "utf-8", newline="\n")
     except OSError as err:
-        raise ArtifactError(
-            f"Cannot write to {folder} ({err.strerror or err}). Give another folder; nothing half-written is left."
-        ) from err
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
-
-
-def _check_free(folder):
-    """Raise ArtifactError unless the folder is new, empty, or holds nothing but an earlier export."""
-    if not folder.exists():
-        return
-    if not folder.is_dir():
-        raise ArtifactError(f"Cannot export to {folder}: it is a file. Give a folder.")
-    try:
-        mine = [*read_json(folder / MARK)["files"], MARK]
-    except (ArtifactError, KeyError, TypeError):
-        mine = []
-    others = sorted(path.name for path in folder.iterdir() if path.name not in mine)
-    if others:
-        listed = ", ".join(others[:5]) + (f" and {len(others) - 5} more" if len(others) > 5 else "")
-        raise ArtifactError(
-            f"Cannot export to {folder}: it holds {listed}, which no export wrote. Nothing was changed. "
-            "Give a new or empty folder."
-        )
+        why = err.strerror or err
+        raise ArtifactError(f"Cannot write to {folder} ({why}). Give another folder; nothing half-written is left.") from err
 
 
 def _files(folder):

@@ -1,9 +1,11 @@
 """Site: the codes of a fitted `DeepDSL` as a static web site, a page for each, that opens from a folder without a network."""
 
 import re
+from pathlib import Path
 
 from workbench import checks
-from workbench.show.pages import code_page, language_map, occurrences, placing
+from workbench.files import atomic_path, check_ours, replacing_ours
+from workbench.show.pages import code_page, language_map, occurrences
 from workbench.show.pages.code_facts import code_rows, gather
 from workbench.show.rendering import file_text, line, percent, render, script_json
 
@@ -12,6 +14,8 @@ __all__ = ["check", "write"]
 _N = 300  # prompts: a few seconds, and a dozen uses of a code that one phrase in a hundred has
 _ADDRESS = re.compile(r"https?://[^\s<>\"'()\[\]\\]+")
 _ROWS = 64  # codes on one page of the index
+MARKER = "deep-dsl-site.json"
+_PLACE = ("site", MARKER)
 _PAGE = 280_000  # bytes of the first page, at most
 
 
@@ -44,17 +48,17 @@ def write(dsl, folder, prompts=None, *, title="The codes of these prompts", addr
         TypeError: `prompts` are not texts.
     """
     check(folder, n, address)
-    with placing.replacing(folder) as part:
+    with replacing_ours(folder, *_PLACE) as part:
         seen, where = occurrences.look(dsl, prompts, n)
         codes = gather(dsl, seen)
         chart = language_map.chart(dsl)
         for name, text in _index(dsl, codes, chart, title):
-            placing.put(part / name, text)
+            _put(part / name, text)
         for code in codes:
             badge = code_page.badge(code)
-            placing.put(part / f"badges/{code.file}.svg", badge)
-            placing.put(part / f"codes/{code.file}.html", code_page.page(code, codes, chart, badge, where, title, address))
-    return placing.place(folder) / "index.html"
+            _put(part / f"badges/{code.file}.svg", badge)
+            _put(part / f"codes/{code.file}.html", code_page.page(code, codes, chart, badge, where, title, address))
+    return Path(folder).expanduser().resolve() / "index.html"
 
 
 def check(folder, n=_N, address=None):
@@ -62,7 +66,13 @@ def check(folder, n=_N, address=None):
     checks.whole("n, how many prompts are read,", n)
     if address is not None and not (isinstance(address, str) and _ADDRESS.fullmatch(address)):
         raise ValueError(f'address is where the site will be, such as "https://me.github.io/codes", got {address!r}.')
-    placing.check(placing.place(folder))
+    check_ours(folder, *_PLACE)
+
+
+def _put(path, text):
+    """Write a text as UTF-8; half a surrogate pair, as in badly cut emoji, becomes a question mark."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(text.encode("utf-8", errors="replace"))
 
 
 def _index(dsl, codes, chart, title):
