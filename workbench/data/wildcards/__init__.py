@@ -157,38 +157,24 @@ def _files(folder):
 
 def _lists(path):
     """Pairs (name, list of (line, weight)) of a file."""
-    text = _text(path)
-    if path.suffix.lower() == ".txt":
-        lines = map(str.strip, re.split("[\r\n]+", text))
-        yield path.stem, [weighed(one) for one in lines if not one.startswith("#")]
-    elif path.suffix.lower() == ".json":
-        try:
-            data = json.loads(text)
-        except (ValueError, RecursionError) as err:
-            raise ArtifactError(f"{path} is damaged: {err}.") from err
-        yield from _levels(data, path, path.stem)
-    else:
-        yield from _levels(_yaml(text, path), path, path.stem)
-
-
-def _text(path):
-    data = path.read_bytes()
+    suffix = path.suffix.lower()
     try:
-        text = data.decode("utf-8-sig")
+        text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as err:
         raise ArtifactError(f"{path} is no text: byte {err.start} is not UTF-8. Save it as UTF-8 or remove it.") from err
     if "\0" in text:
         raise ArtifactError(f"{path} is no text: it holds zero bytes. Save it as UTF-8 or remove it.")
-    return text
-
-
-def _yaml(text, path):
+    if suffix == ".txt":
+        lines = map(str.strip, re.split("[\r\n]+", text))
+        yield path.stem, [weighed(one) for one in lines if not one.startswith("#")]
+        return
     import yaml
 
     try:
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError) as err:
-        raise ArtifactError(f"{path} is damaged: {' '.join(str(err).split())}") from err
+        data = json.loads(text) if suffix == ".json" else yaml.safe_load(text)
+    except (ValueError, yaml.YAMLError, RecursionError) as err:
+        raise ArtifactError(f"{path} is damaged: {' '.join(str(err).split())}.") from err
+    yield from _levels(data, path, path.stem)
 
 
 def _levels(data, path, name, depth=0):
