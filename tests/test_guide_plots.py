@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from workbench import guide
-from workbench.control.guide.means import Means
+from workbench.control.guide.scoring import Means
 from workbench.control.guide.tuning import Tuned
 from workbench.lesson import figure_html
 from workbench.values import GuideError

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from workbench import corpus, guide, ngram
+from workbench.control import proposals
 from workbench.control.guide.pool import Pool
-from workbench.control.proposals import FromDistribution, FromDSL, adapters
+from workbench.control.proposals import FromDistribution, FromDSL
 from workbench.control.scorers import contains, has_slot, n_words, of_picture, shows, slot_like
 from workbench.language.dsl import DeepDSL
 from workbench.models import load_pipeline
@@ -94,7 +95,7 @@ def test_large_sets_are_written_a_batch_at_a_time(dsl, monkeypatch):
             return np.zeros(len(samples))
 
     language = Small()
-    monkeypatch.setattr(adapters, "_BATCH", 40)
+    monkeypatch.setattr(proposals, "_BATCH", 40)
     law = FromDSL(language)
     assert len(law.sample(100, seed=3)) == 100
     assert language.sizes == [40, 40, 20] and language.seeds[0] == 3 and len(set(language.seeds)) == 3

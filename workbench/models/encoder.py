@@ -137,7 +137,10 @@ def load_encoder(name=DEFAULT, layer=3, device=None):
         tokenizer = load_tokenizer(source, name)
     except FAILURES as err:
         raise _unreadable(source, err) from err
-    _check(name, config, layer)
+    if getattr(config, "is_encoder_decoder", False) or not hasattr(config, "hidden_size"):
+        raise ModelError(f"{name} is a {config.model_type} model; an encoder must be a plain text model such as BERT or GPT-2.")
+    if not 1 <= layer <= config.num_hidden_layers:
+        raise ModelError(f"{name} has the layers 1 to {config.num_hidden_layers}, got layer={layer}.")
     truncated = config.model_type in _POST_NORM
     if truncated:
         config.num_hidden_layers = layer
@@ -185,13 +188,6 @@ def _unreadable(source, err):
             f"The encoder {DEFAULT} is neither installed as a package nor reachable on the hub. {_BOTH_WAYS} ({reason})"
         )
     return not_found("encoder", source, err, known=repr(DEFAULT))
-
-
-def _check(name, config, layer):
-    if getattr(config, "is_encoder_decoder", False) or not hasattr(config, "hidden_size"):
-        raise ModelError(f"{name} is a {config.model_type} model; an encoder must be a plain text model such as BERT or GPT-2.")
-    if not 1 <= layer <= config.num_hidden_layers:
-        raise ModelError(f"{name} has the layers 1 to {config.num_hidden_layers}, got layer={layer}.")
 
 
 def _load_model(name, source, config):

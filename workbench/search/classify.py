@@ -86,8 +86,12 @@ class TextObjective:
     def __init__(self, lm, texts, labels, verbalizers, config, vocabulary, ending):
         self.lm, self.config = lm, config
         self.table = lm.model.get_input_embeddings().weight.detach()
-        texts = _checked(texts, labels, verbalizers)
-        names = list(verbalizers)
+        texts, names = checks.texts(texts, "texts"), list(verbalizers)
+        if len(texts) != len(labels):
+            raise ValueError(f"There are {len(texts)} texts and {len(labels)} labels; each text needs one.")
+        unknown = sorted({str(label) for label in labels if label not in verbalizers})
+        if unknown or len(names) < 2:
+            raise ValueError(f"Each of two or more labels needs a verbalizer; there are {names}, without one: {unknown}.")
         self.words = torch.tensor([_one_token(lm, verbalizers[name]) for name in names], device=self.table.device)
         self.labels = torch.tensor([names.index(label) for label in labels], device=self.table.device)
         begin = lm.tokenizer("")["input_ids"]
@@ -170,16 +174,6 @@ class TextObjective:
 
     def _embed(self, ids, n):
         return self.table[torch.tensor(ids, dtype=torch.long, device=self.table.device)].expand(n, -1, -1)
-
-
-def _checked(texts, labels, verbalizers):
-    texts = checks.texts(texts, "texts")
-    if len(texts) != len(labels):
-        raise ValueError(f"There are {len(texts)} texts and {len(labels)} labels; each text needs one.")
-    unknown = sorted({str(label) for label in labels if label not in verbalizers})
-    if unknown or len(verbalizers) < 2:
-        raise ValueError(f"Each of two or more labels needs a verbalizer; there are {list(verbalizers)}, without one: {unknown}.")
-    return texts
 
 
 def _one_token(lm, word):

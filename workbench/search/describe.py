@@ -7,7 +7,7 @@ import numpy as np
 from workbench import checks
 from workbench.models import CLIP, load_clip
 from workbench.models.clip import target_of
-from workbench.search.rank.building import Choice, build_prompt
+from workbench.search.rank import Choice, build_prompt
 from workbench.template import Slot, Template, parse
 from workbench.values import TemplateError
 from workbench.words import is_function

@@ -122,9 +122,14 @@ def loop(run, stages, resume=None, on_step=None):
     Raises:
         ArtifactError: `resume` holds something else, or another search; the error names what differs.
     """
-    checkpoint = None if resume is None else artifacts.Checkpoint(resume, "prompt search", _about(run))
+    checkpoint = None
+    if resume is not None:  # with what tells this search from any other
+        about = {"config": dataclasses.asdict(run.config), "lm": None if run.fluency is None else run.fluency.lm.name}
+        about |= {"weights": digest(run.objective.table), **run.objective.about}
+        checkpoint = artifacts.Checkpoint(resume, "prompt search", about)
     state, total = _State(run, stages), sum(steps for _, steps in stages)
-    state.restore(checkpoint.load() if checkpoint else None)
+    if checkpoint and (saved := checkpoint.load()) is not None:
+        state.restore(saved)
     while state.turn():
         rows = state.rows()
         ids, similarity = state.mover.step(rows, state.step / max(1, total - 1))
@@ -143,13 +148,6 @@ def loop(run, stages, resume=None, on_step=None):
     if checkpoint:
         checkpoint.save(*state.saved())
     return [[float(now[i]) for now, took in zip(state.history, state.took, strict=True) if took[i]] for i in range(run.searches)]
-
-
-def _about(run):
-    """What tells a search from any other."""
-    lm = None if run.fluency is None else run.fluency.lm.name
-    weights = digest(run.objective.table)
-    return {"config": dataclasses.asdict(run.config), "lm": lm, "weights": weights, **run.objective.about}
 
 
 def digest(tensor):
@@ -229,9 +227,7 @@ class _State:
         return numbers, {name: tensor.detach().cpu().numpy().copy() for name, tensor in tensors.items()}
 
     def restore(self, saved):
-        """Go on from `saved`, or from the beginning if it is None."""
-        if saved is None:
-            return
+        """Go on from `saved`."""
         numbers, run = saved[0], self.run
         tensors = {name: torch.from_numpy(array.copy()) for name, array in saved[1].items()}
         for name in _OF_RUN:

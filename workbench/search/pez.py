@@ -91,8 +91,6 @@ def search_many(clip, targets, config=None, *, on_step=None, lm=None, resume=Non
         raise ValueError("There are no targets: an empty list was given.")
     if config.fluency and lm is None:
         raise ValueError("fluency needs a language model: search(..., lm=models.load_lm(...)).")
-    if lm is not None and not isinstance(lm, LM):
-        raise TypeError(f"lm takes what models.load_lm returns, got {type(lm).__name__}.")
     fluency = None if lm is None else Fluency(lm, config.length)
     vocabulary = Vocabulary(clip.tokenizer, clip.model.config.text_config.vocab_size, config)
     objective = ClipObjective(clip, targets, config, vocabulary)
@@ -104,12 +102,9 @@ def search_many(clip, targets, config=None, *, on_step=None, lm=None, resume=Non
 
 
 def _a_clip(clip):
-    if isinstance(clip, LM):
-        raise TypeError(
-            "search takes a CLIP (models.load_clip), got an LM. For prompts of a language model: classify.search_text."
-        )
     if not isinstance(clip, CLIP):
-        raise TypeError(f"search takes what models.load_clip returns, got {type(clip).__name__}.")
+        other = " For prompts of a language model: classify.search_text." if isinstance(clip, LM) else ""
+        raise TypeError(f"search takes what models.load_clip returns, got {type(clip).__name__}.{other}")
     return clip
 
 

@@ -73,9 +73,7 @@ class Run:
 
     def usable(self, ids):
         """Which prompts ids (n, t) have a text free of what is blocked: bool (n,)."""
-        if not self.vocabulary.blocked:
-            return torch.ones(len(ids), dtype=torch.bool, device=self.device)
-        return torch.tensor([self.vocabulary.clean(row) for row in ids.tolist()], device=self.device)
+        return torch.tensor([self.vocabulary.clean(row) for row in ids.tolist()], dtype=torch.bool, device=self.device)
 
     def keep(self, rows, ids, similarity):
         """Note where `rows` are now, and keep what is better than all before."""

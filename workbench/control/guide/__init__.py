@@ -7,9 +7,9 @@ language model; `means` and the plots show what was reached.
 from workbench.control.guide.constraints import constrain
 from workbench.control.guide.draws import importance_resample, quasi_rejection
 from workbench.control.guide.energy import EBM
-from workbench.control.guide.means import means
 from workbench.control.guide.plots import plot_laws, plot_moments, plot_tradeoff, plot_tuning
 from workbench.control.guide.pool import pool
+from workbench.control.guide.scoring import means
 from workbench.control.guide.tuning import TuneConfig, tune
 
 __all__ = [

@@ -150,12 +150,10 @@ def _filters(scorers, names, targets, features):
     """Moments of 0 and 1 on yes-or-no scorers: filters, pairs (name, share that passes), samples that pass all, other columns."""
     n, filters, shares, loose, passes = len(features), [], [], [], np.ones(len(features), bool)
     for j, target in enumerate(targets):
-        if not np.isin(features[:, j], (0, 1)).all():
-            loose.append(j)
-            continue
-        if not 0 <= target <= 1:
+        yes_or_no = np.isin(features[:, j], (0, 1)).all()
+        if yes_or_no and not 0 <= target <= 1:
             raise GuideError(f"{names[j]!r} answers yes or no, so its moment is a share from 0 to 1, but {target:g} was asked.")
-        if target not in (0, 1):
+        if not yes_or_no or target not in (0, 1):
             loose.append(j)
             continue
         good = features[:, j] == target

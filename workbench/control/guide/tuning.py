@@ -6,9 +6,11 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
-from workbench import artifacts, checks
+from workbench import artifacts, checks, training
 from workbench.control import proposals
+from workbench.control.guide.descent import Descent, Weights
 from workbench.control.guide.divergences import DIVERGENCES
 from workbench.control.guide.energy import EBM
 from workbench.control.guide.scoring import check_contexts
@@ -100,11 +102,6 @@ def tune(lm, ebm, divergence="kl", steps=200, *, config=TuneConfig(), contexts=N
         DPG: Khalifa et al., arXiv:2012.11635; its baseline: Korbak et al., arXiv:2206.00761; contexts: Korbak et al.,
         arXiv:2112.00791; other divergences: Go et al., arXiv:2302.08215.
     """
-    import torch
-
-    from workbench import training
-    from workbench.control.guide.descent import Descent, Weights
-
     checks.one_of("divergence", divergence, tuple(DIVERGENCES))
     if not isinstance(ebm, EBM):
         raise GuideError(f"The target must be an EBM, got {type(ebm).__name__}. Make it with constrain, or EBM((proposal,)).")

@@ -103,28 +103,23 @@ class LMProposal:
         return Cut(self.temperature, self.top_k, self.top_p)
 
     def _begin(self):
-        tokenizer = self.lm.tokenizer
-        first = tokenizer.bos_token_id
+        tokenizer, config = self.lm.tokenizer, self.lm.model.config
         ids = tokenizer(self.prefix, add_special_tokens=False).input_ids if self.prefix else []
-        first = self.lm.model.config.bos_token_id if first is None else first
+        first = config.bos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
         if first is not None:
             ids = [first, *ids]
         if not ids:
             raise GuideError(
                 "This tokenizer has no token for the beginning of a text, so there is nothing to continue: give prefix=."
             )
-        room = self._room()
+        sizes = [getattr(config, name, None) for name in ("max_position_embeddings", "n_positions")]
+        room = min([size for size in sizes if isinstance(size, int) and size > 0], default=1 << 60)
         if len(ids) + self.max_tokens - 1 > room:
             raise GuideError(
                 f"A prefix of {len(ids)} tokens and max_tokens={self.max_tokens} need more than the {room} positions of this "
                 f"model. Shorten the prefix or set max_tokens to {max(1, room - len(ids) + 1)} or less."
             )
         return ids
-
-    def _room(self):
-        config = self.lm.model.config
-        sizes = [getattr(config, name, None) for name in ("max_position_embeddings", "n_positions")]
-        return min([size for size in sizes if isinstance(size, int) and size > 0], default=1 << 60)
 
     def _ends(self):
         found = [self.lm.tokenizer.eos_token_id, self.lm.model.config.eos_token_id]

@@ -51,7 +51,8 @@ def of_picture(pipeline, scorer, *, pictures=1, steps=20, guidance=None, seed=0)
     checks.whole("steps", steps)
 
     def draw(new):
-        texts, seeds = [text for text, *_ in new], [_seed(text, own) for text, own, *_ in new]
+        texts, named = [text for text, *_ in new], [f"{own}:{text}".encode("utf-8", "surrogatepass") for text, own, *_ in new]
+        seeds = [int.from_bytes(hashlib.sha256(one).digest()[:7], "big") for one in named]
         diffusers = sys.modules.get("diffusers")  # it logs, with each batch, all words beyond the window
         with quiet(), quiet(diffusers.utils.logging) if diffusers else contextlib.nullcontext():
             return pipeline.draw(texts, steps=steps, guidance=guidance, seed=seeds, batch=_BATCH)
@@ -112,7 +113,3 @@ def aesthetic(head=None, clip=None):
     """
     head = head or load_aesthetic()
     return Scorer(lambda images: head.score_pictures(list(images), clip), "aesthetic()")
-
-
-def _seed(text, seed):
-    return int.from_bytes(hashlib.sha256(f"{seed}:{text}".encode("utf-8", "surrogatepass")).digest()[:7], "big")

@@ -26,6 +26,7 @@ _EXAMPLES = 5  # rows shown per rule
 _EXCERPT = 70  # characters of each
 
 _LINE_ENDS = regex.compile(r"\r\n?|[\x85\u2028\u2029]")
+_HALVES = regex.compile(r"\p{Cs}")  # halves of surrogate pairs, all that UTF-8 cannot write
 _BLANKS = regex.compile(r"[^\S\n]+")
 # Control characters and the byte order mark; joiners and direction marks stay, since emoji and right-to-left text need them.
 _CONTROLS = regex.compile(r"[^\P{Cc}\s]|\ufeff")
@@ -59,7 +60,7 @@ def unusable(value):
         return BROKEN if isinstance(value, Broken) else NOT_A_STRING
     if len(value) > 10 * MAX_CHARACTERS:  # a row may be a megabyte
         return TOO_LONG
-    return None if value.isascii() or _encodes(value) else UNDECODABLE
+    return None if value.isascii() or not _HALVES.search(value) else UNDECODABLE
 
 
 def clean(text):
@@ -94,23 +95,8 @@ def normalise(text):
     return "\n".join(line.strip() for line in _BLANKS.sub(" ", text).strip().split("\n"))
 
 
-def _encodes(text):
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 def key(text):
-    """What two prompts share that differ in case, white space and punctuation only: "8 K!" and "8k".
-
-    Args:
-        text: str, clean.
-
-    Returns:
-        str: casefolded letters, marks, digits, emoji and other symbols.
-    """
+    """Casefolded letters, marks, digits and symbols of a clean text: equal for "8 K!" and "8k"."""
     folded = text.casefold()
     return folded.translate(_ASCII_PUNCTUATION) if folded.isascii() else _PUNCTUATION.sub("", folded)
 
@@ -142,14 +128,7 @@ class Report:
         return self.read - sum(self.dropped.values())
 
     def drop(self, rule, row, value, like=None):
-        """Count one dropped row.
-
-        Args:
-            rule: str, the reason.
-            row: int, its number in the source.
-            value: what stood there.
-            like: int or None, for a duplicate the row that is kept in its place.
-        """
+        """Count a dropped row and note what stood there; `like` is the row kept in place of a duplicate."""
         self.dropped[rule] = self.dropped.get(rule, 0) + 1
         shown = self.examples.setdefault(rule, [])
         if len(shown) < _EXAMPLES:

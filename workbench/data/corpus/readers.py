@@ -16,6 +16,7 @@ from workbench.world import grammar
 WORLD = "world"
 WORLD_SIZE = 20_000
 
+_HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 _HUB_ROWS = 4  # rows read from the hub for each prompt that is wanted: most data sets of prompts repeat themselves
 
 
@@ -43,7 +44,7 @@ def open_source(source, column, n, seed, split):
         n = WORLD_SIZE if n is None else n
         prompts = grammar.generate(n, seed=seed, split=split)
         return Rows(WORLD, enumerate(prompt.text for prompt in prompts), n, (seed, split))
-    if isinstance(source, str) and not is_file(source) and _is_hub_id(source):
+    if isinstance(source, str) and not is_file(source) and _HUB_ID.fullmatch(source) and suffix_of(Path(source)) is None:
         return Rows(source, _from_hub(source, column, n, split))
     if split != "train":
         what = repr(str(source)[:80]) if isinstance(source, (str, os.PathLike)) else f"a {type(source).__name__}"
@@ -60,11 +61,6 @@ def open_source(source, column, n, seed, split):
         return Rows(name, enumerate(from_columns(source, f"this {name}", column)))
     total = len(source) if hasattr(source, "__len__") else None
     return Rows(name, enumerate(from_items(source, f"this {name}", column)), total)
-
-
-def _is_hub_id(source):
-    """Whether a string that is not a file can be the id of a hub data set, `owner/name`."""
-    return bool(re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", source)) and suffix_of(Path(source)) is None
 
 
 def _from_hub(source, column, n, split):

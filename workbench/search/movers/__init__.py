@@ -1,7 +1,6 @@
 """The methods of a search by their names. A method is a subclass of `workbench.search.loop.Mover` and one line here."""
 
-from workbench.search.movers.gcg import GCG
-from workbench.search.movers.swaps import HotFlip, Polish
+from workbench.search.movers.swaps import GCG, HotFlip, Polish
 from workbench.search.movers.vectors import PEZ, Langevin, ProjectEveryStep, ProjectOnce
 
 METHODS = {

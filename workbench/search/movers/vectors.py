@@ -16,6 +16,7 @@ class PEZ(Mover):
     """
 
     polish = 0.2
+    replaces = False  # whether the vectors become the nearest tokens before each move
 
     def __init__(self, run):
         super().__init__(run)
@@ -26,8 +27,13 @@ class PEZ(Mover):
 
     def step(self, rows, progress):
         """The tokens before the move and their similarity."""
-        ids = self.run.project(self._vectors(rows))
-        similarity, gradient = self.run.objective.gradient(self.run.objective.table[ids], rows)
+        x = self._vectors(rows)
+        ids = self.run.project(x)
+        point = self.run.objective.table[ids] if self.returns_prompts else x
+        similarity, gradient = self.run.objective.gradient(point, rows)
+        if self.replaces:
+            for i, part in zip(self.run.searches_of(rows), point.split(self.run.restarts), strict=True):
+                self.x[i].copy_(part)
         self._ascend(rows, gradient)
         return ids, similarity
 
@@ -65,14 +71,6 @@ class ProjectOnce(PEZ):
 
     returns_prompts = False
 
-    def step(self, rows, progress):
-        """The nearest tokens before the move, and the similarity of the vectors."""
-        x = self._vectors(rows)
-        ids = self.run.project(x)
-        similarity, gradient = self.run.objective.gradient(x, rows)
-        self._ascend(rows, gradient)
-        return ids, similarity
-
     def finish(self):
         """The tokens nearest to the last vectors."""
         ids = self.run.project(torch.cat(self.x))
@@ -82,15 +80,7 @@ class ProjectOnce(PEZ):
 class ProjectEveryStep(PEZ):
     """Vectors become the nearest tokens in every step."""
 
-    def step(self, rows, progress):
-        """The tokens before the move and their similarity."""
-        ids = self.run.project(self._vectors(rows))
-        start = self.run.objective.table[ids]
-        similarity, gradient = self.run.objective.gradient(start, rows)
-        for i, part in zip(self.run.searches_of(rows), start.split(self.run.restarts), strict=True):
-            self.x[i].copy_(part)
-        self._ascend(rows, gradient)
-        return ids, similarity
+    replaces = True
 
 
 class Langevin(ProjectEveryStep):
