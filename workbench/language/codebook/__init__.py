@@ -247,20 +247,8 @@ class Codebook(Saved):
         return book
 
 
-_TENSORS = {
-    "vectors": "vectors_",
-    "medoid_rows": "medoid_rows_",
-    "transitions": "transitions_",
-    "start": "start_",
-    "usage": "usage_",
-    "known": "_known",
-    "memory": "_memory",
-    "layer_mean": "_layer_mean",
-    "static_mean": "_static_mean",
-    "context": "_context",
-    "axes": "_axes",
-    "offset": "_offset",
-}
+_TENSORS = {name: f"{name}_" for name in ("vectors", "medoid_rows", "transitions", "start", "usage")}
+_TENSORS |= {name: f"_{name}" for name in ("known", "memory", "layer_mean", "static_mean", "context", "axes", "offset")}
 
 
 def _check_rows(layer, static, types, before):

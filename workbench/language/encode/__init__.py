@@ -187,14 +187,13 @@ def _plan(texts, encoder):
     spans, counts, bases, base = [], [], [], 0
     readable = [printable(text) for text in texts]  # character by character, so places stay what they are
     digest = hashlib.sha256(f"{_FORMAT} {encoder.fingerprint} {len(texts)}".encode())
-    for text in texts:
+    for text, shown in zip(texts, readable, strict=True):
         found = [(base + word.start, base + word.end) for word in split(text) if word.kind == WORD]
         spans += found
         counts.append(len(found))
         bases.append(base)
         base += len(text)
-    for text in readable:
-        digest.update(f" {len(text)} {text}".encode())
+        digest.update(f" {len(shown)} {shown}".encode())
     spans = np.array(spans, np.int64).reshape(-1, 2)
     digest.update(spans.tobytes())  # words cut by another rule must not meet this shard either
     return _Plan(readable, bases, np.array(counts), spans[:, 0], spans[:, 1], digest.hexdigest())
