@@ -32,9 +32,8 @@ def distinctive(counts, n=12):
     mean = sum(totals.values()) / max(1, len(counts))
     best = []
     for counter in counts:
-        score = {filler: count * math.log(1 + mean / totals[filler]) for filler, count in counter.items()}
-        # a filler that mostly means something else is typical of that, not of this
-        score = {filler: s * counter[filler] / totals[filler] for filler, s in score.items()}
+        # the last factor: a filler that mostly means something else is typical of that, not of this
+        score = {f: count * math.log(1 + mean / totals[f]) * count / totals[f] for f, count in counter.items()}
         best.append(tuple((f, counter[f]) for f in sorted(score, key=lambda f: (-score[f], f))[:n]))
     return best
 

@@ -12,7 +12,6 @@ from typing import NamedTuple
 import numpy as np
 from tqdm.auto import tqdm
 
-from workbench import artifacts
 from workbench.data.corpus import Corpus
 from workbench.language import encode, ngram
 from workbench.language.codebook import Codebook, distinctive, suggest_names
@@ -78,7 +77,7 @@ def fit(prompts, config, encoder, folder, progress, codes):
     root = Path(folder).expanduser() if folder else encode.default_folder().parent
     stage = root / "fits" / _fit_key(corpus, config, encoder, codes)
     clock.stop("encoder")
-    units = _finished(stage / "units", "units", Units, lambda: Units(config.units).fit(corpus, progress=progress))
+    units = _finished(stage / "units", Units, lambda: Units(config.units).fit(corpus, progress=progress))
     _check_enough(corpus, units, config)
     check_met(corpus, units, codes)
     clock.stop("phrases")
@@ -92,7 +91,7 @@ def fit(prompts, config, encoder, folder, progress, codes):
         units_of = (excerpt.vectors, encoder.embed_words(types), excerpt.ids, excerpt.before)
         return Codebook(config.codebook).fit(*units_of, progress=progress, given=given, seed=config.seed)
 
-    codebook = _finished(stage / "codebook", "codebook", Codebook, learn_codes)
+    codebook = _finished(stage / "codebook", Codebook, learn_codes)
     clock.stop("codes")
     tagger = Tagger(encoder, units, codebook)
     counted = _counted(corpus, features, tagger, progress)
@@ -135,15 +134,15 @@ def _digest(values):
     return hashlib.sha256(json.dumps([_RECIPE, *values], sort_keys=True).encode()).hexdigest()
 
 
-def _finished(folder, kind, cls, learn):
+def _finished(folder, cls, learn):
     """An object of class `cls` from its folder; if that is missing or damaged, what `learn()` gives, which is kept there."""
     if folder.is_dir():
         try:
-            return artifacts.restored(cls.from_state, folder, kind)
+            return cls.load(folder)
         except ArtifactError:
             shutil.rmtree(folder)  # `save` refuses to write over a broken config
     found = learn()
-    artifacts.save(folder, kind, *found.to_state())
+    found.save(folder)
     return found
 
 
@@ -283,13 +282,12 @@ def _learn_to_write(learned, reader, corpus, features, stage, progress):
         embed, k = learned.encoder.embed_words, len(learned.codes)
         return Writer(config.writer).fit(templates, embed, k, words, part, progress, seed=config.seed)
 
-    folders = {
-        name: stage / f"{name}-{_digest([*read, asdict(getattr(config, name))])[:12]}" for name in ("ngram", "prior", "writer")
-    }
+    keys = {name: _digest([*read, asdict(getattr(config, name))])[:12] for name in ("ngram", "prior", "writer")}
+    folders = {name: stage / f"{name}-{key}" for name, key in keys.items()}
     part = folders["writer"].with_name(f"{folders['writer'].name}-part")
-    learned.ngram = _finished(folders["ngram"], "ngram", KneserNey, fit_ngram)
-    learned.prior = _finished(folders["prior"], "prior", TemplatePrior, fit_prior)
-    learned.writer = _finished(folders["writer"], "writer", Writer, fit_writer)
+    learned.ngram = _finished(folders["ngram"], KneserNey, fit_ngram)
+    learned.prior = _finished(folders["prior"], TemplatePrior, fit_prior)
+    learned.writer = _finished(folders["writer"], Writer, fit_writer)
     shutil.rmtree(part, ignore_errors=True)  # checkpoints of what is finished
     if held_out:
         held = _templates(corpus, features, reader, apart, progress)

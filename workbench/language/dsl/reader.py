@@ -43,11 +43,10 @@ class Tagger:
         flat = [span for found in spans for span in found]
         if not flat:
             return [np.zeros(0, np.int64) for _ in spans]
-        types = list(dict.fromkeys(span.text for span in flat))
-        number = {text: i for i, text in enumerate(types)}
+        number = {text: i for i, text in enumerate(dict.fromkeys(span.text for span in flat))}
         layer = np.concatenate([means(w, s) for w, s in zip(words, spans, strict=True) if s])
         ids, before = np.array([number[span.text] for span in flat]), np.array([span.before for span in flat], np.int8)
-        codes = self.codebook.encode(layer, self.static(types), ids, before)
+        codes = self.codebook.encode(layer, self.static(list(number)), ids, before)
         return np.split(codes, np.cumsum([len(found) for found in spans])[:-1])
 
     def static(self, types):

@@ -25,9 +25,7 @@ def to_state(learned):
     config = {
         "seed": learned.config.seed,
         "encoder": {name: getattr(learned.encoder, name) for name in ("name", "fingerprint", "layer")},
-        "codes": [list(code) for code in learned.codes],
-        "templates": [list(template) for template in learned.templates],
-        "segments": [list(template) for template in learned.segments],
+        **{name: [list(row) for row in getattr(learned, name)] for name in ("codes", "templates", "segments")},
         "fillers": list(learned.fillers.texts),
         "stats": learned.stats,
         "parts": {},

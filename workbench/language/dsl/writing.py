@@ -38,9 +38,8 @@ class Author:
         rows = [i for i, template in enumerate(templates) if template.masked]
         some = content if content is None or isinstance(content, str) else [content[i] for i in rows]
         found = self.learned.writer.fill([templates[i] for i in rows], some, decoding, blend, seed, words) if rows else []
-        by_row = dict(zip(rows, found, strict=True))
-        whole = (None if one.masked else Sample(one.prompt, template=one, log_prob=0.0) for one in templates)
-        return [by_row[i] if one is None else one for i, one in enumerate(whole)]
+        left = iter(found)
+        return [next(left) if one.masked else Sample(one.prompt, template=one, log_prob=0.0) for one in templates]
 
     def content(self, texts, spelled=True):
         """Content of fillers, float32 (n, c); with `spelled=False` their meaning alone."""

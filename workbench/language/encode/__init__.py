@@ -219,8 +219,7 @@ def _tokenise(plan, encoder):
 def _vectors(plan, pieces, encoder, pool):
     """float32 (w, d): the mean over the pieces that overlap a word; zeros where none does."""
     hidden = np.zeros((len(pieces.starts) + 1, encoder.width), np.float32)  # a row more, since reduceat may point past the end
-    for _ in pool.map(lambda batch: _run(batch, pieces, encoder, hidden), _batches(pieces, encoder)):
-        pass
+    list(pool.map(lambda batch: _run(batch, pieces, encoder, hidden), _batches(pieces, encoder)))  # waits for all
     first = np.searchsorted(pieces.ends, plan.starts, side="right")
     last = np.searchsorted(pieces.starts, plan.ends, side="left")
     known = first < last
