@@ -15,7 +15,7 @@ from workbench import corpus as corpora
 from workbench import encode as encode_module
 from workbench.language.codebook import Codebook, CodebookConfig
 from workbench.language.dsl import DeepDSL, DSLConfig
-from workbench.language.dsl.tagger import means
+from workbench.language.dsl.reader import means
 from workbench.language.units import Span, Units, UnitsConfig
 from workbench.models import load_encoder
 from workbench.template import Slot, Template, escape, parse

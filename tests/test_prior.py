@@ -8,7 +8,7 @@ import torch
 
 from workbench import artifacts
 from workbench.language import prior as priors
-from workbench.language.prior import PriorConfig, TemplatePrior, epochs, gru
+from workbench.language.prior import PriorConfig, TemplatePrior, gru
 from workbench.language.prior.steps import Alphabet
 from workbench.template import Slot, Template
 from workbench.values import ArtifactError, NotFittedError, Sample
@@ -39,8 +39,8 @@ ENTROPY = math.log(4) + math.log(2)  # nats per template of `far_apart`
 @pytest.fixture(scope="module")
 def prior():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(epochs, "BATCH", 32)
-        patch.setattr(epochs, "RATE", 1e-2)
+        patch.setattr(gru, "BATCH", 32)
+        patch.setattr(gru, "RATE", 1e-2)
         patch.setattr(gru, "DROPOUT", 0.0)
         return TemplatePrior(SMALL).fit(far_apart(600), progress=False)
 
@@ -355,14 +355,14 @@ def test_options_out_of_range_are_refused(options, message):
 
 
 def test_learning_that_breaks_down_is_an_error(monkeypatch):
-    monkeypatch.setattr(epochs, "RATE", 1e30)
+    monkeypatch.setattr(gru, "RATE", 1e30)
     with pytest.raises(ValueError, match="prior: the .* not finite|prior: the held-out figure"):
         TemplatePrior(TINY).fit(mixed(100), progress=False)
 
 
 def test_every_epoch_reads_each_template_once_in_another_order():
-    drawn = epochs.Epochs([[(0, 0)] * (1 + i % 7) for i in range(200)], seed=0)
+    drawn = gru.Epochs([[(0, 0)] * (1 + i % 7) for i in range(200)], seed=0)
     rows = [[row for step in range(e * len(drawn), (e + 1) * len(drawn)) for row in drawn(step)] for e in range(2)]
     assert sorted(rows[0]) == sorted(rows[1]) == list(range(200)) and rows[0] != rows[1]
-    again = epochs.Epochs([[(0, 0)] * (1 + i % 7) for i in range(200)], seed=0)
+    again = gru.Epochs([[(0, 0)] * (1 + i % 7) for i in range(200)], seed=0)
     np.testing.assert_array_equal(again(5), drawn(5))

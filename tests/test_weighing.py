@@ -6,8 +6,7 @@ import pytest
 from workbench import artifacts, ngram
 from workbench.language.dsl import Ranking
 from workbench.language.dsl.fitting import split_rows
-from workbench.language.dsl.gaps import Inventory, gap, stretches
-from workbench.language.dsl.weighing import features, learn
+from workbench.language.dsl.weighing import Inventory, features, gap, learn, stretches
 from workbench.language.ngram import KneserNey
 from workbench.template import Slot, Template
 from workbench.values import ArtifactError

@@ -811,7 +811,7 @@ def test_without_ipywidgets_the_session_works_and_the_studio_says_what_to_instal
             show(None)
 
 
-@pytest.mark.parametrize("module", ["__init__", "favourites", "look", "session", "static", "typed"])
+@pytest.mark.parametrize("module", ["__init__", "favourites", "look", "session", "typed"])
 def test_what_needs_no_ipywidgets_does_not_import_it(module):
     tree = ast.parse((Path(look.__file__).parent / f"{module}.py").read_text("utf-8"))
     named = {alias.name for node in tree.body if isinstance(node, ast.Import) for alias in node.names}

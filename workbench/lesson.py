@@ -103,7 +103,8 @@ def show(fig, alt, caption=None, numbers=None):
     page = figure_html(fig, alt, caption, numbers)
     if "matplotlib.pyplot" in sys.modules:
         sys.modules["matplotlib.pyplot"].close(fig)  # otherwise the inline backend shows it a second time
-    if _in_ipython():
+    shell = sys.modules.get("IPython")  # a plain script may have it installed: only a running shell can show HTML
+    if shell is not None and shell.get_ipython() is not None:
         from IPython.display import display
 
         display({"text/html": page, "text/plain": f"Figure: {alt}"}, raw=True)
@@ -270,9 +271,3 @@ def _row(row, order):
     if hasattr(row, "html"):
         return row.html(order)
     return f"<div style='margin:0 0 4px'>{row._repr_html_() if hasattr(row, '_repr_html_') else as_html(row)}</div>"
-
-
-def _in_ipython():
-    # a plain script may have IPython installed: only a running shell can show HTML
-    shell = sys.modules.get("IPython")
-    return shell is not None and shell.get_ipython() is not None

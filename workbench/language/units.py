@@ -162,7 +162,8 @@ class Units(Saved):
             # a pruned unit occurs at least as often as its pairs do
             score = npmi(count, max(units[left], count), max(units[right], count), n_units)
             joined = f"{left} {right}"
-            if score >= self.config.threshold and _n_words(joined) <= _MAX_WORDS:
+            n_words = sum(token not in _JOINTS for token in joined.split(" "))
+            if score >= self.config.threshold and n_words <= _MAX_WORDS:
                 table[left, right] = (sys.intern(joined), score)
         return table
 
@@ -194,10 +195,6 @@ def _check_texts(texts):
     if not len(texts):
         raise ValueError("Units.fit got no texts. Expected one prompt or more.")
     return len(texts)
-
-
-def _n_words(key):
-    return sum(token not in _JOINTS for token in key.split(" "))
 
 
 def _segments(text):

@@ -196,12 +196,8 @@ class Codebook(Saved):
                     f"This codebook was fitted on {what} vectors of width {width}, got {array.shape[1]}. "
                     "Was another encoder used?"
                 )
-        eigenwords = self._eigenwords(static)
-        out = np.empty((len(types), len(self._axes[0])), np.float32)
-        for at in range(0, len(types), _BLOCK):
-            rows = slice(at, at + _BLOCK)
-            out[rows] = self._joined(layer[rows], eigenwords, types[rows]) @ self._axes
-        return out - self._offset
+        blocks = self._joined(layer, self._eigenwords(static), types)
+        return np.concatenate([x @ self._axes for x in blocks], dtype=np.float32) - self._offset
 
     def _learn_features(self, layer, static, types, before, seed):
         counts = np.bincount(types, minlength=len(static)).astype(np.float32)
@@ -212,8 +208,7 @@ class Codebook(Saved):
         eigenwords = self._eigenwords(static)
         width = layer.shape[1] + eigenwords.shape[1]
         total, square = np.zeros(width), np.zeros((width, width))
-        for at in range(0, len(types), _BLOCK):
-            x = self._joined(layer[at : at + _BLOCK], eigenwords, types[at : at + _BLOCK])
+        for x in self._joined(layer, eigenwords, types):
             total += x.sum(0, dtype=np.float64)
             square += x.T @ x
         mean = total / len(types)
@@ -228,7 +223,9 @@ class Codebook(Saved):
         return unit_rows(unit_rows(static - self._static_mean) @ self._context) * np.float32(_CONTEXT_WEIGHT)
 
     def _joined(self, layer, eigenwords, types):
-        return np.hstack([unit_rows(layer.astype(np.float32) - self._layer_mean), eigenwords[types]])
+        for at in range(0, max(1, len(types)), _BLOCK):
+            rows = slice(at, at + _BLOCK)
+            yield np.hstack([unit_rows(layer[rows].astype(np.float32) - self._layer_mean), eigenwords[types[rows]]])
 
     def to_state(self):
         """Config (JSON values) and tensors (dict of arrays) that `from_state` reads."""
@@ -247,20 +244,8 @@ class Codebook(Saved):
         return book
 
 
-_TENSORS = {
-    "vectors": "vectors_",
-    "medoid_rows": "medoid_rows_",
-    "transitions": "transitions_",
-    "start": "start_",
-    "usage": "usage_",
-    "known": "_known",
-    "memory": "_memory",
-    "layer_mean": "_layer_mean",
-    "static_mean": "_static_mean",
-    "context": "_context",
-    "axes": "_axes",
-    "offset": "_offset",
-}
+_TENSORS = {name: f"{name}_" for name in ("vectors", "medoid_rows", "transitions", "start", "usage")}
+_TENSORS |= {name: f"_{name}" for name in ("known", "memory", "layer_mean", "static_mean", "context", "axes", "offset")}
 
 
 def _check_rows(layer, static, types, before):

@@ -41,9 +41,8 @@ def learn_context(static, types, before, n_dims, seed):
         pair, times = np.unique(view * len(static) + types, return_counts=True)
         sums = np.zeros((kinds, width), np.float32)
         for piece in np.array_split(np.arange(len(pair)), max(1, len(pair) // 50_000)):
-            np.add.at(
-                sums, pair[piece] // len(static), whitened[pair[piece] % len(static)] * times[piece, None].astype(np.float32)
-            )
+            kind, row = np.divmod(pair[piece], len(static))
+            np.add.at(sums, kind, whitened[row] * times[piece, None].astype(np.float32))
         sums /= np.sqrt(np.maximum(frequency, 10))[:, None]
         product += sums.T @ sums / n
     strength, axes = np.linalg.eigh(product)
@@ -56,11 +55,10 @@ def _groups(static, counts, seed):
     from sklearn.cluster import KMeans
 
     order = np.argsort(-counts, kind="stable")
-    kinds = np.empty(len(static), np.int64)
     sample = order[:20_000]
     groups = min(_GROUPS, len(np.unique(static[sample], axis=0)))  # "sci-fi" and "sci - fi" have one vector
     means = KMeans(groups, n_init=1, max_iter=30, random_state=seed).fit(static[sample], sample_weight=counts[sample])
-    kinds[:] = _COMMON + means.predict(static)
+    kinds = _COMMON + means.predict(static).astype(np.int64)
     common = order[:_COMMON]
     kinds[common] = np.arange(len(common))
     return kinds

@@ -32,9 +32,8 @@ def distinctive(counts, n=12):
     mean = sum(totals.values()) / max(1, len(counts))
     best = []
     for counter in counts:
-        score = {filler: count * math.log(1 + mean / totals[filler]) for filler, count in counter.items()}
-        # a filler that mostly means something else is typical of that, not of this
-        score = {filler: s * counter[filler] / totals[filler] for filler, s in score.items()}
+        # the last factor: a filler that mostly means something else is typical of that, not of this
+        score = {f: count * math.log(1 + mean / totals[f]) * count / totals[f] for f, count in counter.items()}
         best.append(tuple((f, counter[f]) for f in sorted(score, key=lambda f: (-score[f], f))[:n]))
     return best
 
@@ -66,7 +65,7 @@ def suggest_names(counts, embed, given=()):
         shown = [f for f, _ in typical[i]] or [str(i)]  # a code that nothing has keeps its number
         function = sum(n for f, n in counts[i].items() if is_function(f))
         if not fillers or function > 0.5 * sum(counts[i].values()):
-            chosen[i] = _free([_short(f) for f in shown], "", taken)
+            chosen[i] = _free(shown, "", taken)
             continue
         nearest = (unit_rows(embed([f for f, _ in fillers]) - centre) @ vectors.T).argmax(1)
         votes = Counter()
@@ -74,20 +73,15 @@ def suggest_names(counts, embed, given=()):
             votes[str(labels[row])] += math.sqrt(n)
         kind, weight = votes.most_common(1)[0]
         prefix = kind if weight >= _SURE * sum(votes.values()) else ""
-        chosen[i] = _free([_short(f) for f, _ in fillers], prefix, taken)
+        chosen[i] = _free([f for f, _ in fillers], prefix, taken)
     return [chosen[i] for i in range(len(counts))]
 
 
-def _free(candidates, prefix, taken):
-    """The first name that no other code has."""
-    options = [prefix] if prefix else []
-    options += [f"{prefix}-{c}" if prefix else c for c in candidates]
+def _free(fillers, prefix, taken):
+    """The first name that no other code has; of a filler at most three words."""
+    short = [" ".join(filler.split()[:3]) for filler in fillers]
+    options = [prefix, *(f"{prefix}-{each}" for each in short)] if prefix else short
     options += [f"{options[0]} {n}" for n in range(2, len(taken) + 3)]
     name = next(option for option in options if option not in taken)
     taken.add(name)
     return name
-
-
-def _short(filler):
-    """A filler as part of a name: at most three words, letters and blanks as they are."""
-    return " ".join(filler.split()[:3])

@@ -8,13 +8,11 @@ from functools import cached_property
 
 from workbench import artifacts
 from workbench.language.dsl import fitting, infilling, learned, saving, varying, writing
-from workbench.language.dsl.author import Author
-from workbench.language.dsl.config import DSLConfig
-from workbench.language.dsl.learned import Code, Fillers, Learned, TemplateCount
+from workbench.language.dsl.learned import Code, DSLConfig, Fillers, Learned, TemplateCount
 from workbench.language.dsl.reader import Reader
 from workbench.language.dsl.saving import BUILT_IN
 from workbench.language.dsl.weighing import Ranking
-from workbench.language.dsl.writing import DECODING
+from workbench.language.dsl.writing import DECODING, Author
 from workbench.language.ngram import NgramConfig
 from workbench.language.prior import PriorConfig
 from workbench.language.writer import Decoding, WriterConfig

@@ -1,5 +1,7 @@
 """Fitting: prompts -> `Learned`, stage by stage. Finished stages are kept in a folder and are not done again."""
 
+import hashlib
+import json
 import shutil
 import time
 from collections import Counter
@@ -14,12 +16,10 @@ from workbench.data.corpus import Corpus
 from workbench.language import encode, ngram
 from workbench.language.codebook import Codebook, distinctive, suggest_names
 from workbench.language.dsl import infilling
-from workbench.language.dsl.author import Author
 from workbench.language.dsl.given_codes import anchored, check_given, check_met, report_given
 from workbench.language.dsl.learned import Code, Fillers, Learned, TemplateCount
-from workbench.language.dsl.reader import Reader, template_of
-from workbench.language.dsl.stages import finished, fit_key, part_key
-from workbench.language.dsl.tagger import Tagger, means
+from workbench.language.dsl.reader import Reader, Tagger, means, template_of
+from workbench.language.dsl.writing import Author
 from workbench.language.evaluate import evaluate
 from workbench.language.ngram import KneserNey
 from workbench.language.prior import TemplatePrior
@@ -27,8 +27,10 @@ from workbench.language.units import Units
 from workbench.language.writer import Writer
 from workbench.language.writer.config import SAMPLE
 from workbench.template import Template
+from workbench.values import ArtifactError
 from workbench.words import is_function
 
+_RECIPE = 5  # raise it when a change of code changes what a finished stage holds
 _LAYER = 3  # hidden layer of the encoder that is read: the best one measured
 _SAMPLE = 10_000  # prompts that vectors of phrases, context and codes are learned on; all prompts are counted
 _LITERAL = 0.8  # share of function words from which a code is shown as plain text
@@ -73,9 +75,9 @@ def fit(prompts, config, encoder, folder, progress, codes):
     if not isinstance(encoder, Encoder):
         encoder = load_encoder(encoder, layer=_LAYER) if encoder else load_encoder(layer=_LAYER)
     root = Path(folder).expanduser() if folder else encode.default_folder().parent
-    stage = root / "fits" / fit_key(corpus, config, encoder, codes)
+    stage = root / "fits" / _fit_key(corpus, config, encoder, codes)
     clock.stop("encoder")
-    units = finished(stage / "units", "units", Units, lambda: Units(config.units).fit(corpus, progress=progress))
+    units = _finished(stage / "units", Units, lambda: Units(config.units).fit(corpus, progress=progress))
     _check_enough(corpus, units, config)
     check_met(corpus, units, codes)
     clock.stop("phrases")
@@ -85,9 +87,11 @@ def fit(prompts, config, encoder, folder, progress, codes):
     clock.stop("sample")
 
     def learn_codes():
-        return _codebook(excerpt, encoder, units, config, codes, progress)
+        types, given = anchored(units, excerpt.types, codes)
+        units_of = (excerpt.vectors, encoder.embed_words(types), excerpt.ids, excerpt.before)
+        return Codebook(config.codebook).fit(*units_of, progress=progress, given=given, seed=config.seed)
 
-    codebook = finished(stage / "codebook", "codebook", Codebook, learn_codes)
+    codebook = _finished(stage / "codebook", Codebook, learn_codes)
     clock.stop("codes")
     tagger = Tagger(encoder, units, codebook)
     counted = _counted(corpus, features, tagger, progress)
@@ -115,6 +119,31 @@ def _check_enough(corpus, units, config):
             f"{k} codes need {k} different phrases or more; the {len(corpus)} prompts kept of {corpus.report.read} hold "
             f"{len(phrases)}. Add prompts, or take fewer codes (n_codes={max(2, len(phrases) // 3)})."
         )
+
+
+# ---- finished stages, each in a folder named after all that it depends on -----------------------------------------------
+
+
+def _fit_key(corpus, config, encoder, codes):
+    """Name of a fit: the same for the same prompts, options, encoder and given codes."""
+    options = {name: value for name, value in asdict(config).items() if name not in ("writer", "prior", "ngram")}
+    return _digest([corpus.fingerprint, options, encoder.fingerprint, list(codes.items())])[:24]
+
+
+def _digest(values):
+    return hashlib.sha256(json.dumps([_RECIPE, *values], sort_keys=True).encode()).hexdigest()
+
+
+def _finished(folder, cls, learn):
+    """An object of class `cls` from its folder; if that is missing or damaged, what `learn()` gives, which is kept there."""
+    if folder.is_dir():
+        try:
+            return cls.load(folder)
+        except ArtifactError:
+            shutil.rmtree(folder)  # `save` refuses to write over a broken config
+    found = learn()
+    found.save(folder)
+    return found
 
 
 # ---- codes --------------------------------------------------------------------------------------------------------------
@@ -151,12 +180,6 @@ def _gathered(corpus, features, units, seed, progress):
     return _Excerpt(chosen, spans_of, np.concatenate(vectors), list(types), np.array(ids), np.array(before, np.int8))
 
 
-def _codebook(sample, encoder, units, config, codes, progress):
-    types, given = anchored(units, sample.types, codes)
-    static, book = encoder.embed_words(types), Codebook(config.codebook)
-    return book.fit(sample.vectors, static, sample.ids, sample.before, progress=progress, given=given, seed=config.seed)
-
-
 def _counted(corpus, features, tagger, progress):
     """Tag all prompts: list of k Counters, filler -> count; units by code, int64 (k,); transitions, float32 (k + 1, k + 1)."""
     k = tagger.codebook.config.n_codes
@@ -189,21 +212,17 @@ def _described(corpus, features, tagger, sample, counted, config, given):
     codes = tagger.codebook.encode(sample.vectors, static, sample.ids, sample.before)
     ends = np.cumsum([len(spans) for spans in sample.spans])
     rows = zip(sample.rows.tolist(), sample.spans, np.split(codes, ends[:-1]), strict=True)
-    templates, segments = _common(template_of(corpus[row], spans, found, known) for row, spans, found in rows)
+    whole = [template_of(corpus[row], spans, found, known) for row, spans, found in rows]
+    pieces = (Template.build(segment) for template in whole for segment in template.segments())
     report = corpus.report
+    rows_of = {"read": report.read, "kept": report.kept, "changed": report.changed}
     stats = {
         "prompts": len(corpus),
         "words": int(features.n_words),
         "units": int(used.sum()),
         "dead_codes": int((used == 0).sum()),
         "perplexity": float(np.exp(-(share[share > 0] * np.log(share[share > 0])).sum())),
-        "corpus": {
-            "source": str(corpus.source),
-            "read": report.read,
-            "kept": report.kept,
-            "changed": report.changed,
-            "dropped": dict(report.dropped),
-        },
+        "corpus": {"source": str(corpus.source), **rows_of, "dropped": dict(report.dropped)},
         "encoder": tagger.encoder.name,
         "v_measure": None,
     }
@@ -211,31 +230,20 @@ def _described(corpus, features, tagger, sample, counted, config, given):
         stats["given"] = report_given(tagger.units, given)
     fillers = _frequent(sample, x, codes, len(counts))
     parts = (tagger.encoder, tagger.units, tagger.codebook)
-    return Learned(config, *parts, known, fillers, transitions, templates, segments, stats)
+    common = _common(whole), _common(piece for piece in pieces if piece.slots)
+    return Learned(config, *parts, known, fillers, transitions, *common, stats)
 
 
 def _common(templates):
-    """The most common of an iterable of `Template`, and the most common segments of them: two tuples of `TemplateCount`."""
-    whole, parts = (Counter(), {}), (Counter(), {})
+    """The most common of an iterable of `Template`: a tuple of `TemplateCount`."""
+    counts, examples = Counter(), {}
     for template in templates:
-        _note(whole, template)
-        for segment in template.segments():
-            piece = Template.build(segment)
-            if piece.slots:
-                _note(parts, piece)
-    return tuple(
-        tuple(TemplateCount(s, n, tuple(examples[s])) for s, n in counts.most_common(_TEMPLATES))
-        for counts, examples in (whole, parts)
-    )
-
-
-def _note(table, template):
-    counts, examples = table
-    skeleton, printed = template.skeleton.strip(" ,|.;"), str(template).strip(" ,|.;")
-    counts[skeleton] += 1
-    shown = examples.setdefault(skeleton, [])
-    if len(shown) < 3 and printed not in shown:
-        shown.append(printed)
+        skeleton, printed = template.skeleton.strip(" ,|.;"), str(template).strip(" ,|.;")
+        counts[skeleton] += 1
+        shown = examples.setdefault(skeleton, [])
+        if len(shown) < 3 and printed not in shown:
+            shown.append(printed)
+    return tuple(TemplateCount(s, n, tuple(examples[s])) for s, n in counts.most_common(_TEMPLATES))
 
 
 def _frequent(sample, x, codes, k):
@@ -274,11 +282,12 @@ def _learn_to_write(learned, reader, corpus, features, stage, progress):
         embed, k = learned.encoder.embed_words, len(learned.codes)
         return Writer(config.writer).fit(templates, embed, k, words, part, progress, seed=config.seed)
 
-    folders = {name: stage / f"{name}-{part_key(*read, asdict(getattr(config, name)))}" for name in ("ngram", "prior", "writer")}
+    keys = {name: _digest([*read, asdict(getattr(config, name))])[:12] for name in ("ngram", "prior", "writer")}
+    folders = {name: stage / f"{name}-{key}" for name, key in keys.items()}
     part = folders["writer"].with_name(f"{folders['writer'].name}-part")
-    learned.ngram = finished(folders["ngram"], "ngram", KneserNey, fit_ngram)
-    learned.prior = finished(folders["prior"], "prior", TemplatePrior, fit_prior)
-    learned.writer = finished(folders["writer"], "writer", Writer, fit_writer)
+    learned.ngram = _finished(folders["ngram"], KneserNey, fit_ngram)
+    learned.prior = _finished(folders["prior"], TemplatePrior, fit_prior)
+    learned.writer = _finished(folders["writer"], Writer, fit_writer)
     shutil.rmtree(part, ignore_errors=True)  # checkpoints of what is finished
     if held_out:
         held = _templates(corpus, features, reader, apart, progress)

@@ -69,12 +69,7 @@ def check_met(corpus, units, codes):
 
 
 def anchored(units, types, codes):
-    """The types of the sample and those that only given codes have, and the code that each is given.
-
-    Args:
-        units: `Units`.
-        types: list of t str, the phrases of the sample.
-        codes: dict of name to list of str.
+    """The types of the sample, a list of t str, and after them those that only given codes have; and the code of each.
 
     Returns:
         list of t + s str, and list of t + s int, -1 where none is given; (types, None) without given codes.

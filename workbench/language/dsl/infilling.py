@@ -9,7 +9,6 @@ from workbench import checks
 from workbench.checks import did_you_mean, unit_rows
 from workbench.language import ngram
 from workbench.language.dsl import weighing
-from workbench.language.dsl.gaps import Inventory, gap
 from workbench.language.writer import Decoding
 from workbench.template import Slot, Template
 from workbench.values import Sample, TemplateError
@@ -18,7 +17,7 @@ _BLEND = 0.9  # share of the wanted filler's content in guided infill
 _PULL = 5.0  # nats that a candidate for a guided mask gains with the cosine to the wanted filler
 _CANDIDATES = 64  # fillings drawn from the writer, and as many from the n-grams, before they are ranked
 _SCORED = Decoding(known=False)  # nothing that was proposed or given is cut
-_CLOSE = re.compile(r" ([,;.!?:])")
+_CLOSE = re.compile(r" ([,;.!?:])")  # no blank stands before a separator
 _NEAR = 24  # known fillers near the wanted one that guided infill considers
 _FEWEST, HELD_OUT = 20, 240  # prompts that a ranking is learned on, at least and at most
 
@@ -64,8 +63,8 @@ def learned_ranking(author, held, templates, seed, held_out=0):
         seed: int.
         held_out: int, noted in the result.
     """
-    inventory, rng, gaps = Inventory(templates), np.random.default_rng(seed), []
-    for found in (gap(template, inventory, author.learned.ngram, rng) for template in held):
+    inventory, rng, gaps = weighing.Inventory(templates), np.random.default_rng(seed), []
+    for found in (weighing.gap(template, inventory, author.learned.ngram, rng) for template in held):
         if found is None:
             continue
         hole, candidates, truth, offset = found
@@ -149,7 +148,8 @@ def proposed(author, template, wishes, drawn, n, seed):
     rest = Counter(drawn).most_common(1)[0][0]  # the other masks hold what the writer put there most often
     for number, (slot, wish) in enumerate(zip(masks, wishes, strict=True)):
         left, right = _sides(template, number, rest)
-        found = [(_joined(learned, words), score) for words, score in learned.ngram.propose(left, right, n, seed=seed)]
+        spoken = [(" ".join(words), score) for words, score in learned.ngram.propose(left, right, n, seed=seed)]
+        found = [(learned.writer.tokens_.dress(_CLOSE.sub(r"\1", text)), score) for text, score in spoken]
         if wish is not None:
             found = [(text, 0.0) for text in neighbours(learned, wish, slot.code)] + found[: n // 4]
         options.append([(text, score) for text, score in found if text] or [(rest[number], 0.0)])
@@ -179,11 +179,6 @@ def _nearness(learned, texts, filler):
     """Cosine of the static vectors of texts to that of a filler, all minus the mean of known fillers: float32 (n,)."""
     vectors = unit_rows(learned.encoder.embed_words([text.lower() for text in (*texts, filler)]) - learned.centre)
     return vectors[:-1] @ vectors[-1]
-
-
-def _joined(learned, words):
-    """Words of the n-grams as text: no blank before separators, and each word in its usual casing."""
-    return learned.writer.tokens_.dress(_CLOSE.sub(r"\1", " ".join(words)))
 
 
 def _sides(template, number, fillers):

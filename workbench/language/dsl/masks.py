@@ -1,5 +1,6 @@
 """Masks: what people give a language to write from. Prompts with open slots, checked against its codes."""
 
+import itertools
 import numbers
 import re
 from dataclasses import replace
@@ -101,10 +102,6 @@ def opened(template, lock):
 
 def masked(template, chosen):
     """The template with the slots of these numbers masked."""
-    parts, number = [], 0
-    for part in template.parts:
-        if isinstance(part, Slot):
-            part = replace(part, text=None) if number in chosen else part
-            number += 1
-        parts.append(part)
-    return Template.build(parts)
+    number = itertools.count()
+    parts = template.parts
+    return Template.build(replace(p, text=None) if isinstance(p, Slot) and next(number) in chosen else p for p in parts)

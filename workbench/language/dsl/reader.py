@@ -1,11 +1,71 @@
 """Reader: prompts -> tagged units and templates."""
 
+import numpy as np
+
 from workbench.data.corpus import Corpus
+from workbench.language import encode
 from workbench.language.dsl import masks
-from workbench.language.dsl.tagger import Tagger
 from workbench.template import Slot, Template
 from workbench.values import Unit
 from workbench.words import is_function
+
+_REMEMBERED = 20_000  # unit types whose static vectors stay in memory, since a corpus repeats itself
+
+
+class Tagger:
+    """Cuts prompts into units and finds the code of each. It needs no names, so `fit` uses it before they are known.
+
+    Args:
+        encoder: `models.Encoder`.
+        units: `Units`.
+        codebook: `Codebook`.
+    """
+
+    def __init__(self, encoder, units, codebook):
+        self.encoder, self.units, self.codebook = encoder, units, codebook
+        self._vectors = {}
+
+    def tag(self, prompts):
+        """Pairs (list of u `Span`, int64 (u,) codes), one for each of a list of prompts."""
+        spans = [self.units.split(text) for text in prompts]
+        return list(zip(spans, self.codes(spans, encode.words(prompts, self.encoder)), strict=True))
+
+    def codes(self, spans, words):
+        """Codes of prompts whose word vectors are known.
+
+        Args:
+            spans: list of n lists of `Span`.
+            words: list of n float (w_i, d), see `encode.words`.
+
+        Returns:
+            list of n int64 (u_i,).
+        """
+        flat = [span for found in spans for span in found]
+        if not flat:
+            return [np.zeros(0, np.int64) for _ in spans]
+        number = {text: i for i, text in enumerate(dict.fromkeys(span.text for span in flat))}
+        layer = np.concatenate([means(w, s) for w, s in zip(words, spans, strict=True) if s])
+        ids, before = np.array([number[span.text] for span in flat]), np.array([span.before for span in flat], np.int8)
+        codes = self.codebook.encode(layer, self.static(list(number)), ids, before)
+        return np.split(codes, np.cumsum([len(found) for found in spans])[:-1])
+
+    def static(self, types):
+        """Vectors of unit types that know nothing of any context: float32 (t, d)."""
+        if len(self._vectors) > _REMEMBERED:
+            self._vectors = {}
+        missing = [text for text in types if text not in self._vectors]
+        if missing:
+            self._vectors.update(zip(missing, self.encoder.embed_words(missing), strict=True))
+        return np.stack([self._vectors[text] for text in types])
+
+
+def means(words, spans):
+    """Mean of the word vectors of each span: float32 (u, d)."""
+    words = words.astype(np.float32)
+    if not spans:
+        return words[:0]
+    sums = np.add.reduceat(words, [span.first for span in spans])  # spans follow each other without a gap
+    return sums / np.array([[span.last - span.first] for span in spans], np.float32)
 
 
 class Reader:
@@ -31,7 +91,8 @@ class Reader:
         """See `DeepDSL.read`."""
         some = _listed(prompt, Template)
         templates = [masks.typed(one) if isinstance(one, str) else one for one in some]
-        found = [None if _has_filler(one) else masks.holed(one, self.learned.codes) for one in templates]
+        empty = [all(slot.text is None for slot in one.slots) for one in templates]
+        found = [masks.holed(one, self.learned.codes) if e else None for one, e in zip(templates, empty, strict=True)]
         seen = iter(self.plain([text for text, _ in filter(None, found)]))
         out = [
             masks.restored(next(seen), pair[1]) if pair else masks.coded(one, self.learned.codes)
@@ -85,10 +146,6 @@ def template_of(text, spans, codes, known):
         parts += [text[at:start], Slot(known[code].name, text[start:end], code=code)]
         at, i = end, last + 1
     return Template.build([*parts, text[at:]])
-
-
-def _has_filler(template):
-    return any(slot.text is not None for slot in template.slots)
 
 
 def _listed(prompt, *more):

@@ -4,8 +4,7 @@ from pathlib import Path
 
 from workbench import artifacts
 from workbench.language.codebook import Codebook
-from workbench.language.dsl.config import DSLConfig
-from workbench.language.dsl.learned import Code, Fillers, Learned, TemplateCount
+from workbench.language.dsl.learned import Code, DSLConfig, Fillers, Learned, TemplateCount
 from workbench.language.dsl.weighing import Ranking
 from workbench.language.ngram import KneserNey
 from workbench.language.prior import TemplatePrior
@@ -26,9 +25,7 @@ def to_state(learned):
     config = {
         "seed": learned.config.seed,
         "encoder": {name: getattr(learned.encoder, name) for name in ("name", "fingerprint", "layer")},
-        "codes": [list(code) for code in learned.codes],
-        "templates": [list(template) for template in learned.templates],
-        "segments": [list(template) for template in learned.segments],
+        **{name: [list(row) for row in getattr(learned, name)] for name in ("codes", "templates", "segments")},
         "fillers": list(learned.fillers.texts),
         "stats": learned.stats,
         "parts": {},
@@ -49,29 +46,19 @@ def load(folder, encoder):
 
 
 def _learned(config, tensors, folder, encoder):
-    parts = {
-        name: cls.from_state(config["parts"][name], _named(tensors, name))
-        for name, cls in (_READING | _WRITING).items()
-        if name in config["parts"]
-    }
+    parts = {}
+    for name, cls in (_READING | _WRITING).items():
+        if name in config["parts"]:
+            arrays = {key.removeprefix(f"{name}."): array for key, array in tensors.items() if key.startswith(f"{name}.")}
+            parts[name] = cls.from_state(config["parts"][name], arrays)
     stages = {name: parts[name].config for name in ("units", "codebook", "prior", "ngram") if name in parts}
     options = DSLConfig(**stages, writer=parts["writer"].config if "writer" in parts else None, seed=config["seed"])
-    templates, segments = (
-        tuple(TemplateCount(s, n, tuple(examples)) for s, n, examples in config[key]) for key in ("templates", "segments")
-    )
-    codes = tuple(Code(i, name, n, usage, tuple(map(tuple, some)), lit) for i, name, n, usage, some, lit in config["codes"])
-    fillers = Fillers(tuple(config["fillers"]), *(tensors[f"fillers.{name}"] for name in ("codes", "counts", "vectors")))
-    return Learned(
-        options,
-        _encoder(config["encoder"], folder, encoder),
-        codes=codes,
-        fillers=fillers,
-        transitions=tensors["transitions"],
-        templates=templates,
-        segments=segments,
-        stats=config["stats"],
-        **parts,
-    )
+    for name in ("templates", "segments"):
+        parts[name] = tuple(TemplateCount(s, n, tuple(examples)) for s, n, examples in config[name])
+    parts["codes"] = tuple(Code(*row, tuple(map(tuple, some)), literal) for *row, some, literal in config["codes"])
+    arrays = [tensors[f"fillers.{name}"] for name in ("codes", "counts", "vectors")]
+    parts |= {"fillers": Fillers(tuple(config["fillers"]), *arrays), "transitions": tensors["transitions"]}
+    return Learned(options, _encoder(config["encoder"], folder, encoder), stats=config["stats"], **parts)
 
 
 def _encoder(saved, folder, encoder):
@@ -86,8 +73,3 @@ def _encoder(saved, folder, encoder):
             f"Load it with encoder={saved['name']!r}, layer {saved['layer']}."
         )
     return encoder
-
-
-def _named(tensors, name):
-    """The tensors of a part, without its name."""
-    return {key.removeprefix(f"{name}."): array for key, array in tensors.items() if key.startswith(f"{name}.")}

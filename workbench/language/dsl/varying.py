@@ -25,7 +25,7 @@ def vary(author, prompt, n, proximity, by, lock, decoding, seed):
     template, free = _to_vary(author.reader, prompt, lock)
     words, rng = [slot.text for slot in template.slots], np.random.default_rng(seed)
     contents = author.content(words), author.content(words, spelled=False)
-    found, seen, slips = [], {template.prompt.lower(): None}, _slips(template.prompt)
+    found, seen, slips = [], {template.prompt.lower(): None}, len(_SLIPS.findall(template.prompt))
     wanted = math.ceil(n * (1 + 3 * proximity))  # the nearer, the more there are to choose from
     for turn in range(_TURNS):
         tasks = [_task(template, free, contents, proximity, by, rng) for _ in range(wanted)]
@@ -34,7 +34,7 @@ def vary(author, prompt, n, proximity, by, lock, decoding, seed):
         new = author.fill(*map(list, zip(*tasks, strict=True)), decoding, seed + 7919 * turn, blend, words)
         found += new
         for sample in new:
-            if _slips(sample.text) <= slips:
+            if len(_SLIPS.findall(sample.text)) <= slips:
                 seen.setdefault(sample.text.lower(), sample)
         if len(seen) > wanted:
             break
@@ -70,10 +70,6 @@ def _task(template, free, contents, proximity, by, rng):
         again[rng.integers(len(open_))] = False  # at least one is to change
     content = list(np.where(again[:, None], spelled[open_], meant[open_])) if proximity else [None] * len(open_)
     return masked(template, set(open_.tolist())), content
-
-
-def _slips(text):
-    return len(_SLIPS.findall(text))
 
 
 def _likeness(tagger, samples, template):

@@ -1,4 +1,4 @@
-"""Writing: prompts from nothing or for a template, and their log-probabilities."""
+"""Writing: what every way of writing needs, prompts from nothing or for a template, and their log-probabilities."""
 
 import difflib
 
@@ -8,10 +8,64 @@ from workbench import checks
 from workbench.language.dsl.masks import opened
 from workbench.language.writer import Decoding
 from workbench.template import Slot, Template
-from workbench.values import Sample, TemplateError
+from workbench.values import NotFittedError, Sample, TemplateError
 
 DECODING = Decoding(temperature=0.9, top_p=0.95)
 _TURNS = 20  # times that templates are drawn again when some are too long
+
+
+class Author:
+    """A language that writes; `writing`, `varying` and `infilling` take it as an argument.
+
+    Args:
+        learned: `Learned`.
+        reader: `Reader` of the same language.
+
+    Raises:
+        NotFittedError: the language only reads.
+    """
+
+    def __init__(self, learned, reader):
+        if learned.writer is None:
+            raise NotFittedError(
+                "This DSL only reads: it was learned with DSLConfig(writer=None). "
+                "Fit it again with a writer, DSLConfig(writer=WriterConfig()); what it has learned so far is not learned twice."
+            )
+        self.learned, self.reader = learned, reader
+
+    def fill(self, templates, content, decoding, seed, blend=1.0, words=()):
+        """Fill the masked slots of templates: list of `Sample`; arguments as of `Writer.fill`. Templates without masks stay."""
+        rows = [i for i, template in enumerate(templates) if template.masked]
+        some = content if content is None or isinstance(content, str) else [content[i] for i in rows]
+        found = self.learned.writer.fill([templates[i] for i in rows], some, decoding, blend, seed, words) if rows else []
+        left = iter(found)
+        return [next(left) if one.masked else Sample(one.prompt, template=one, log_prob=0.0) for one in templates]
+
+    def content(self, texts, spelled=True):
+        """Content of fillers, float32 (n, c); with `spelled=False` their meaning alone."""
+        vectors = self.reader.tagger.static([text.lower() for text in texts])
+        return self.learned.writer.content(texts, vectors, spelled=spelled)
+
+    def content_like(self, source, template):
+        """Content for the masked slots of a template from the slots of another, by name and in order.
+
+        Args:
+            source: `Template` without masks.
+            template: `Template`.
+
+        Returns:
+            list with a float32 (c,), or None where `source` has no slot left of that name, for each masked slot.
+
+        Raises:
+            TemplateError: `source` has masks.
+        """
+        if source.masked:
+            raise TemplateError(f"content comes from a whole prompt, still open: {source}.")
+        by_name = {}
+        for slot in source.slots:
+            by_name.setdefault(slot.name, []).append(slot.text)
+        waiting = [by_name.get(slot.name) for slot in template.slots if slot.text is None]
+        return [self.content([texts.pop(0)])[0] if texts else None for texts in waiting]
 
 
 def sample(author, n, template, lock, content, decoding, seed, tries):
@@ -45,10 +99,11 @@ def sample(author, n, template, lock, content, decoding, seed, tries):
 
 def _drawn(author, n, seed):
     """Templates from the prior that fit the writer's window, and their log-probabilities: list of n, float64 (n,)."""
-    learned, templates, scores = author.learned, [], []
+    learned, codes, templates, scores = author.learned, author.learned.codes, [], []
     for turn in range(_TURNS):
         for drawn in learned.prior.sample(n, seed + 104_729 * turn):
-            template = _named(drawn.template, learned.codes)
+            parts = drawn.template.parts  # the prior knows the numbers of codes only
+            template = Template.build(Slot(codes[p.code].name, code=p.code) if isinstance(p, Slot) else p for p in parts)
             if not template.masked or learned.writer.fits(template):
                 templates.append(template)
                 scores.append(drawn.log_prob)
@@ -57,18 +112,11 @@ def _drawn(author, n, seed):
     raise TemplateError("The prior's templates are too long for the writer's window.")
 
 
-def _named(template, codes):
-    """A template of the prior, whose slots have numbers only, with the names of the codes."""
-    return Template.build(Slot(codes[p.code].name, code=p.code) if isinstance(p, Slot) else p for p in template.parts)
-
-
 def kept(reader, samples):
     """How well each sample reads as the template it fills, float64 (n,), 0..1: codes of the slots, by the ratio of difflib."""
     again = reader.plain([one.text for one in samples])
-    runs = [
-        [[slot.code for slot in one.slots] for one in pair] for pair in zip((s.template for s in samples), again, strict=True)
-    ]
-    return np.array([difflib.SequenceMatcher(None, *pair, autojunk=False).ratio() for pair in runs])
+    asked, seen = ([[slot.code for slot in one.slots] for one in some] for some in ([s.template for s in samples], again))
+    return np.array([difflib.SequenceMatcher(None, a, b, autojunk=False).ratio() for a, b in zip(asked, seen, strict=True)])
 
 
 def log_score(author, samples, template, lock, decoding):
@@ -90,12 +138,7 @@ def log_score(author, samples, template, lock, decoding):
     out = np.zeros(len(filled))
     rows = [i for i, one in enumerate(asked) if np.isfinite(prior[i]) and one.masked]
     if rows:
-        fillers = [_fillers(asked[i], filled[i]) for i in rows]
+        pairs = [zip(asked[i].slots, filled[i].slots, strict=True) for i in rows]
+        fillers = [tuple(full.text for slot, full in slots if slot.text is None) for slots in pairs]
         out[rows] = writer.score([asked[i] for i in rows], fillers, decoding=decoding)
     return out + prior
-
-
-def _fillers(asked, filled):
-    """Texts of the slots of `filled` that are masked in `asked`."""
-    pairs = zip(asked.slots, filled.slots, strict=True)
-    return tuple(full.text for slot, full in pairs if slot.text is None)

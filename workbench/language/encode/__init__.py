@@ -187,14 +187,13 @@ def _plan(texts, encoder):
     spans, counts, bases, base = [], [], [], 0
     readable = [printable(text) for text in texts]  # character by character, so places stay what they are
     digest = hashlib.sha256(f"{_FORMAT} {encoder.fingerprint} {len(texts)}".encode())
-    for text in texts:
+    for text, shown in zip(texts, readable, strict=True):
         found = [(base + word.start, base + word.end) for word in split(text) if word.kind == WORD]
         spans += found
         counts.append(len(found))
         bases.append(base)
         base += len(text)
-    for text in readable:
-        digest.update(f" {len(text)} {text}".encode())
+        digest.update(f" {len(shown)} {shown}".encode())
     spans = np.array(spans, np.int64).reshape(-1, 2)
     digest.update(spans.tobytes())  # words cut by another rule must not meet this shard either
     return _Plan(readable, bases, np.array(counts), spans[:, 0], spans[:, 1], digest.hexdigest())
@@ -220,8 +219,7 @@ def _tokenise(plan, encoder):
 def _vectors(plan, pieces, encoder, pool):
     """float32 (w, d): the mean over the pieces that overlap a word; zeros where none does."""
     hidden = np.zeros((len(pieces.starts) + 1, encoder.width), np.float32)  # a row more, since reduceat may point past the end
-    for _ in pool.map(lambda batch: _run(batch, pieces, encoder, hidden), _batches(pieces, encoder)):
-        pass
+    list(pool.map(lambda batch: _run(batch, pieces, encoder, hidden), _batches(pieces, encoder)))  # waits for all
     first = np.searchsorted(pieces.ends, plan.starts, side="right")
     last = np.searchsorted(pieces.starts, plan.ends, side="left")
     known = first < last

@@ -43,13 +43,7 @@ class Shard:
 
 
 def write_shard(path, key, counts, vectors):
-    """Write a shard, whole or not at all.
-
-    Args:
-        path: Path of the file.
-        key: str, what it is the shard of.
-        counts: int (n,), words per prompt.
-        vectors: float32 (w, d), stored as float16.
+    """Write a shard, whole or not at all: `counts` int (n,), words per prompt; `vectors` float32 (w, d), stored as float16.
 
     Raises:
         ArtifactError: the disk is full.

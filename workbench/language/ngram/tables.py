@@ -6,6 +6,7 @@ import numpy as np
 
 _FALLBACK = (0.5, 1.0, 1.5)  # discounts where counts of counts say nothing, as KenLM's --discount_fallback
 _LAST = np.iinfo(np.int64).max  # after all keys, so that every search ends on one
+_SAVED = ("keys", "lengths", "totals", "words", "counts")  # what a `Level` is made of
 
 
 # ---- words as numbers ---------------------------------------------------------------------------------------------------
@@ -34,9 +35,7 @@ class Lexicon:
         flat = np.array(flat, np.int64)
         counts, names = np.bincount(flat), list(seen)
         order = sorted(range(len(names)), key=lambda number: (-counts[number], names[number]))
-        number = np.empty(len(order), np.int64)
-        number[order] = np.arange(len(order))
-        return cls(names[place] for place in order), number[flat], np.array(lengths, np.int64)
+        return cls(names[place] for place in order), np.argsort(order)[flat], np.array(lengths, np.int64)
 
     def numbers(self, sequence):
         """Numbers of words: list of int."""
@@ -204,13 +203,7 @@ class Tables:
         return discounts, {
             f"{name}_{order}": small(array)
             for order, level in enumerate(self.levels, 1)
-            for name, array in (
-                ("keys", level.keys[:-1]),
-                ("lengths", level.lengths),
-                ("totals", level.totals),
-                ("words", level.words),
-                ("counts", level.counts),
-            )
+            for name, array in zip(_SAVED, (level.keys[:-1], level.lengths, level.totals, level.words, level.counts), strict=True)
         }
 
     @classmethod
@@ -218,8 +211,7 @@ class Tables:
         """The tables that `to_state` described; KeyError or ValueError for others."""
         levels = []
         for order, three in enumerate(discounts, 1):
-            arrays = [tensors[f"{name}_{order}"].astype(np.int64) for name in ("keys", "lengths", "totals", "words", "counts")]
-            keys, lengths, totals, words, counts = arrays
+            keys, lengths, totals, words, counts = (tensors[f"{name}_{order}"].astype(np.int64) for name in _SAVED)
             if not len(keys) == len(lengths) == len(totals) or not lengths.sum() == len(words) == len(counts):
                 raise ValueError(f"the tables of order {order} do not fit together")
             if len(words) and not 0 <= words.min() <= words.max() < outcomes:

@@ -9,8 +9,7 @@ import torch
 
 from workbench import checks
 from workbench.artifacts import Saved
-from workbench.language.prior.epochs import learn, padded
-from workbench.language.prior.gru import Network
+from workbench.language.prior.gru import BLOCK, Network, learn, padded
 from workbench.language.prior.steps import Alphabet, check_templates
 from workbench.models.cut import Cut
 from workbench.values import NotFittedError, Sample
@@ -19,7 +18,6 @@ __all__ = ["PriorConfig", "TemplatePrior"]
 
 LITERALS = 200  # most common literals kept, as typed; what occurs once is never kept
 MAX_PARTS = 64  # slots and literals of a template; the rest is cut
-_BLOCK = 512  # templates scored at a time, to bound memory
 
 
 @dataclass(frozen=True)
@@ -127,7 +125,7 @@ class TemplatePrior(Saved):
         while len(open_rows):
             states, memory = self._net(codes, literals, memory)
             states = states[:, 0]
-            law, _ = cut.log_law(self._net.code_logits(states), self._may_be_code(parts, slots, length))
+            law, _ = cut.log_law(self._net.code_head(states), self._may_be_code(parts, slots, length))
             code = torch.multinomial(law.exp(), 1, generator=random)
             log_p[open_rows] += law.gather(1, code)[:, 0]
             may = self._may_be_literal(parts, slots, code[:, 0])
@@ -165,7 +163,7 @@ class TemplatePrior(Saved):
             ValueError: a slot without a code, or an option out of range.
         """
         cut = self._checked(temperature, top_p, length)
-        exact = [self._alphabet.exact(template) for template in check_templates(templates, "TemplatePrior.log_score")]
+        exact = [self._alphabet.exact(template.parts) for template in check_templates(templates, "TemplatePrior.log_score")]
         return self._score(exact, cut, length)
 
     def perplexity(self, templates):
@@ -191,20 +189,19 @@ class TemplatePrior(Saved):
             was cut; places count `codes_`, then the end, and ("", *literals_). And a report as `report_`.
         """
         self._fitted()
-        templates = check_templates(templates, "TemplatePrior.simplify")
-        return _simplified(self._alphabet, templates)
+        return _simplified(self._alphabet, check_templates(templates, "TemplatePrior.simplify"))
 
     def _score(self, steps, cut, length):
         out = np.full(len(steps), -math.inf)
         rows = sorted((i for i, found in enumerate(steps) if found), key=lambda i: len(steps[i]))
-        for at in range(0, len(rows), _BLOCK):
-            block = rows[at : at + _BLOCK]
+        for at in range(0, len(rows), BLOCK):
+            block = rows[at : at + BLOCK]
             codes, literals, there = padded(steps, block)
             states, _ = self._net(*self._net.shifted(codes, literals))
             slots = torch.arange(codes.shape[1]).expand_as(codes)
             parts = (slots + ((literals > 0) & there).cumsum(1) - (literals > 0).long())[there]
             states, slots, codes, literals = states[there], slots[there], codes[there], literals[there]
-            law, _ = cut.log_law(self._net.code_logits(states), self._may_be_code(parts, slots, length))
+            law, _ = cut.log_law(self._net.code_head(states), self._may_be_code(parts, slots, length))
             log_p = law.gather(1, codes[:, None])[:, 0]
             law, _ = cut.log_law(self._net.literal_logits(states, codes), self._may_be_literal(parts, slots, codes))
             log_p += law.gather(1, literals[:, None])[:, 0]

@@ -31,11 +31,8 @@ class Alphabet:
         common = sorted((text for text, n in counts.items() if n > 1), key=lambda text: (-counts[text], text))
         return cls(sorted(codes), ("", *common[:most]))
 
-    def exact(self, template):
-        """The steps of a template, a list of (code, literal) as places in the alphabet; None if it holds other symbols."""
-        return self._steps(template.parts)
-
-    def _steps(self, parts):
+    def exact(self, parts):
+        """The steps of a template's parts, (code, literal) as places in the alphabet: a list; None if they hold other symbols."""
         steps, literal = [], 0
         for part in parts:
             if isinstance(part, str):
@@ -55,14 +52,12 @@ class Alphabet:
         """
         if literal not in self._nearest:
             separators, tokens, edges = _traits(literal)
-            best, found = None, None
+            found = []
             for rank, (text, its_separators, its_tokens, its_edges) in enumerate(self._known):
                 if its_separators == separators:
                     shared = 2 * len(tokens & its_tokens) / max(1, len(tokens) + len(its_tokens))
-                    score = (edges[0] == its_edges[0], shared, edges[1] == its_edges[1], -rank)
-                    if best is None or score > best:
-                        best, found = score, text
-            self._nearest[literal] = literal if literal in self._literal else found
+                    found.append((edges[0] == its_edges[0], shared, edges[1] == its_edges[1], -rank, text))
+            self._nearest[literal] = literal if literal in self._literal else max(found)[-1] if found else None
         return self._nearest[literal]
 
     def simplest(self, template, max_parts):
@@ -85,9 +80,11 @@ class Alphabet:
                 if parts[i] is None:
                     return None, {"unknown literal"}
         if len(parts) > max_parts:
-            parts = _cut(parts, max_parts)
+            slots = [i for i in range(max_parts) if isinstance(parts[i], Slot)]
+            ends = [i for i in slots if isinstance(parts[i + 1], str) and _traits(parts[i + 1])[0]]
+            parts = parts[: (ends or slots or [0])[-1] + 1]
             changes.add("cut")
-        steps = self._steps(parts)
+        steps = self.exact(parts)
         if steps is None:
             return None, {"unknown code"}
         return (steps[:-1] if "cut" in changes else steps), changes
@@ -133,10 +130,3 @@ def _traits(literal):
         marks | {text for text, kind in tokens if kind != words.MARKUP},
         (literal[:1].isspace(), literal[-1:].isspace()),
     )
-
-
-def _cut(parts, most):
-    """At most `most` parts: up to the last slot that a segment ends with; without one, up to the last slot."""
-    slots = [i for i in range(most) if isinstance(parts[i], Slot)]
-    ends = [i for i in slots if isinstance(parts[i + 1], str) and _traits(parts[i + 1])[0]]
-    return parts[: (ends or slots or [0])[-1] + 1]

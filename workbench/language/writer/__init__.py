@@ -128,11 +128,13 @@ class Writer(Saved):
         )
         self.history_ = [{name: round(value, 4) for name, value in row.items()} for row in done.history]
         self.seconds_ = done.seconds
-        halved(network)
+        with torch.no_grad():  # weights are saved as float16: a loaded writer then writes the same
+            for p in network.parameters():
+                p.copy_(p.half().float())
         network.eval()
 
-    def _spell(self, text):
-        return tuple(i for piece in self.tokens_.split(text) for i in piece.ids)
+    def _spell(self, text, glued=False):
+        return tuple(i for piece in self.tokens_.split(text.lstrip(), glued) for i in piece.ids)
 
     def _standard(self, features):
         return ((features - self._mean) / self._scale).astype(np.float32)
@@ -181,7 +183,10 @@ class Writer(Saved):
         tokens = self.tokens_.knowing(words)
         found = GapFiller(self._network(), tokens, decoding, self.content_prior_).fill(layouts, rows, blend, seed)
         texts = [
-            tuple(_text(tokens, ids, gap.spaced) for ids, gap in zip(fills, layout.gaps, strict=True))
+            tuple(
+                tokens.dress(tokens.text(ids)).removeprefix(" " if gap.spaced else "")
+                for ids, gap in zip(fills, layout.gaps, strict=True)
+            )
             for layout, fills in zip(layouts, found.fills, strict=True)
         ]
         return texts, found.log_probs
@@ -206,7 +211,7 @@ class Writer(Saved):
         if len(owner) != len(fillers):
             raise ValueError(f"{len(fillers)} tuples of fillers need as many owners, got {len(owner)}.")
         pieces = [
-            [self._pieces(text, gap.spaced) for text, gap in zip(one, layouts[o].gaps, strict=True)]
+            [self._spell(text, not gap.spaced) for text, gap in zip(one, layouts[o].gaps, strict=True)]
             for one, o in zip(fillers, owner, strict=True)
         ]
         return GapFiller(self._network(), self.tokens_, decoding).score(layouts, pieces, owner, rows)
@@ -241,13 +246,6 @@ class Writer(Saved):
             raise NotFittedError("This writer has learned nothing yet: call fit first, or load a DSL that writes.")
         return self.network_
 
-    def _pieces(self, text, spaced):
-        found = self.tokens_.split(text)
-        if found and not spaced and text[found[0].start :]:
-            first = text[found[0].start : found[0].end]
-            found[0] = found[0]._replace(ids=self.tokens_.glued(first))
-        return tuple(i for piece in found for i in piece.ids)
-
     def _layouts(self, templates, content):
         self._network()
         layouts, rows = [], []
@@ -264,8 +262,8 @@ class Writer(Saved):
                 stretch.append(part)
                 continue
             text = "".join(p.text if isinstance(p, Slot) else p for p in stretch)
-            glued = bool(parts)  # what follows a gap is glued to it unless a blank stands there
-            parts += self._visible(text, stretch, glued)
+            # what follows a gap is glued to it unless a blank stands there
+            parts += self._visible(self.tokens_.split(text, glued=bool(parts)), stretch)
             if part is None:
                 break
             if part.code is not None and not 0 <= part.code < k:
@@ -273,14 +271,10 @@ class Writer(Saved):
                     f"{part} has code {part.code}; this writer knows 0..{k - 1}. Is the template from another DSL?"
                 )
             given = content if content is None or isinstance(content, str) else content[masks]
-            slot = -1
-            if isinstance(given, str):
-                if given != "noise":
-                    raise ValueError(f"content of a slot is None, 'noise' or a vector, got {given!r}.")
-                slot = NOISE
-            elif given is not None:
-                slot = len(rows)
-                rows.append(np.asarray(given))
+            if isinstance(given, str) and given != "noise":
+                raise ValueError(f"content of a slot is None, 'noise' or a vector, got {given!r}.")
+            slot = -1 if given is None else NOISE if isinstance(given, str) else len(rows)
+            rows += [np.asarray(given)] if slot >= 0 else []
             code = k + 1 if part.code is None else part.code
             parts.append(Gap(code, not text and not parts or text[-1:].isspace(), (), -1, slot))
             stretch, masks = [], masks + 1
@@ -294,19 +288,14 @@ class Writer(Saved):
             )
         return layout
 
-    def _visible(self, text, stretch, glued):
-        found, at, end = [], 0, 0
-        pieces = self.tokens_.split(text)
-        if glued and pieces and pieces[0].start == 0:
-            first = text[: pieces[0].end]
-            pieces[0] = pieces[0]._replace(ids=self.tokens_.glued(first))
+    def _visible(self, pieces, stretch):
+        found, begin = [], 0
         for part in stretch:
             slot = isinstance(part, Slot)
-            end += len(part.text if slot else part)
+            end = begin + len(part.text if slot else part)
             code = self._n_codes if not slot else self._n_codes + 1 if part.code is None else part.code
-            while at < len(pieces) and pieces[at].start < end:
-                found.append(Visible(pieces[at].ids, code))
-                at += 1
+            found += [Visible(piece.ids, code) for piece in pieces if begin <= piece.start < end]
+            begin = end
         return found
 
     # ---- keeping --------------------------------------------------------------------------------------------------------
@@ -345,22 +334,9 @@ class Writer(Saved):
         return writer
 
 
-def halved(network):
-    """Round weights to float16, as they are saved: a loaded writer then writes the same."""
-    with torch.no_grad():
-        for p in network.parameters():
-            p.copy_(p.half().float())
-
-
 def _digest(batches):
     """The sha256 of all that is learned from."""
     digest = hashlib.sha256(json.dumps([batches.fillers.ids, batches.lexicon.ids], default=int).encode())
     for array in (*batches.prompts, batches.fillers.features, batches.lexicon.features):
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
-
-
-def _text(tokens, ids, spaced):
-    """Pieces as text in its usual casing, without the blank that stands before the gap."""
-    text = tokens.dress(tokens.text(ids))
-    return text[1:] if spaced and text.startswith(" ") else text

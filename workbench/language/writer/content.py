@@ -27,26 +27,6 @@ def spelled_rows(rows):
     return out
 
 
-def frequent(codes, fillers, n_codes):
-    """The most frequent fillers of each code.
-
-    Args:
-        codes: int (n,), code of each slot.
-        fillers: int (n,), row of the filler of each slot.
-        n_codes: int k.
-
-    Returns:
-        (int64 (m,), int64 (m,), int64 (m,)): fillers, their codes, how often they have them.
-    """
-    pairs = Counter(zip(codes.tolist(), fillers.tolist(), strict=True))
-    found = []
-    for code in range(n_codes):
-        mine = sorted(((n, filler) for (c, filler), n in pairs.items() if c == code), key=lambda pair: (-pair[0], pair[1]))
-        found += [(filler, code, n) for n, filler in mine[:_PER_CODE]]
-    table = np.array(found, np.int64).reshape(-1, 3)
-    return table[:, 0], table[:, 1], table[:, 2]
-
-
 class ContentPrior:
     """The prior of content: a Gaussian that the network predicts from the context, moved to an exemplar that fits it.
 
@@ -108,6 +88,17 @@ class ContentPrior:
 
     @classmethod
     def learn(cls, codes, fillers, n_codes, posterior):
-        """Exemplars are the most `frequent` fillers; `posterior` gives mean and scale, float32 (m, c...), of rows of fillers."""
-        rows, of, counts = frequent(codes, fillers, n_codes)
-        return cls(of, counts, *(x[:, :CONTENT_DIMS].astype(np.float16) for x in posterior(rows)))
+        """Exemplars are the most frequent fillers of each code.
+
+        Args:
+            codes: int (n,), code of each slot.
+            fillers: int (n,), row of the filler of each slot.
+            n_codes: int k.
+            posterior: function, rows of m fillers -> mean and scale, float32 (m, c...).
+        """
+        pairs, found = Counter(zip(codes.tolist(), fillers.tolist(), strict=True)), []
+        for code in range(n_codes):
+            mine = sorted((-n, filler) for (c, filler), n in pairs.items() if c == code)
+            found += [(filler, code, -n) for n, filler in mine[:_PER_CODE]]
+        rows, codes, counts = np.array(found, np.int64).reshape(-1, 3).T
+        return cls(codes, counts, *(x[:, :CONTENT_DIMS].astype(np.float16) for x in posterior(rows)))

@@ -8,6 +8,7 @@ import torch
 
 from workbench.language.writer.config import CONTENT_DIMS, SPELLED_DIMS
 from workbench.language.writer.content import ContentPrior
+from workbench.language.writer.layout import NEIGHBOURS
 from workbench.language.writer.rules import Rules, State
 from workbench.language.writer.tokens import END, FILL, GO
 from workbench.models.cut import Cut, check_cut
@@ -82,21 +83,18 @@ class GapFiller:
         """
         network, device = self.network, self.device
         generator = torch.Generator().manual_seed(seed)
-        prefix = self._prefix(layouts)
-        b = len(layouts)
+        b, prefix = len(layouts), self._prefix(layouts)
         rows = [torch.zeros(0, CONTENT_DIMS + SPELLED_DIMS) if content is None else torch.as_tensor(content, dtype=torch.float32)]
         spelled = rows[0][:, CONTENT_DIMS:].any(1).tolist()
         slots = [[gap.slot for gap in layout.gaps] for layout in layouts]
-        near = self._near(layouts)
-        offsets = np.cumsum([0] + [len(layout.gaps) for layout in layouts])
         fills = [[[] for _ in layout.gaps] for layout in layouts]
         log_probs = np.zeros(b)
         at = np.zeros(b, np.int64)  # gap each prompt is at
         piece = np.full(b, FILL)  # fed next
         numbers = prefix.lengths.clone()
         states = [State.begun(layout, 0, self.tokens) if layout.gaps else None for layout in layouts]
-        active = np.array([bool(layout.gaps) for layout in layouts])
-        alive = np.flatnonzero(active)
+        n_gaps = np.diff(prefix.offsets)
+        alive = np.flatnonzero(n_gaps)
         past, valid, there = prefix.past, prefix.valid, np.arange(b)
         while len(alive):
             if len(alive) < len(there):  # finished prompts leave the batch
@@ -107,7 +105,7 @@ class GapFiller:
             ids = torch.as_tensor(piece[alive])[:, None].to(device)
             codes = torch.tensor([gap.code for gap in gaps])[:, None].to(device)
             places = torch.tensor([layouts[i].marks[at[i]] for i in alive])[:, None].to(device)
-            x = network.pieces(ids) + network.codes(codes) + near[offsets[alive] + at[alive]][:, None]
+            x = network.pieces(ids) + network.codes(codes) + prefix.near[prefix.offsets[alive] + at[alive]][:, None]
             index = [slots[i][at[i]] if p != FILL else -1 for i, p in zip(alive, piece[alive], strict=True)]
             seen = [j for j, slot in enumerate(index) if slot >= 0]
             if seen:
@@ -141,15 +139,13 @@ class GapFiller:
                 if one == END:
                     at[i] += 1
                     piece[i] = FILL
-                    if at[i] < len(layouts[i].gaps):
+                    if at[i] < n_gaps[i]:
                         states[i] = State.begun(layouts[i], at[i], self.tokens)
-                    else:
-                        active[i] = False
                 else:
                     fills[i][at[i]].append(one)
                     states[i].step(one, self.tokens)
                     piece[i] = one
-            alive = np.flatnonzero(active)
+            alive = np.flatnonzero(at < n_gaps)
         return Filled([[tuple(f) for f in one] for one in fills], log_probs, torch.cat(rows).numpy(), slots)
 
     @torch.inference_mode()
@@ -166,17 +162,16 @@ class GapFiller:
             float64 (c,), nats; -inf for what could not have been written.
         """
         owner = np.arange(len(layouts)) if owner is None else np.asarray(owner)
-        prefix, near = self._prefix(layouts), self._near(layouts)
-        offsets = np.cumsum([0] + [len(layout.gaps) for layout in layouts])
+        prefix = self._prefix(layouts)
         content = None if content is None else torch.as_tensor(content, device=self.device).float()
         out = np.zeros(len(fills))
         order = np.argsort([sum(map(len, fill)) for fill in fills], kind="stable")
         for first in range(0, len(order), _CHUNK):
             rows = order[first : first + _CHUNK]
-            out[rows] = self._score(layouts, prefix, near, offsets, content, owner[rows], [fills[i] for i in rows])
+            out[rows] = self._score(layouts, prefix, content, owner[rows], [fills[i] for i in rows])
         return out
 
-    def _score(self, layouts, prefix, near, offsets, given, owner, fills):
+    def _score(self, layouts, prefix, given, owner, fills):
         c, device = len(fills), self.device
         t = max(1, max(sum(len(f) + 2 for f in fill) for fill in fills))
         ids, codes, places = np.full((c, t), FILL), np.zeros((c, t), np.int64), np.zeros((c, t), np.int64)
@@ -187,7 +182,7 @@ class GapFiller:
             for j, (one, mark, pieces) in enumerate(zip(layout.gaps, layout.marks, fill, strict=True)):
                 stop = at + len(pieces) + 2
                 ids[i, at:stop] = (FILL, GO, *pieces)
-                codes[i, at:stop], places[i, at:stop], gap[i, at:stop] = one.code, mark, offsets[o] + j
+                codes[i, at:stop], places[i, at:stop], gap[i, at:stop] = one.code, mark, prefix.offsets[o] + j
                 content[i, at + 1 : stop], steps[i, at + 1 : stop] = one.slot, np.arange(len(pieces) + 1)
                 state = State.begun(layout, j, self.tokens)
                 for k, piece in enumerate((*pieces, END)):
@@ -200,7 +195,7 @@ class GapFiller:
         if not targets:
             return np.zeros(c)
         ids, codes, places, gap = (torch.as_tensor(a, device=device) for a in (ids, codes, places, gap))
-        x = self.network.pieces(ids) + self.network.codes(codes) + near[gap]
+        x = self.network.pieces(ids) + self.network.codes(codes) + prefix.near[gap]
         if given is not None:
             seen = np.nonzero(content >= 0)
             x[seen] += self.network.mapping(given[content[seen]], torch.as_tensor(steps[seen], device=device))
@@ -220,31 +215,33 @@ class GapFiller:
         return np.bincount(np.array(positions) // t, weights=found, minlength=c)
 
     def _prefix(self, layouts):
-        """Keys and values of the visible parts."""
+        """What is the same for all that may fill the gaps."""
         lengths = torch.tensor([len(layout.ids) for layout in layouts], device=self.device)
         b, p = len(layouts), int(lengths.max())
-        ids, codes = np.zeros((b, p), np.int64), np.zeros((b, p), np.int64)
+        table = np.zeros((2, b, p), np.int64)
         for i, layout in enumerate(layouts):
-            ids[i, : len(layout.ids)], codes[i, : len(layout.ids)] = layout.ids, layout.codes
-        x = self.network.pieces(torch.as_tensor(ids, device=self.device)) + self.network.codes(
-            torch.as_tensor(codes, device=self.device)
-        )
+            table[:, i, : len(layout.ids)] = layout.ids, layout.codes
+        ids, codes = torch.as_tensor(table, device=self.device)
+        x = self.network.pieces(ids) + self.network.codes(codes)
         at = torch.arange(p, device=self.device)
         valid = at[None] < lengths[:, None]
         # padding sees itself alone, as a row without any key would be NaN
         mask = valid[:, None, None] | torch.eye(p, dtype=torch.bool, device=self.device)
         _, past = self.network.decoder(x, at.expand(b, p), at.expand(b, p), mask)
-        return Prefix(past, valid, lengths)
-
-    def _near(self, layouts):
         near = [row for layout in layouts for row in layout.neighbours]
-        table = torch.tensor(near, dtype=torch.int64, device=self.device).reshape(-1, 4)
-        return self.network.near(self.network.pieces(table).flatten(1))
+        near = torch.tensor(near, dtype=torch.int64, device=self.device).reshape(-1, NEIGHBOURS)
+        near = self.network.near(self.network.pieces(near).flatten(1))
+        return Prefix(past, valid, lengths, near, np.cumsum([0] + [len(layout.gaps) for layout in layouts]))
 
 
 class Prefix(NamedTuple):
-    """`past`: per layer (keys, values) of the visible parts; `valid` bool (b, p); `lengths` int64 (b,)."""
+    """`past`: per layer (keys, values) of the visible parts; `valid` bool (b, p); `lengths` int64 (b,).
+
+    `near` float (g, d): what the neighbours of each gap add to its input; `offsets` int64 (b + 1,), first gap of each layout.
+    """
 
     past: list
     valid: torch.Tensor
     lengths: torch.Tensor
+    near: torch.Tensor
+    offsets: np.ndarray

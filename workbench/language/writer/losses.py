@@ -46,8 +46,11 @@ def batch_loss(network, layouts, slots):
         numbers = torch.arange(t, device=device).expand(b, t)
         hidden, _ = network.decoder(x, numbers, tensors.places, visible_mask(tensors.prefix, t))
         flat = hidden.reshape(b * t, -1)
-        sought, wanted = _padded(tensors.targets.reshape(-1))
-        n = int((sought >= 0).sum())
+        wanted = torch.nonzero(tensors.targets.reshape(-1) >= 0)[:, 0]
+        n = len(wanted)
+        wanted = functional.pad(wanted, (0, rounded(n, _SPARE[1]) - n))
+        sought = tensors.targets.reshape(-1)[wanted]
+        sought[n:] = -100
         loss = functional.cross_entropy(network.logits(flat[wanted]), sought, reduction="sum", ignore_index=-100) / n
         values = {"nats": float(loss.detach())}
         begun = flat[tensors.starts]
@@ -109,16 +112,6 @@ class _Content:
         """InfoNCE between mapped content and the features of the fillers: nats."""
         begin = self.network.mapping(self.z, torch.zeros(len(self.z), dtype=torch.int64, device=self.z.device))
         return info_nce(self.network.features(begin), self.features, self.n)
-
-
-def _padded(targets):
-    """Targets of the positions that have one, and these positions, rounded up: two int64 (m,); -100 where it is padding."""
-    wanted = torch.nonzero(targets >= 0)[:, 0]
-    n = len(wanted)
-    wanted = functional.pad(wanted, (0, rounded(n, _SPARE[1]) - n))
-    sought = targets[wanted]
-    sought[n:] = -100
-    return sought, wanted
 
 
 def info_nce(found, features, n):

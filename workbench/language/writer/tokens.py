@@ -79,13 +79,18 @@ class Tokens:
         trainer = BpeTrainer(vocab_size=size, limit_alphabet=min(400, size // 2), show_progress=False)
         learner = tokenizers.Tokenizer(BPE())
         learner.train_from_iterator((token for token, n in counts.items() for _ in range(min(n, 2000))), trainer)
-        state = tokenizers_state(learner)
-        return cls(state["vocab"], state["merges"], _known(counts, min_count), _usual_case(forms), articles)
+        state = json.loads(learner.to_str())["model"]
+        merges = [m.split(" ") if isinstance(m, str) else m for m in state["merges"]]
+        known = sorted(token for token, n in counts.items() if n >= min_count and not _misspelt(token, n, counts))
+        return cls(sorted(state["vocab"], key=state["vocab"].get), merges, known, _usual_case(forms), articles)
 
-    def split(self, text):
-        """Cut a prompt into tokens: list of `Piece`; white space between them is not kept but as "some" or "none"."""
+    def split(self, text, glued=False):
+        """Cut a prompt into tokens: list of `Piece`; white space between them is not kept but as "some" or "none".
+
+        `glued`: the text goes on right after another one, so that no blank stands where it begins.
+        """
         tokens = [(start, end) for start, end, _ in words.split(text) if not text[start:end].isspace()]  # without line ends
-        return [Piece(start, end, self.spell(_marked(text, start, end))) for start, end in tokens]
+        return [Piece(start, end, self.spell(_marked(text, start, end, glued))) for start, end in tokens]
 
     def spell(self, token):
         """Ids of the pieces of one token, given with its mark for a blank."""
@@ -96,10 +101,6 @@ class Tokens:
             text = token.encode("utf-8", "replace").decode()
             ids = self._ids[token] = tuple(self._bpe.encode(text, add_special_tokens=False).ids)
         return ids
-
-    def glued(self, token):
-        """Ids of the pieces of one token as it is typed, with no blank before it."""
-        return self.spell(_bare(token))
 
     def text(self, ids):
         """The text of pieces, lower-cased as they are; a blank in front stays, as the mark of the first piece."""
@@ -177,11 +178,6 @@ def _counted(texts):
     return counts, forms, min(agree) >= _ENGLISH
 
 
-def _known(counts, least):
-    """Tokens that occur often enough and are not misspelt."""
-    return sorted(token for token, n in counts.items() if n >= least and not _misspelt(token, n, counts))
-
-
 def _misspelt(token, n, counts):
     """Whether a rare word is a common one with two letters swapped, one inside it doubled, added, or left out.
 
@@ -199,21 +195,10 @@ def _misspelt(token, n, counts):
     return any(counts.get(other, 0) >= _MISSPELT * n for other in swapped + less + more)
 
 
-def tokenizers_state(learner):
-    """Vocabulary in order of id, and merges, of a trained byte-pair encoder."""
-    state = json.loads(learner.to_str())["model"]
-    merges = [m.split(" ") if isinstance(m, str) else m for m in state["merges"]]
-    return {"vocab": [p for p, _ in sorted(state["vocab"].items(), key=lambda item: item[1])], "merges": merges}
-
-
-def _marked(text, start, end):
-    """A token as the writer sees it: lower-case, with a mark if a blank or the beginning stands before it."""
-    mark = SPACE if start == 0 or text[start - 1].isspace() else ""
-    return mark + _bare(text[start:end])
-
-
-def _bare(token):
-    return " ".join(token.lower().split()).replace(SPACE, "_")
+def _marked(text, start, end, glued=False):
+    """A token as the writer sees it: lower-case, with a mark if a blank or, unless `glued`, the beginning stands before it."""
+    spaced = text[start - 1].isspace() if start else not glued
+    return (SPACE if spaced else "") + " ".join(text[start:end].lower().split()).replace(SPACE, "_")
 
 
 def _usual_case(forms):

@@ -67,11 +67,8 @@ def grow(known, spell, size):
         size: int, number of pieces there are.
     """
     children, ends, kinds, needs, starts = [{}], [False], [0], [NEVER], np.zeros((2, size), np.int64)
-    spelt = []
-    for token in known:
-        bare = token.removeprefix(SPACE)
-        if bare:
-            spelt.append((token != bare, bare, _kind(bare), spell(token)))
+    bares = ((token, token.removeprefix(SPACE)) for token in known)
+    spelt = [(token != bare, bare, _kind(bare), spell(token)) for token, bare in bares if bare]
     written = [kind not in (_OPENED, _CLOSED) or len(ids) == 1 for _, _, kind, ids in spelt]
     for (spaced, bare, _, ids), may in zip(spelt, written, strict=True):
         starts[int(spaced), ids[0]] |= _begins(bare) if may else 0
@@ -92,13 +89,11 @@ def grow(known, spell, size):
                 needs[node] = min(needs[node], left)
         ends[node], kinds[node] = True, kind
     glued, spaced = starts
-    after = np.stack(
-        [
-            (glued > 0) & (glued & _GLUED[kind] == 0) | (spaced > 0) & (spaced & _SPACED.get(kind, 0) == 0)
-            for kind in range(len(_GLUED))
-        ]
-    )
-    return Trie(children, np.array(ends), np.array(kinds, np.int8), np.array(needs), starts, after, word)
+    after = [
+        (glued > 0) & (glued & barred == 0) | (spaced > 0) & (spaced & _SPACED.get(kind, 0) == 0)
+        for kind, barred in _GLUED.items()
+    ]
+    return Trie(children, np.array(ends), np.array(kinds, np.int8), np.array(needs), starts, np.stack(after), word)
 
 
 def brackets(text):

@@ -1,4 +1,6 @@
-"""Figures: the map with the names of the codes on it, usage, which code follows which. Each comes with its alt text."""
+"""Figures, each with its alt text: the map with the names of the codes on it, usage, which code follows which; and the hover map,
+one HTML page that needs no network and no kernel.
+"""
 
 from functools import cache
 from typing import NamedTuple
@@ -14,6 +16,7 @@ from matplotlib.ticker import PercentFormatter
 from workbench.lesson import COLOURS
 from workbench.show.atlas import labels
 from workbench.show.atlas.projection import gathered
+from workbench.show.rendering import line, render
 
 # with a mark for each seven codes, 70 codes look different
 MARKS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
@@ -79,7 +82,7 @@ def plot_map(xy, codes, names, texts=None, title="Map of the learned language"):
     xy, codes = check_map(xy, codes, names, texts)
     xy = gathered(xy)
     k = len(names)
-    figure, ax = _page(9.6, 7.4, title)
+    figure, (ax,) = _page(9.6, 7.4, title)
     sizes = np.bincount(codes, minlength=k)
     area = float(np.clip(40_000 / len(xy), 9, 45))
     for code, (colour, mark) in enumerate(styles(xy, codes, k)):
@@ -114,6 +117,47 @@ def plot_map(xy, codes, names, texts=None, title="Map of the learned language"):
     )
 
 
+def hover_map(xy, codes, names, texts, title="Map of the learned language", height=560):
+    """Write an interactive map: hover or search fillers, zoom, show one code alone; all of it by mouse or keyboard.
+
+    The page makes no request (its content security policy forbids all) and treats every text as text, never as HTML. About
+    35 bytes a filler: pass a few thousand fillers, not the corpus.
+
+    Args:
+        xy: float (n, 2), from `fit`; wide empty bands are cut short, as in `plot_map`.
+        codes: int (n,), the code of each filler, 0..k-1.
+        names: k str.
+        texts: n str, the fillers.
+        title: str.
+        height: int, pixels; a higher frame does not make the map higher.
+
+    Returns:
+        str, an HTML page. In a notebook: `HTML(iframe(page))`.
+
+    Raises:
+        ValueError: arrays that do not fit each other, or a height under 240.
+    """
+    xy, codes = check_map(xy, codes, names, texts)
+    if height < 240:
+        raise ValueError(f"hover_map got height={height}; its controls need 240 pixels.")
+    xy = gathered(xy)
+    low, span = xy.min(axis=0), np.maximum(np.ptp(xy, axis=0), 1e-9)
+    places = (xy - low) / span
+    middles = (labels.centres(xy, codes, len(names)) - low) / span
+    data = {
+        "x": [round(float(x), 4) for x in places[:, 0]],
+        "y": [round(1 - float(y), 4) for y in places[:, 1]],  # screens count downwards
+        "code": codes.tolist(),
+        "text": [" ".join(str(text).split()) for text in texts],
+        "names": [" ".join(str(name).split()) for name in names],
+        "middles": [None if np.isnan(x) else [round(float(x), 4), round(1 - float(y), 4)] for x, y in middles],
+        "styles": styles(xy, codes, len(names)),
+        "colours": COLOURS,
+        "marks": MARKS,
+    }
+    return render("hover.html", title=" ".join(str(title).split()), height=int(height), data=data)
+
+
 def plot_usage(counts, names):
     """Draw how much of the corpus each code takes, most used first.
 
@@ -136,7 +180,7 @@ def plot_usage(counts, names):
     order, k = np.argsort(-shares, kind="stable"), len(names)
     columns = 1 if k <= 40 else 2
     rows = -(-k // columns)
-    figure, axes = _pages(9.6, 1.3 + 0.215 * max(rows, 4), "How often each code is used", columns)
+    figure, axes = _page(9.6, 1.3 + 0.215 * max(rows, 4), "How often each code is used", columns)
     top = shares.max() * 1.14
     for ax, part in zip(axes, np.array_split(order, columns), strict=True):
         places = np.arange(len(part))
@@ -186,7 +230,7 @@ def plot_transitions(matrix, names):
     order = _by_position(matrix)
     shown = matrix[np.ix_([k, *order], [*order, k])]
     side = 2.9 + max((0.185 if k <= 40 else 0.15) * (k + 1), 2.6)
-    figure, ax = _page(side + 0.9, side, "Which code follows which")
+    figure, (ax,) = _page(side + 0.9, side, "Which code follows which")
     # steps that never happen stay blank; the few brightest (often the end of the prompt) share the top colour
     top = max(np.quantile(shown[shown > 0], 0.98), 1e-6)
     image = ax.imshow(np.ma.masked_equal(shown, 0), cmap="viridis_r", norm=PowerNorm(0.5, vmin=0, vmax=top), aspect="equal")
@@ -200,8 +244,10 @@ def plot_transitions(matrix, names):
     ax.set_ylabel("code, in the order of the average prompt", fontsize=9)
     ax.axhline(0.5, color=_INK, linewidth=1.2)
     ax.axvline(k - 0.5, color=_INK, linewidth=1.2)
-    if k <= 12:
-        _write_shares(ax, shown, top)
+    for (i, j), share in np.ndenumerate(shown) if k <= 12 else ():
+        if share >= 0.01:
+            ink = "white" if share > 0.3 * top else "black"
+            ax.text(j, i, f"{100 * share:.0f}", ha="center", va="center", fontsize=8, color=ink)
     extend, percent = "max" if shown.max() > top else "neither", PercentFormatter(1, decimals=0)
     bar = figure.colorbar(image, ax=ax, shrink=0.6, pad=0.02, extend=extend, format=percent)
     bar.set_label("share of what follows, each row sums to 100 %", fontsize=9)
@@ -234,7 +280,7 @@ def check_map(xy, codes, names, texts):
 def written(text, length=_NAME_LENGTH):
     """Return the text as it can be drawn: one line, no longer than `length`, signs that the font lacks as a small square."""
     drawn = "".join(sign if ord(sign) in _signs() else "▫" for sign in " ".join(str(text).split()))
-    return drawn if len(drawn) <= length else drawn[: length - 1].rstrip() + "…"
+    return line(drawn, length)
 
 
 @cache
@@ -243,12 +289,7 @@ def _signs():
     return frozenset(get_font(findfont(FontProperties())).get_charmap())
 
 
-def _page(width, height, title):
-    figure, axes = _pages(width, height, title, 1)
-    return figure, axes[0]
-
-
-def _pages(width, height, title, columns):
+def _page(width, height, title, columns=1):
     # no pyplot: nothing global to close, no window, no backend to choose
     figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
@@ -261,13 +302,6 @@ def _tick_names(axis, places, names):
     for label in axis.get_ticklabels():
         label.set(fontsize=8, parse_math=False)
     axis.set_tick_params(length=0)
-
-
-def _write_shares(ax, shown, top):
-    for (i, j), share in np.ndenumerate(shown):
-        if share >= 0.01:
-            ink = "white" if share > 0.3 * top else "black"
-            ax.text(j, i, f"{100 * share:.0f}", ha="center", va="center", fontsize=8, color=ink)
 
 
 def _by_position(matrix):

@@ -43,7 +43,7 @@ def spread(ax, texts, clouds):
         float (m, 4), the boxes taken, in pixels: left, bottom, right, top.
     """
     ax.figure.draw_without_rendering()  # layout first, otherwise the boxes are those of another layout
-    boxes = np.array([_box(text) for text in texts]).reshape(-1, 4)
+    boxes = np.array([text.get_window_extent().extents for text in texts]).reshape(-1, 4) + np.array([-1, -1, 1, 1]) * _GAP / 2
     frame = ax.get_window_extent().extents
     lifts = [_lift(ax, box, cloud) for box, cloud in zip(boxes, clouds, strict=True)]
     moved = boxes + np.outer(lifts, [0, 1, 0, 1])
@@ -93,7 +93,7 @@ def free_rows(ax, xy, texts, codes, taken):
         x, y = pixels[row] + (0, 3 * scale)
         box = np.array([x - width / 2, y, x + width / 2, y + height])
         inside = (box[:2] >= frame[:2]).all() and (box[2:] <= frame[2:]).all()
-        if inside and not _overlaps(box, boxes):
+        if inside and not ((box[:2] < boxes[:, 2:]) & (boxes[:, :2] < box[2:])).all(axis=1).any():
             boxes = np.vstack([boxes, box])
             seen.add(text)
             quota[codes[row]] -= 1
@@ -108,14 +108,6 @@ def _lift(ax, box, cloud):
     near = pixels[(np.abs(pixels - middle) < [width, 3 * height]).all(axis=1)][:, 1]
     low, high = np.quantile(near, [0.05, 0.95]) if len(near) else (middle[1], middle[1])
     return 0.0 if high - low > 3 * height else high - middle[1] + height * 0.85
-
-
-def _box(text):
-    return text.get_window_extent().extents + np.array([-_GAP, -_GAP, _GAP, _GAP]) / 2
-
-
-def _overlaps(box, boxes):
-    return bool(((box[:2] < boxes[:, 2:]) & (boxes[:, :2] < box[2:])).all(axis=1).any())
 
 
 def _pushes(boxes):

@@ -9,7 +9,6 @@ from sklearn.manifold import trustworthiness
 from sklearn.neighbors import NearestNeighbors
 
 from workbench import checks
-from workbench.checks import unit_rows
 
 LEAST = 5  # rows: fewer are no map
 _NEIGHBOURS = 15  # of a row, for UMAP: fewer show more detail, more show the large shape
@@ -57,8 +56,17 @@ def fit(vectors, *, seed=0):
         the gradient steps after it: equal trustworthiness in our measurement (.651 and .650), 25 seconds less.
         Trustworthiness: Venna & Kaski 2001.
     """
-    x = _check_vectors(vectors)
-    umap = _import_umap()
+    x = _check_array(vectors)
+    if len(x) < LEAST or x.shape[1] < 2:
+        raise ValueError(f"A map needs {LEAST} rows of width 2 or more, got {x.shape}.")
+    if (x == x[0]).all():
+        raise ValueError(f"All {len(x)} rows are equal: there is nothing to map. Were the vectors computed?")
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Tensorflow not installed", category=ImportWarning)
+            import umap
+    except ImportError as err:
+        raise ImportError("atlas.fit needs umap-learn: pip install umap-learn") from err
     n = len(x)
     rows = np.sort(np.random.default_rng(seed).permutation(n)[:_FITTED])
     k = min(_NEIGHBOURS, len(rows) - 1)
@@ -104,7 +112,7 @@ def neighbours(vectors, rows, k=10):
         ValueError: a wrong shape, NaN, or k out of range.
         IndexError: a row that does not exist.
     """
-    x, own = unit_rows(_check_array(vectors)), np.atleast_1d(rows)
+    x, own = checks.unit_rows(_check_array(vectors)), np.atleast_1d(rows)
     if own.size and not (-len(x) <= own.min() and own.max() < len(x)):
         raise IndexError(f"neighbours got row {own.min()}..{own.max()}, there are rows 0..{len(x) - 1}.")
     checks.whole("k", k, most=len(x) - 1)
@@ -180,29 +188,10 @@ def _place(placed, ids, distances):
     return np.einsum("mk,mkc->mc", weights, placed[ids])
 
 
-def _import_umap():
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Tensorflow not installed", category=ImportWarning)
-            import umap
-    except ImportError as err:
-        raise ImportError("atlas.fit needs umap-learn: pip install umap-learn") from err
-    return umap
-
-
 def _check_array(vectors):
     x = np.asarray(vectors, dtype=np.float32)
     if x.ndim != 2 or x.shape[1] < 1:
         raise ValueError(f"vectors must have shape (n, d), got {x.shape}.")
     if not np.isfinite(x).all():
         raise ValueError(f"vectors hold NaN or infinity in row {int(np.argmin(np.isfinite(x).all(axis=1)))}.")
-    return x
-
-
-def _check_vectors(vectors):
-    x = _check_array(vectors)
-    if len(x) < LEAST or x.shape[1] < 2:
-        raise ValueError(f"A map needs {LEAST} rows of width 2 or more, got {x.shape}.")
-    if (x == x[0]).all():
-        raise ValueError(f"All {len(x)} rows are equal: there is nothing to map. Were the vectors computed?")
     return x

@@ -39,12 +39,7 @@ class CodeFacts(NamedTuple):
 
 
 def gather(dsl, seen):
-    """`CodeFacts` of all codes, most used first.
-
-    Args:
-        dsl: `DeepDSL`.
-        seen: dict of number of the code -> `Seen`.
-    """
+    """`CodeFacts` of all codes of a `DeepDSL`, most used first; `seen` is a dict of number of the code -> `Seen`."""
     files, near, order = file_names(dsl.codes), _near(dsl), sorted(dsl.codes, key=lambda code: (-code.count, code.id))
     return [
         CodeFacts(
@@ -62,13 +57,7 @@ def gather(dsl, seen):
 
 
 def code_rows(codes, top, chart):
-    """Rows of the table of codes, each a dict of plain values.
-
-    Args:
-        codes: list of `CodeFacts`.
-        top: float, the share that fills the bar.
-        chart: `Chart` or None, for the colours of the codes.
-    """
+    """Rows of the table of `CodeFacts`, dicts of plain values. The share `top` fills the bar; colours are those of the `Chart`."""
     return [
         {
             "name": line(code.name, 60),
@@ -85,13 +74,9 @@ def code_rows(codes, top, chart):
 
 
 def file_names(codes):
-    """A file name without suffix for each code: lower-case ASCII letters, digits and hyphens, from its name, each only once.
+    """A file name without suffix for each `Code`, whose name may be any text, as a dict of number of the code -> str.
 
-    Args:
-        codes: `Code`s; names may be any text.
-
-    Returns:
-        dict of number of the code -> str.
+    It has lower-case ASCII letters, digits and hyphens, from the name of the code; each comes only once.
     """
     names, taken = {}, set()
     for code in codes:

@@ -19,16 +19,10 @@ _NARROW, _WIDE = set("iljtf.,:;|!'()[]/ -"), set("mwMW@%&")
 
 
 def page(code, codes, chart, badge, where, title, address):
-    """The page of a code as HTML.
+    """The page of a code, one of `CodeFacts`, as HTML.
 
-    Args:
-        code: `CodeFacts`.
-        codes: list of `CodeFacts`, most used first.
-        chart: `Chart` or None.
-        badge: str, its badge.
-        where: str, where examples and counts of segments come from.
-        title: str, heading of the index.
-        address: str or None, as in `site.write`.
+    `codes` has all `CodeFacts`, most used first; `chart` is a `Chart` or None; `where` says where examples and counts of
+    segments come from; `title` is the heading of the index; `address` as in `site.write`.
     """
     by_id = {other.id: other for other in codes}
     turning = [("prev", "More used", code.rank - 2), ("next", "Less used", code.rank)]
@@ -39,8 +33,8 @@ def page(code, codes, chart, badge, where, title, address):
         title=title,
         code=code,
         total=len(codes),
-        typical=_short(code.typical),
-        frequent=_short(code.frequent[:_FREQUENT]),
+        typical=[(line(text, 100), count) for text, count in code.typical],
+        frequent=[(line(text, 100), count) for text, count in code.frequent[:_FREQUENT]],
         n_frequent=len(code.frequent),
         seen=code.seen,
         source=where,
@@ -79,10 +73,6 @@ def _markdown(code, address):
     root = "" if address is None else f"{address.rstrip('/')}/"
     said = line(code.name, 60).translate(_MARKDOWN)
     return f"[![{said}: {percent(code.usage)} of phrases]({root}badges/{code.file}.svg)]({root}codes/{code.file}.html)"
-
-
-def _short(fillers):
-    return [(line(text, 100), count) for text, count in fillers]
 
 
 def _steps(steps, by_id):

@@ -33,11 +33,7 @@ def spoken(dsl):
 
 
 def chart(dsl):
-    """Lay out the map of the fillers.
-
-    Returns:
-        `Chart`, or None where there are too few different fillers.
-    """
+    """Lay out the map of the fillers of a `DeepDSL`: a `Chart`, or None where there are too few different fillers."""
     rows = spoken(dsl)
     total = len(rows)
     vectors = np.asarray(dsl.fillers.vectors)[rows]

@@ -128,31 +128,22 @@ def _truth_facts(measured):
     return [(label, f"{measured[key]:.3f} of 1") for key, label in said.items() if measured.get(key) is not None]
 
 
-def _chips(template, order):
-    return Markup(template.html(order))
-
-
 def _shape(found, order):
-    examples = [_chips(parse(text), order) for text in found.examples[:_EXAMPLES]]
+    examples = [Markup(parse(text).html(order)) for text in found.examples[:_EXAMPLES]]
     return {"skeleton": found.skeleton, "count": found.count, "examples": examples}
 
 
 def _written(dsl, order):
     """Prompts that this language writes: from nothing, on the template of a prompt, and into a gap."""
-    found = {"new": [_chips(sample.template, order) for sample in dsl.sample(_SAMPLES, seed=0)], "start": None}
-    start = _example(dsl)
+    found = {"new": [Markup(sample.template.html(order)) for sample in dsl.sample(_SAMPLES, seed=0)], "start": None}
+    examples = (parse(text) for count in dsl.templates for text in count.examples)
+    start = next((template for template in examples if len(template.slots) > 2), None)
     if start is not None:
         gap, half = _with_gap(start), _SAMPLES // 2
-        again = dsl.sample(half, template=start, seed=0)
-        found |= {"start": _chips(start, order), "again": [_chips(sample.template, order) for sample in again], "gap": gap}
-        found["filled"] = [sample.text for sample in dsl.infill(gap, half, seed=0)]
+        again = [Markup(sample.template.html(order)) for sample in dsl.sample(half, template=start, seed=0)]
+        filled = [sample.text for sample in dsl.infill(gap, half, seed=0)]
+        found |= {"start": Markup(start.html(order)), "again": again, "gap": gap, "filled": filled}
     return found
-
-
-def _example(dsl):
-    """A prompt of the corpus with three slots or more, the first of the most common templates; None if there is none."""
-    found = (parse(text) for count in dsl.templates for text in count.examples)
-    return next((template for template in found if len(template.slots) > 2), None)
 
 
 def _with_gap(template):

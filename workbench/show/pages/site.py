@@ -103,7 +103,8 @@ def _fill(rows, codes, room):
     """Put fillers into the data of the search, the most frequent of each code, as many as fit; says what is covered."""
     while room < 0 and rows:
         room += len(script_json(rows.pop())) + 1
-    fillers = [_unique(code) for code in codes]
+    texts = [[line(text) for text, _ in (*code.typical, *code.frequent)] for code in codes]
+    fillers = [list(dict.fromkeys(filter(None, found))) for found in texts]
     total, given = sum(map(len, fillers)), 0
     for place in range(max(map(len, fillers), default=0)):  # the first of each code, then the second of each ...
         for row, found in zip(rows, fillers, strict=False):
@@ -115,8 +116,3 @@ def _fill(rows, codes, room):
     names = f"{len(rows):,}" if len(rows) == len(codes) else f"the {len(rows):,} most used of {len(codes):,}"
     many = f"{given:,}" if given == total else f"the {given:,} most frequent of {total:,}"
     return f"Searches {names} names of codes and {many} fillers."
-
-
-def _unique(code):
-    texts = (line(text) for text, _ in (*code.typical, *code.frequent))
-    return list(dict.fromkeys(text for text in texts if text))

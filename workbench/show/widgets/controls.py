@@ -53,16 +53,3 @@ class Status(w.HTML):
     def say(self, message, failed=False):
         """Show a message, as text."""
         self.value = f'<div class="{"dsl-complaint" if failed else "dsl-said"}">{look.plain(message) or "&nbsp;"}</div>'
-
-
-class Pool:
-    """Controls that are made when they are first asked for and then used again, so that the focus stays where it is."""
-
-    def __init__(self, make):
-        """A pool; `make` takes a number, from 0, and gives the control."""
-        self._make, self._made = make, []
-
-    def __getitem__(self, number):
-        while len(self._made) <= number:
-            self._made.append(self._make(len(self._made)))
-        return self._made[number]

@@ -6,12 +6,13 @@ The box has the classes `dsl-gallery` and `dsl-widget`; in it `dsl-favourites` w
 """
 
 import base64
+from functools import cache
 from pathlib import Path
 
 import ipywidgets as w
 
-from workbench.show.widgets import look, static
-from workbench.show.widgets.controls import STYLE, Pool, Status, button, classed, named, row
+from workbench.show.widgets import look
+from workbench.show.widgets.controls import STYLE, Status, button, classed, named, row
 from workbench.show.widgets.favourites import Favourites, file_name
 from workbench.values import WorkbenchError
 
@@ -27,7 +28,7 @@ class Gallery(w.VBox):
         self.session = studio.session if self._studio is not None else studio
         self._folder, self._mine = folder, set()
         self._places = look.colours(self.session.dsl)
-        self._rows = Pool(self._row)
+        self._row_of = cache(self._row)  # used again, so that the focus stays where it is
         self.list = classed(w.VBox(), "dsl-favourites")
         file = w.Text(description="File name", value="favourites", style=STYLE)
         self.file = named(file, "dsl-file", "Without its ending; no folder")
@@ -44,14 +45,14 @@ class Gallery(w.VBox):
 
     def to_html(self):
         """The static twin: all favourites with their templates and seeds."""
-        return static.favourites_html(self.session.kept, self._places)
+        return look.favourites_html(self.session.kept, self._places)
 
     def show(self):
         """Show what is kept now."""
         kept, boxes = self.session.kept, []
         for number, result in enumerate(kept[:_SHOWN]):
-            box, text = self._rows[number]
-            text.value = static.favourite_html(result, self._places)
+            box, text = self._row_of(number)
+            text.value = look.favourite_html(result, self._places)
             boxes.append(box)
         if len(kept) > _SHOWN:
             boxes.append(w.HTML(f"<p>The first {_SHOWN} of {len(kept):,} are shown; all are saved.</p>"))
@@ -91,12 +92,8 @@ class Gallery(w.VBox):
     def _links(self):
         rows = Favourites(self.session.kept)
         files = (("CSV", "text/csv", "csv", rows.to_csv()), ("JSONL", "application/json", "jsonl", rows.to_jsonl()))
-        style = "color:inherit;text-decoration:underline"
-        return " ".join(
-            f'<a download="favourites.{ending}" style="{style}" href="data:{kind};base64,{_base64(text)}">Download {name}</a>'
-            for name, kind, ending, text in files
-        )
-
-
-def _base64(text):
-    return base64.b64encode(text.encode("utf-8", "replace")).decode("ascii")
+        links, style = [], "color:inherit;text-decoration:underline"
+        for name, kind, ending, text in files:
+            data = f"data:{kind};base64,{base64.b64encode(text.encode('utf-8', 'replace')).decode('ascii')}"
+            links.append(f'<a download="favourites.{ending}" style="{style}" href="{data}">Download {name}</a>')
+        return " ".join(links)

@@ -1,7 +1,10 @@
-"""Look: style, names and colours of the studio's controls. Nothing here is needed for it to work."""
+"""Look: style, names and colours of the studio's controls, and its static twins: inline style only, no script, no SVG.
+
+Nothing here is needed for the studio to work.
+"""
 
 from workbench.show.rendering import file_text, render
-from workbench.template import CHIPS, INK, OPEN_CHIP, as_html, chip_number
+from workbench.template import CHIPS, INK, OPEN_CHIP, Slot, as_html, chip_number
 
 _JOINERS = "\u200c\u200d"  # they are not printable, but make one emoji of several
 
@@ -31,3 +34,62 @@ def visible(text, longest=None):
 def plain(text, longest=None):
     """Any text as HTML text; control characters become visible, and a long one is cut if a length is given."""
     return as_html(visible(text, longest))
+
+
+def studio_html(session):
+    """The state of a `Session`: the prompt as chips, the settings, the results, the favourites."""
+    places = colours(session.dsl)
+    return render(
+        "static.html",
+        show="studio",
+        parts=_parts(session.template, places, session.locked) if session.text.strip() else [],
+        settings=f"proximity {session.proximity:.2f}, temperature {session.temperature:.2f}, next seed {session.seed}",
+        message=visible(session.message),
+        results=[_parts(result.template, places) for result in session.results],
+        kept=_rows(session.kept, places),
+    )
+
+
+def favourites_html(kept, places):
+    """Kept `Result`s as a list, each with its template, seed and how it was written; `places` as from `colours`."""
+    return render("static.html", show="favourites", kept=_rows(kept, places))
+
+
+def favourite_html(result, places):
+    """One kept `Result` as chips, and how it was written."""
+    return render("static.html", show="chips", parts=_parts(result.template, places), how=_how(result))
+
+
+def _rows(kept, places):
+    return [{"chips": _parts(one.template, places), "template": visible(one.template), "how": visible(_how(one))} for one in kept]
+
+
+def _how(result):
+    if result.verb == "typed":
+        return "typed"
+    near = f", proximity {result.proximity:.2f}" if result.verb == "vary" else ""
+    return f"{result.verb}, seed {result.seed}, number {result.number}, temperature {result.temperature:.2f}{near}"
+
+
+def _parts(template, places, locked=()):
+    """The parts of a template as plain values; a slot is a chip with its text, the name of its code, and its state."""
+    parts, number = [], 0
+    for part in template.parts:
+        if isinstance(part, Slot):
+            parts.append(_chip(part, colour(part, places), number in locked))
+            number += 1
+        else:
+            parts.append({"text": visible(part), "ground": ""})
+    return parts
+
+
+def _chip(slot, number, locked):
+    marks = [slot.name] * bool(slot.name) + ["open"] * (number is None) + ["locked"] * locked
+    return {
+        "text": visible(slot.text or "?"),
+        "title": visible(slot.name or "open"),
+        "marks": visible(", ".join(marks)),
+        "ground": OPEN_CHIP if number is None else CHIPS[number],
+        "ink": INK,
+        "border": f"3px double {INK}" if locked else "1px dashed #666" if number is None else "1px solid #666",
+    }

@@ -74,7 +74,8 @@ class AtlasView(w.VBox):
         if self.filler is None:
             return self.status.say("Choose a filler in the list first.", failed=True)
         text, name = self.filler
-        text = _dressed(self.dsl, text)
+        tokens = getattr(self.dsl.writer_, "tokens_", None)
+        text = text if tokens is None else tokens.dress(text)  # in its usual casing: fillers are known in lower case
         if self.studio is None:
             return self.status.say(f"Chosen: {text} ({name}). With a studio, it would go into its prompt.")
         self.studio.act("put", text, self.studio.chosen, name)
@@ -134,9 +135,3 @@ class AtlasView(w.VBox):
             self.picked.value = ""
             self.choose(text)
             self.put()
-
-
-def _dressed(dsl, text):
-    """A filler in the casing that it usually has; fillers are known in lower case."""
-    tokens = getattr(dsl.writer_, "tokens_", None)
-    return text if tokens is None else tokens.dress(text)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from workbench import checks
 from workbench.language.dsl.writing import DECODING
+from workbench.show.rendering import times
 from workbench.show.widgets import typed
 from workbench.template import Template
 from workbench.values import WorkbenchError
@@ -163,7 +164,7 @@ class Session:
         if not text.strip():
             return "The prompt is empty. Type one, or re-roll to have prompts written from nothing."
         hint = f" {unknown[0]} is taken as text: no code has that name." if unknown else ""
-        return f"{_counted(len(template.slots), 'chip')} read.{hint}"
+        return f"{times(len(template.slots), 'chip')} read.{hint}"
 
     @_verb("lock")
     def lock(self, number):
@@ -277,7 +278,7 @@ class Session:
         if any(one.text == result.text for one in self.kept):
             return "This prompt is kept already."
         self._set(kept=(*self.kept, result))
-        return f"Kept: {_counted(len(self.kept), 'favourite')}."
+        return f"Kept: {times(len(self.kept), 'favourite')}."
 
     @_verb("remove")
     def remove(self, number):
@@ -357,15 +358,11 @@ class Session:
         made = [self._made(s.text, s.template, verb, number) for number, s in enumerate(rest[: self.n], 1)]
         self._set(results=tuple(made), seed=min(self.seed + 1, LAST_SEED))
         few = "" if len(made) >= self.n else f" No more than {len(made)} differ: a higher temperature gives more."
-        return f"{_counted(len(made), 'result')}.{few}"
+        return f"{times(len(made), 'result')}.{few}"
 
     def _made(self, text, template, verb, number):
         locked = tuple(sorted(self.locked))
         return Result(text, template, verb, self.template, locked, self.seed, number, self.temperature, self.proximity)
-
-
-def _counted(count, what):
-    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
 
 
 def _short(text):

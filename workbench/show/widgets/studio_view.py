@@ -20,12 +20,13 @@ holds the text of the prompt to the letter.
 
 import difflib
 import time
+from functools import cache
 
 import ipywidgets as w
 
 from workbench import words
-from workbench.show.widgets import look, static
-from workbench.show.widgets.controls import STYLE, Pool, Status, button, classed, named, row, slider
+from workbench.show.widgets import look
+from workbench.show.widgets.controls import STYLE, Status, button, classed, named, row, slider
 from workbench.show.widgets.session import COOLEST, HOTTEST, LAST_SEED
 from workbench.template import Slot, as_html
 
@@ -44,7 +45,8 @@ class Studio(w.VBox):
         self._listeners, self._busy, self._finished, self._silent = [], False, {}, False
         self.chosen = None  # number of the chip whose actions are shown
         self._places = look.colours(session.dsl)
-        self._chips, self._texts = Pool(self._chip), Pool(lambda _: classed(w.HTML(), "dsl-text"))
+        # made when they are first shown and then used again, so that the focus stays where it is
+        self._chip_of, self._text_of = cache(self._chip), cache(lambda _: classed(w.HTML(), "dsl-text"))
         self.result_rows = [ResultRow(self, number) for number in range(session.n)]
         super().__init__(children=self._build())
         classed(self, "dsl-widget", "dsl-studio")
@@ -52,7 +54,7 @@ class Studio(w.VBox):
 
     def to_html(self):
         """The static twin: prompt, locks, results and settings as HTML with inline style only."""
-        return static.studio_html(self.session)
+        return look.studio_html(self.session)
 
     def on_change(self, listener):
         """Call a function without arguments after each verb."""
@@ -212,11 +214,12 @@ class Studio(w.VBox):
                 texts += 1
 
     def _text(self, number, inside):
-        self._texts[number].value = f'<span class="dsl-literal">{inside}</span>'
-        return self._texts[number]
+        text = self._text_of(number)
+        text.value = f'<span class="dsl-literal">{inside}</span>'
+        return text
 
     def _show_chip(self, number, slot):
-        chip, locked, colour = self._chips[number], number in self.session.locked, look.colour(slot, self._places)
+        chip, locked, colour = self._chip_of(number), number in self.session.locked, look.colour(slot, self._places)
         marks = [slot.name] * bool(slot.name) + ["open"] * (slot.text is None) + ["locked"] * locked
         chip.description, chip.tooltip = " · ".join([_said(slot), *marks]), slot.name or "open"
         has = ["dsl-open" if colour is None else f"dsl-colour-{colour}"]

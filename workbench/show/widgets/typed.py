@@ -13,22 +13,12 @@ _ALMOST = re.compile(r"<[^<>]{1,80}:\s*\?>")
 
 
 def read(dsl, text):
-    """The template of typed text.
-
-    Args:
-        dsl: `DeepDSL`.
-        text: str.
-
-    Returns:
-        (`Template`, list of str: what looks like a mask but names no code of this language).
-    """
+    """Typed text as (`Template`, list of str: what looks like a mask but names no code of the `DeepDSL`)."""
     masks = {str(Slot(code.name)): Slot(code.name, code=code.id) for code in dsl.codes} | {str(Slot(None)): Slot(None)}
     pieces = re.split("(" + "|".join(map(re.escape, masks)) + ")", text)
     parts = [masks[piece] if number % 2 else piece for number, piece in enumerate(pieces)]
-    literals = "".join(pieces[::2])
-    unknown = _ALMOST.findall(literals)
-    template = Template.build(parts)
-    return (dsl.read(template) if literals.strip() else template), unknown
+    literals, template = "".join(pieces[::2]), Template.build(parts)
+    return (dsl.read(template) if literals.strip() else template), _ALMOST.findall(literals)
 
 
 def write(template):
