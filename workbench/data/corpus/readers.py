@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from workbench.data.corpus.columns import from_columns, from_items
-from workbench.data.corpus.files import is_file, read_file, suffix_of
+from workbench.data.corpus.formats import is_file, read_file, suffix_of
 from workbench.data.corpus.store import cache_folder
 from workbench.values import CorpusError
 from workbench.world import grammar

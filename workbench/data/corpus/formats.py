@@ -1,4 +1,4 @@
-"""Files: the rows of .txt, .csv, .tsv, .json, .jsonl and .parquet files, plain or .gz, one at a time."""
+"""Formats: the rows of .txt, .csv, .tsv, .json, .jsonl and .parquet files, plain or .gz, one at a time."""
 
 import contextlib
 import csv
