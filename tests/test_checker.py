@@ -54,7 +54,9 @@ def test_a_folder_without_a_whole_checker_is_an_error(judge, tmp_path):
         Checker.load(tmp_path / "none")
     config, tensors = judge.to_state()
     artifacts.save(tmp_path / "other", Checker.kind, config | {"values": {"object": ["dragon"]}}, tensors)
-    with pytest.raises(ArtifactError, match="is not a 'picture checker' that this workbench .*should read object, color, background, style"):
+    with pytest.raises(
+        ArtifactError, match="is not a 'picture checker' that this workbench .*should read object, color, background, style"
+    ):
         Checker.load(tmp_path / "other")
 
 
