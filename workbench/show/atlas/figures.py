@@ -93,19 +93,16 @@ def plot_map(xy, codes, names, texts=None, title="Map of the learned language"):
     ax.set_xlabel("UMAP axis 1 (no unit: only nearness has a meaning)", color=_FAINT, fontsize=9)
     ax.set_ylabel("UMAP axis 2", color=_FAINT, fontsize=9)
     ax.margins(0.04)
-    look = {"fontsize": 10 if k <= 40 else 8.5, "weight": "bold", "color": _INK, "ha": "center", "va": "center", "zorder": 5}
+    plain = {"ha": "center", "parse_math": False, "path_effects": _HALO}  # a $ in a prompt is no formula
+    look = plain | {"fontsize": 10 if k <= 40 else 8.5, "weight": "bold", "color": _INK, "va": "center", "zorder": 5}
     used = np.flatnonzero(sizes)
     places = labels.centres(xy, codes, k)
     name_texts = [ax.text(*places[code], written(names[code]), **look) for code in used]
-    for text in name_texts:
-        text.set(parse_math=False, path_effects=_HALO)  # a $ in a prompt is no formula
     taken = labels.spread(ax, name_texts, [xy[codes == code] for code in used])
     if texts is not None:
         for row, text in labels.free_rows(ax, xy, [written(text) for text in texts], codes, taken):
-            note = ax.annotate(
-                text, xy[row], (0, 3), textcoords="offset points", fontsize=8, color="#333333", ha="center", va="bottom", zorder=4
-            )
-            note.set(parse_math=False, path_effects=_HALO)
+            small = plain | {"fontsize": 8, "color": "#333333", "va": "bottom", "zorder": 4}
+            ax.annotate(text, xy[row], (0, 3), textcoords="offset points", **small)
     largest = ", ".join(f"{names[code]} {sizes[code] / len(xy):.1%}" for code in np.argsort(-sizes, kind="stable")[:5])
     return CaptionedFigure(
         figure,

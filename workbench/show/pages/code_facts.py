@@ -57,7 +57,7 @@ def gather(dsl, seen):
 
 
 def code_rows(codes, top, chart):
-    """Rows of the table of `CodeFacts`, dicts of plain values. The share `top` fills the bar; colours are those of the `Chart`."""
+    """Rows of the table of `CodeFacts`, dicts of plain values; the share `top` fills the bar, a `Chart` gives colours."""
     return [
         {
             "name": line(code.name, 60),

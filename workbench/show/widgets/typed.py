@@ -49,16 +49,10 @@ def carried(locked, old, new):
 
 
 def adopted(dsl, start, locked, filled):
-    """A filled template as the next start: what was written for `<?>` is read, all other slots stay as they are.
+    """A filled template as the next start: (`Template`, frozenset of the numbers that locked slots have now).
 
-    Args:
-        dsl: `DeepDSL`.
-        start: `Template` that was filled.
-        locked: numbers of its slots.
-        filled: `Template` of a sample: `start` without masks, in which the fillers of `<?>` are literal text.
-
-    Returns:
-        (`Template`, frozenset of the numbers that locked slots have now).
+    What was written for `<?>` is read, all other slots stay as they are. `locked` has numbers of slots of `start`, which was
+    filled; `filled` is `start` without masks, in which the fillers of `<?>` are literal text.
     """
     named = [number for number, slot in enumerate(start.slots) if slot.name is not None]
     if len(named) != len(filled.slots):  # written from nothing, or by another start
