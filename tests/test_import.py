@@ -65,4 +65,10 @@ def test_the_language_loads_no_model_library_that_it_may_not_need():
     code = "import json, sys; from workbench import DeepDSL; print(json.dumps(sorted(sys.modules)))"
     loaded = set(json.loads(run(code)))
     assert "workbench.language.dsl" in loaded
-    assert not {"transformers.models.clip", "diffusers", "umap", "sklearn", "kmedoids", "datasets", "matplotlib"} & loaded
+    heavy = {"torch", "transformers", "diffusers", "umap", "sklearn", "kmedoids", "datasets", "matplotlib", "pandas"}
+    assert not heavy & loaded
+
+
+def test_the_language_is_imported_in_less_than_two_seconds_of_cpu():
+    timed = "import time; begin = time.process_time(); from workbench import DeepDSL; print(time.process_time() - begin)"
+    assert min(float(run(timed)) for _ in range(2)) < 2

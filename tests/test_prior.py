@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from workbench import artifacts
-from workbench.language import prior as priors
 from workbench.language.prior import PriorConfig, TemplatePrior, gru
+from workbench.language.prior import template_prior as priors
 from workbench.language.prior.steps import Alphabet
 from workbench.template import Slot, Template
 from workbench.values import ArtifactError, NotFittedError, Sample

@@ -11,8 +11,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from workbench import artifacts, words
-from workbench.language import writer as writers
 from workbench.language.writer import Decoding, Writer, WriterConfig, batches, examples, filling, losses
+from workbench.language.writer import writer as writers
 from workbench.language.writer.batches import Batches, Fillers
 from workbench.language.writer.config import CONTENT_DIMS
 from workbench.language.writer.examples import Masker, marked

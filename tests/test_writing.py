@@ -9,13 +9,13 @@ from tiny_encoder import write_bert
 
 from workbench import artifacts, ngram
 from workbench import corpus as corpora
-from workbench.language import writer as writers
 from workbench.language.codebook import Codebook, CodebookConfig
 from workbench.language.dsl import Decoding, DeepDSL, DSLConfig, PriorConfig, Ranking, WriterConfig, infilling, writing
 from workbench.language.ngram import KneserNey
 from workbench.language.prior import TemplatePrior
 from workbench.language.units import Units
 from workbench.language.writer import Writer
+from workbench.language.writer import writer as writers
 from workbench.language.writer.batches import Batches
 from workbench.models import load_encoder
 from workbench.template import Slot, Template, escape, parse

@@ -10,8 +10,6 @@ import math
 import numbers
 from dataclasses import dataclass
 
-import torch
-
 CLOSE = 1e-4  # nats or probability within which two cuts are the same; float32 networks agree to 1e-5
 _COLDEST = 1e-30  # a lower temperature would be 0 in float32
 
@@ -60,6 +58,8 @@ class Cut:
         Source:
             Nucleus sampling: Holtzman et al., arXiv:1904.09751, section 3.1.
         """
+        import torch  # not at the top: options are checked without it
+
         if allowed is not None:
             logits = logits.masked_fill(~allowed, -math.inf)
         # less the largest first, so that no temperature overflows
@@ -77,6 +77,8 @@ class Cut:
 
     def _size(self, values, slack):
         """How many of sorted logits (n, v) stay, if cuts were looser by `slack`: int64 (n,)."""
+        import torch  # not at the top: options are checked without it
+
         n, v = values.shape
         k = torch.full((n,), self.top_k or v, device=values.device).clamp(max=v)
         k = torch.maximum(k, self._tied(values, k, slack))

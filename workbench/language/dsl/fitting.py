@@ -13,7 +13,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from workbench.data.corpus import Corpus
-from workbench.language import encode, ngram
+from workbench.language import encode, ngram, prior, writer
 from workbench.language.codebook import Codebook, distinctive, suggest_names
 from workbench.language.dsl import infilling
 from workbench.language.dsl.given_codes import anchored, check_given, check_met, report_given
@@ -22,9 +22,7 @@ from workbench.language.dsl.reader import Reader, Tagger, means, template_of
 from workbench.language.dsl.writing import Author
 from workbench.language.evaluate import evaluate
 from workbench.language.ngram import KneserNey
-from workbench.language.prior import TemplatePrior
 from workbench.language.units import Units
-from workbench.language.writer import Writer
 from workbench.language.writer.config import SAMPLE
 from workbench.template import Template
 from workbench.values import ArtifactError
@@ -275,19 +273,19 @@ def _learn_to_write(learned, reader, corpus, features, stage, progress):
         return KneserNey(config.ngram).fit(ngram.tokens(template.prompt) for template in templates)
 
     def fit_prior():
-        return TemplatePrior(config.prior).fit(templates, progress=progress, seed=config.seed)
+        return prior.TemplatePrior(config.prior).fit(templates, progress=progress, seed=config.seed)
 
     def fit_writer():
         words = sorted(w for w in learned.encoder.tokenizer.get_vocab() if len(w) > 2 and w.isalpha())
         embed, k = learned.encoder.embed_words, len(learned.codes)
-        return Writer(config.writer).fit(templates, embed, k, words, part, progress, seed=config.seed)
+        return writer.Writer(config.writer).fit(templates, embed, k, words, part, progress, seed=config.seed)
 
     keys = {name: _digest([*read, asdict(getattr(config, name))])[:12] for name in ("ngram", "prior", "writer")}
     folders = {name: stage / f"{name}-{key}" for name, key in keys.items()}
     part = folders["writer"].with_name(f"{folders['writer'].name}-part")
     learned.ngram = _finished(folders["ngram"], KneserNey, fit_ngram)
-    learned.prior = _finished(folders["prior"], TemplatePrior, fit_prior)
-    learned.writer = _finished(folders["writer"], Writer, fit_writer)
+    learned.prior = _finished(folders["prior"], prior.TemplatePrior, fit_prior)
+    learned.writer = _finished(folders["writer"], writer.Writer, fit_writer)
     shutil.rmtree(part, ignore_errors=True)  # checkpoints of what is finished
     if held_out:
         held = _templates(corpus, features, reader, apart, progress)

@@ -3,25 +3,28 @@
 from pathlib import Path
 
 from workbench import artifacts
+from workbench.language import prior, writer
 from workbench.language.codebook import Codebook
 from workbench.language.dsl.learned import Code, DSLConfig, Fillers, Learned, TemplateCount
 from workbench.language.dsl.weighing import Ranking
 from workbench.language.ngram import KneserNey
-from workbench.language.prior import TemplatePrior
 from workbench.language.units import Units
-from workbench.language.writer import Writer
 from workbench.values import ArtifactError
 
 KIND = "deep-dsl"
 BUILT_IN = Path(__file__).parents[2] / "world" / "dsl"  # made by tools/world_dsl.py
 _REMAKE = "Make the language anew with this version, DeepDSL.fit(prompts), and keep it with .save(folder), another folder."
-_READING = {"units": Units, "codebook": Codebook}
-_WRITING = {"writer": Writer, "prior": TemplatePrior, "ngram": KneserNey, "ranking": Ranking}
+
+
+def _parts():
+    """The classes of the saved parts by name; all but the first two belong to the writing half."""
+    writing = {"writer": writer.Writer, "prior": prior.TemplatePrior, "ngram": KneserNey, "ranking": Ranking}
+    return {"units": Units, "codebook": Codebook, **writing}
 
 
 def to_state(learned):
     """Config (JSON values) and tensors (dict of arrays) of a `Learned`, which `load` reads."""
-    parts = _READING if learned.writer is None else _READING | _WRITING
+    parts = list(_parts())[: 2 if learned.writer is None else None]
     config = {
         "seed": learned.config.seed,
         "encoder": {name: getattr(learned.encoder, name) for name in ("name", "fingerprint", "layer")},
@@ -47,7 +50,7 @@ def load(folder, encoder):
 
 def _learned(config, tensors, folder, encoder):
     parts = {}
-    for name, cls in (_READING | _WRITING).items():
+    for name, cls in _parts().items():
         if name in config["parts"]:
             arrays = {key.removeprefix(f"{name}."): array for key, array in tensors.items() if key.startswith(f"{name}.")}
             parts[name] = cls.from_state(config["parts"][name], arrays)

@@ -1,8 +1,9 @@
-"""Options of the writer, and the sizes that are the same for all writers."""
+"""Options of the writer and of how it chooses pieces, and the sizes that are the same for all writers."""
 
 from dataclasses import asdict, dataclass
 
 from workbench import checks
+from workbench.models.cut import Cut, check_cut
 
 WINDOW = 256  # positions of the longest prompt with its gaps
 SAMPLE = 40_000  # prompts that a language trains its writer on at most
@@ -35,3 +36,25 @@ class WriterConfig:
         checks.number("rate", self.rate, 0)
         if self.width % (4 * self.heads):
             raise ValueError(f"width must be a multiple of 4 x heads = {4 * self.heads}, got {self.width}.")
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How pieces are chosen.
+
+    `temperature` > 0 divides the scores; then the `top_k` best pieces are kept (0: all), then the fewest that hold `top_p` of
+    the probability; see `models.cut`. `known` holds words to those of the corpus.
+    """
+
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+    known: bool = True
+
+    def __post_init__(self):
+        check_cut(self.temperature, self.top_k, self.top_p)
+
+    @property
+    def cut(self):
+        """The `Cut` of these options."""
+        return Cut(self.temperature, self.top_k, self.top_p)

@@ -1,6 +1,5 @@
 """Filling: gaps are filled piece by piece, with the exact log-probability of what was or could have been written."""
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -11,33 +10,10 @@ from workbench.language.writer.content import ContentPrior
 from workbench.language.writer.layout import NEIGHBOURS
 from workbench.language.writer.rules import Rules, State
 from workbench.language.writer.tokens import END, FILL, GO
-from workbench.models.cut import Cut, check_cut
 
 NOISE = -2  # as `Gap.slot`: content is drawn from the prior when the gap is reached
 KNOWN_PIECES, FREE_PIECES = 32, 256  # pieces of a filling at most: of known words, and where any word may be spelled
 _CHUNK = 256  # candidates scored at once
-
-
-@dataclass(frozen=True)
-class Decoding:
-    """How pieces are chosen.
-
-    `temperature` > 0 divides the scores; then the `top_k` best pieces are kept (0: all), then the fewest that hold `top_p` of
-    the probability; see `models.cut`. `known` holds words to those of the corpus.
-    """
-
-    temperature: float = 1.0
-    top_k: int = 0
-    top_p: float = 1.0
-    known: bool = True
-
-    def __post_init__(self):
-        check_cut(self.temperature, self.top_k, self.top_p)
-
-    @property
-    def cut(self):
-        """The `Cut` of these options."""
-        return Cut(self.temperature, self.top_k, self.top_p)
 
 
 class Filled(NamedTuple):
