@@ -85,10 +85,7 @@ class Tokens:
         return cls(sorted(state["vocab"], key=state["vocab"].get), merges, known, _usual_case(forms), articles)
 
     def split(self, text, glued=False):
-        """Cut a prompt into tokens: list of `Piece`; white space between them is not kept but as "some" or "none".
-
-        `glued`: the text goes on right after another one, so that no blank stands where it begins.
-        """
+        """Cut a prompt, or text `glued` to some before it, into tokens: list of `Piece`; white space is "some" or "none"."""
         tokens = [(start, end) for start, end, _ in words.split(text) if not text[start:end].isspace()]  # without line ends
         return [Piece(start, end, self.spell(_marked(text, start, end, glued))) for start, end in tokens]
 

@@ -132,7 +132,10 @@ class Writer(Saved):
         network.eval()
 
     def _spell(self, text, glued=False):
-        return tuple(i for piece in self.tokens_.split(text.lstrip(), glued) for i in piece.ids)
+        pieces = self.tokens_.split(text)
+        if glued and pieces:  # to what stands before the gap, even if blanks were typed
+            pieces = self.tokens_.split(text[pieces[0].start :], glued)
+        return tuple(i for piece in pieces for i in piece.ids)
 
     def _standard(self, features):
         return ((features - self._mean) / self._scale).astype(np.float32)
