@@ -105,7 +105,7 @@ def _expanded(line, name, known, generator):
     try:
         texts = generator.generate(line, _EXPANDED + 1)
     except Exception as err:  # from pyparsing or dynamicprompts, RecursionError, OverflowError
-        why = "a list is part of itself" if isinstance(err, RecursionError) else err
+        why = "it is too deep, or a list is part of itself" if isinstance(err, RecursionError) else err
         raise TemplateError(f"In the list {name!r}, {line[:60]!r}: dynamicprompts cannot read that ({why}).") from err
     if len(texts) > _EXPANDED:
         raise TemplateError(
