@@ -8,10 +8,11 @@ __all__ = list(_LAZY)
 
 
 def __getattr__(name):
-    if name.startswith("_"):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}.")
+    path = f"{__name__}.{_LAZY.get(name, name)}"
     try:
-        module = importlib.import_module(f"{__name__}.{_LAZY.get(name, name)}")
+        module = importlib.import_module(path)
     except ModuleNotFoundError as err:
+        if err.name != path:  # a package that is not installed is another error
+            raise
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}. It has: {', '.join(_LAZY)}.") from err
     return getattr(module, name) if name in _LAZY else module
