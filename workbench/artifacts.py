@@ -7,13 +7,12 @@ import re
 import shutil
 import tempfile
 import warnings
-from pathlib import Path
 
 import numpy as np
 import safetensors
 import safetensors.numpy
 
-from workbench import __version__
+from workbench import __version__, files
 from workbench.files import atomic_path, check_plain, check_regular, locked, make_folder, read_json, write_json
 from workbench.values import ArtifactError, DamagedError
 
@@ -41,7 +40,7 @@ def save(folder, kind, config, tensors):
         TypeError: a tensor or a config value of another type.
         ArtifactError: the folder holds something else (nothing is touched) or cannot be written to, or the disk is full.
     """
-    folder = Path(folder)
+    folder = files.path(folder, "folder")
     check_plain(config, "config")
     for name, array in tensors.items():
         if not isinstance(array, np.ndarray) or array.dtype.name not in _DTYPES:
@@ -66,7 +65,7 @@ def save(folder, kind, config, tensors):
 def _lock(folder):
     """Path of the lock of a saved folder: not in it, so that nothing but the save is there, and one of 256."""
     place = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:2]
-    return Path(tempfile.gettempdir(), f"deep-dsl-workbench-{getattr(os, 'getuid', int)()}-{place}.lock")
+    return files.path(tempfile.gettempdir()) / (f"deep-dsl-workbench-{getattr(os, 'getuid', int)()}-{place}.lock")
 
 
 def _checksum(head):
@@ -117,7 +116,7 @@ def load(folder, kind, remake=_REMAKE):
     Raises:
         ArtifactError: folder or a file of it is missing, damaged, of another kind, of a newer format, or a pickle.
     """
-    folder = Path(folder)
+    folder = files.path(folder, "folder")
     if not os.path.isdir(folder):
         what = "it is a file. Give the folder that was saved" if os.path.exists(folder) else "there is no such folder"
         raise ArtifactError(f"Cannot load a {kind!r} from {folder}: {what}.")
@@ -216,7 +215,7 @@ class Checkpoint:
 
     def __init__(self, folder, kind, run):
         check_plain(run, "run")
-        self.folder, self.kind, self.run = Path(folder).expanduser(), kind, json.loads(json.dumps(run))
+        self.folder, self.kind, self.run = files.path(folder, "folder"), kind, json.loads(json.dumps(run))
 
     def save(self, state, tensors):
         """Write where the work stands; the checkpoint before it is replaced.
@@ -328,7 +327,7 @@ def restored(from_state, folder, kind, *more, remake=_REMAKE):
                 raise ValueError(f"{name} holds NaN or infinity")
         return from_state(config, tensors, *more)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, RuntimeError, ArithmeticError) as err:
-        wrote = read_json(Path(folder) / CONFIG)["workbench"]
+        wrote = read_json(files.path(folder) / CONFIG)["workbench"]
         raise ArtifactError(
             f"{folder} is not a {kind!r} that this workbench ({__version__}) can read ({err!r}). Workbench {wrote} wrote it. "
             f"{remake}"

@@ -34,39 +34,61 @@ _MOST = 256 * 2**20  # bytes of a JSON file; that of the language that comes wit
 _PATIENCE = 5  # seconds of waiting for another process before it is said
 
 
-@contextlib.contextmanager
-def atomic_path(path):
-    """A temporary path to write to, which becomes `path` when the block ends well.
+def path(value, name="The path"):
+    """The path that a person means, by the one rule of this package: `~` is the home folder.
 
-    The temporary file is there and empty, lies in the same folder (made if missing), is hidden, and keeps the suffix of `path`,
-    since writers such as `np.save` and `savefig` look at it. After an error or Ctrl-C it is removed and an older `path` is as
+    Args:
+        value: str or os.PathLike of a file or folder, there or not.
+        name: str, the argument, for the error.
+
+    Returns:
+        Path.
+
+    Raises:
+        ValueError: something else, such as None, bytes or an empty text; or the home folder of a user who is not there.
+    """
+    text = os.fspath(value) if isinstance(value, (str, os.PathLike)) else value
+    if not isinstance(text, str) or not text.strip() or "\0" in text:
+        raise ValueError(f"{name} must be a str or Path with something in it, such as 'out/dsl'; got {value!r}.")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as err:
+        raise ValueError(f"{name} is {text!r}, but there is no such user. Write out the path, from the root on.") from err
+
+
+@contextlib.contextmanager
+def atomic_path(file):
+    """A temporary path to write to, which becomes `file` when the block ends well.
+
+    The temporary file is there and empty, lies in the same folder (made if missing), is hidden, and keeps the suffix of `file`,
+    since writers such as `np.save` and `savefig` look at it. After an error or Ctrl-C it is removed and an older `file` is as
     before. What killed processes left in the folder is swept away.
 
     Args:
-        path: str or Path of the file to write.
+        file: str or Path of the file to write.
 
     Yields:
         Path of the temporary file; the block writes it and closes it.
 
     Raises:
-        ArtifactError: `path` is a folder or a device, it cannot be written there, or the disk is full.
+        ArtifactError: `file` is a folder or a device, it cannot be written there, or the disk is full.
     """
-    path = Path(path)
-    if os.path.isdir(path):
-        raise ArtifactError(f"Cannot write {path}: it is a folder. Give the path of a file.")
-    if os.path.exists(path) and not os.path.isfile(path):
-        raise ArtifactError(f"Cannot write {path}: it is no plain file. Give the path of a file.")
-    temporary = _hidden(path, f".part{path.suffix[:20]}", path.stem)
+    file = path(file)
+    if os.path.isdir(file):
+        raise ArtifactError(f"Cannot write {file}: it is a folder. Give the path of a file.")
+    if os.path.exists(file) and not os.path.isfile(file):
+        raise ArtifactError(f"Cannot write {file}: it is no plain file. Give the path of a file.")
+    temporary = _hidden(file, f".part{file.suffix[:20]}", file.stem)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        sweep(path.parent)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        sweep(file.parent)
         open(temporary, "xb").close()  # what forbids it is said before the block runs
         yield temporary
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())  # a rename may reach the disk before the bytes do
-        os.replace(temporary, path)
+        with open(temporary, "rb+") as written:
+            os.fsync(written.fileno())  # a rename may reach the disk before the bytes do
+        os.replace(temporary, file)
     except BaseException as err:
-        found = _of_the_disk(err, path, temporary)
+        found = _of_the_disk(err, file, temporary)
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         if found is None:
@@ -170,7 +192,7 @@ def replacing_folder(folder):
     Raises:
         ArtifactError: `folder` is a file, it cannot be written there, or the disk is full.
     """
-    folder = Path(folder).expanduser().resolve()  # a link to a folder stays a link
+    folder = path(folder).resolve()  # a link to a folder stays a link
     if os.path.exists(folder) and not os.path.isdir(folder):
         raise ArtifactError(f"Cannot write to {folder}: it is a file. Give the path of a folder.")
     sweep(folder.parent)
@@ -259,7 +281,7 @@ def replacing_ours(folder, kind, marker):
 
 def check_ours(folder, kind, marker):
     """Raise ArtifactError unless `replacing_ours` would take this folder."""
-    folder = Path(folder).expanduser().resolve()
+    folder = path(folder).resolve()
     if not folder.exists():
         return
     if not folder.is_dir():
@@ -290,11 +312,11 @@ def cell(text):
     return f"'{text}" if text.lstrip(" ").startswith(_FORMULA) else text
 
 
-def write_json(path, obj):
+def write_json(file, obj):
     """Write plain values as UTF-8 JSON, whole or not at all.
 
     Args:
-        path: str or Path of the file.
+        file: str or Path of the file.
         obj: dicts with str keys, lists, tuples (read back as lists), str, int, float, bool, None.
 
     Raises:
@@ -308,7 +330,7 @@ def write_json(path, obj):
         data = data.encode()
     except UnicodeEncodeError:  # half a surrogate pair, as in badly cut emoji: only the \ud83d form holds it
         data = (json.dumps(obj, indent=1) + "\n").encode()
-    with atomic_path(path) as temporary:
+    with atomic_path(file) as temporary:
         temporary.write_bytes(data)
 
 
@@ -343,21 +365,21 @@ def check_regular(path, most=None):
         raise ArtifactError(f"{path} has {found.st_size:,} bytes, more than the {most:,} that such a file may have.")
 
 
-def read_json(path, most=_MOST):
+def read_json(file, most=_MOST):
     """Read a JSON file.
 
     Args:
-        path: str or Path.
+        file: str or Path.
         most: int, bytes that it may have.
 
     Raises:
         ArtifactError: the file is missing, a folder, a pipe or a device, too large, cannot be opened, not UTF-8, or damaged (it
             says line and column); what JSON does not know (NaN, infinity) and what Python cannot hold is damage too.
     """
-    path = Path(path)
-    check_regular(path, most)
+    file = path(file)
+    check_regular(file, most)
     try:
-        return json.loads(path.read_bytes().decode("utf-8"), parse_constant=_finite, parse_float=_finite)
+        return json.loads(file.read_bytes().decode("utf-8"), parse_constant=_finite, parse_float=_finite)
     except UnicodeDecodeError as err:
         why = f"byte {err.start} is not UTF-8"
     except json.JSONDecodeError as err:
@@ -365,10 +387,10 @@ def read_json(path, most=_MOST):
     except RecursionError:
         why = "its lists and objects are nested too deeply"
     except OSError as err:
-        raise ArtifactError(f"Cannot read {path}: {err.strerror}.") from err
+        raise ArtifactError(f"Cannot read {file}: {err.strerror}.") from err
     except ValueError as err:  # a number: infinite, or an int with more digits than Python reads
         why = " ".join(str(err).split(";")[0].split())
-    raise DamagedError(f"{path} is damaged: {why}. Restore the file or make it again.")
+    raise DamagedError(f"{file} is damaged: {why}. Restore the file or make it again.")
 
 
 def _finite(text):
