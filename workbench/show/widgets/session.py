@@ -163,11 +163,13 @@ class Session:
         if text == self.text:
             return self.message
         check_length(text, "The chips still show the prompt before.")
+        given, text = text, typed.whole(text)
         template, unknown = typed.read(self.dsl, text)
         self._set(template=template, locked=typed.carried(self.locked, self.template, template))
         if not text.strip():
             return "The prompt is empty. Type one, or re-roll to have prompts written from nothing."
         hint = f" {unknown[0]} is taken as text: no code has that name." if unknown else ""
+        hint += " Half a character in it is � now." if text.count("�") > given.count("�") else ""
         return f"{times(len(template.slots), 'chip')} read.{hint}"
 
     @_verb("lock")
@@ -202,7 +204,7 @@ class Session:
             number: the chip that takes it; None looks for an open chip, and otherwise appends it.
             name: name of the filler's code: an open chip of that kind comes before `<?>`, one of another kind is left alone.
         """
-        filler = " ".join(str(filler).split())
+        filler = " ".join(typed.whole(str(filler)).split())
         if not filler:
             raise ValueError("There is no filler to put into the prompt.")
         if number is None:
