@@ -124,7 +124,7 @@ def tune(lm, ebm, divergence="kl", steps=200, *, config=TuneConfig(), contexts=N
             torch.optim.Adam(weights.tensors.values(), config.rate),
             steps,
             training.constant(config.rate, config.warmup),
-            name="tune",
+            name="tuning",
             every=1,
             memo=memo,
             checkpoint=checkpoint,

@@ -9,9 +9,9 @@ from dataclasses import asdict
 from typing import NamedTuple
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from workbench import files
+from workbench import progress as bars
 from workbench.data.corpus import Corpus
 from workbench.language import encode, ngram, prior, writer
 from workbench.language.codebook import Codebook, distinctive, suggest_names
@@ -154,7 +154,7 @@ def _blocks(corpus, features, units, chosen, name, progress):
         (prompts, spans, words): lists of str, of lists of `Span`, and of float16 (w_i, d).
     """
     at = 0
-    with tqdm(total=len(chosen), desc=name, unit="prompt", disable=not progress) as bar:
+    with bars.bar(total=len(chosen), name=name, unit="prompts", shown=progress) as bar:
         for first, offsets, words in features.shards():
             end = int(np.searchsorted(chosen, first + len(offsets) - 1))
             rows, texts = (chosen[at:end] - first).tolist(), corpus[first : first + len(offsets) - 1]
@@ -169,7 +169,7 @@ def _gathered(corpus, features, units, seed, progress):
     size = min(_SAMPLE, len(corpus))
     chosen = np.sort(np.random.default_rng(seed).choice(len(corpus), size, replace=False))
     types, vectors, ids, before, spans_of = {}, [], [], [], []
-    for _, found, words in _blocks(corpus, features, units, chosen, "sample", progress):
+    for _, found, words in _blocks(corpus, features, units, chosen, "drawing a sample", progress):
         for spans, rows in zip(found, words, strict=True):
             vectors.append(means(rows, spans).astype(np.float16))
             ids += [types.setdefault(span.text, len(types)) for span in spans]
@@ -182,7 +182,7 @@ def _counted(corpus, features, tagger, progress):
     """Tag all prompts: list of k Counters, filler -> count; units by code, int64 (k,); transitions, float32 (k + 1, k + 1)."""
     k = tagger.codebook.config.n_codes
     counts, used, pairs, least = [Counter() for _ in range(k)], np.zeros(k, np.int64), np.zeros((k + 1, k + 1)), 1
-    for _, spans, words in _blocks(corpus, features, tagger.units, np.arange(len(corpus)), "tag", progress):
+    for _, spans, words in _blocks(corpus, features, tagger.units, np.arange(len(corpus)), "tagging", progress):
         for found, codes in zip(spans, tagger.codes(spans, words), strict=True):
             for span, code in zip(found, codes, strict=True):
                 counts[code][span.text] += 1

@@ -119,7 +119,7 @@ class Writer(Saved):
             adamw(network, weight_decay=0.02, betas=(0.9, 0.98)),
             config.steps,
             cosine(config.rate, config.steps, min(_WARM, config.steps // 4 + 1), _FLOOR),
-            name="writer",
+            name="training the writer",
             checkpoint=None if folder is None else Checkpoint(folder, "writer training", run),
             save_every=_SAVE_EVERY,
             seed=seed,
