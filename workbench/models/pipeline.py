@@ -78,8 +78,8 @@ class Pipeline:
 def load_pipeline(name="world", device=None):
     """Load a text-to-image pipeline. Only safetensors are read and no code that comes with a model is run.
 
-    A folder that holds program files, or names classes other than those of transformers and diffusers, is refused before diffusers
-    sees it; so is the download of a hub id.
+    A folder that holds program files, or names classes other than those of transformers and diffusers, is refused before
+    diffusers sees it; so is what is downloaded for a hub id.
 
     Args:
         name: str; `"world"` is the tiny `StableDiffusionPipeline` that comes with the package and draws only the built-in
