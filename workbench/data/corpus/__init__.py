@@ -7,6 +7,7 @@ from itertools import compress
 
 import numpy as np
 
+from workbench import checks
 from workbench import progress as bars
 from workbench.data.corpus import store
 from workbench.data.corpus.cleaning import EXACT, NEAR, NOT_SAMPLED, Report, clean, content_hash, normalise, unusable
@@ -49,11 +50,12 @@ def load(source, column=None, n=None, seed=0, split="train", progress=True):
         CorpusError: the source cannot be read, or none of its rows is usable; the message says what and where.
         ArtifactError: the cache folder cannot be written, or the disk is full.
     """
+    seed = checks.seed(seed)
     if n is not None:
         n = operator.index(n)
         if n <= 0:
             raise CorpusError(f"n={n}: expected a number of prompts, 1 or more, or None for all.")
-    opened = open_source(source, column, n, operator.index(seed), split)
+    opened = open_source(source, column, n, seed, split)
     report, rows = Report(), array("q")
     numbered = bars.bar(opened.rows, total=opened.total, name="reading prompts", unit="rows", shown=progress)
     data = store.stored(_usable(numbered, rows, report))

@@ -93,6 +93,7 @@ class Codebook(Saved):
         Raises:
             ValueError: wrong shapes, NaN, fewer distinct units than codes, or codes given that are not 0..g-1 with g < k.
         """
+        seed = checks.seed(seed)
         types, before = _check_rows(layer, static, types, before)
         given = _check_given(given, len(static), self.config.n_codes)
         config = self.config
@@ -283,4 +284,4 @@ def _medoids(x, k, seed):
 
     distances = np.sqrt(_squared_distances(x.astype(np.float64), x.astype(np.float64))).astype(np.float32)
     np.fill_diagonal(distances, 0)
-    return np.asarray(kmedoids.fasterpam(distances, k, random_state=seed, n_cpu=1).medoids, np.int64)
+    return np.asarray(kmedoids.fasterpam(distances, k, random_state=seed % 2**32, n_cpu=1).medoids, np.int64)

@@ -6,11 +6,11 @@ import shutil
 import time
 from collections import Counter
 from dataclasses import asdict
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from workbench import files
 from workbench import progress as bars
 from workbench.data.corpus import Corpus
 from workbench.language import encode, ngram, prior, writer
@@ -67,12 +67,12 @@ def fit(prompts, config, encoder, folder, progress, codes):
     from workbench.models import Encoder, load_encoder
 
     clock = _Clock()
+    root = encode.default_folder().parent if folder is None else files.path(folder, "folder")
     codes = check_given(codes, config)
     corpus = prompts if isinstance(prompts, Corpus) else Corpus.from_texts(prompts, progress=progress)
     clock.stop("corpus")
     if not isinstance(encoder, Encoder):
         encoder = load_encoder(encoder, layer=_LAYER) if encoder else load_encoder(layer=_LAYER)
-    root = Path(folder).expanduser() if folder else encode.default_folder().parent
     stage = root / "fits" / _fit_key(corpus, config, encoder, codes)
     clock.stop("encoder")
     units = _finished(stage / "units", Units, lambda: Units(config.units).fit(corpus, progress=progress))

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from workbench import files
 from workbench import progress as bars
 from workbench.language.encode.shards import Features, open_shard, write_shard
 from workbench.values import ArtifactError
@@ -101,7 +102,7 @@ def encode(texts, encoder, folder=None, shard_size=1024, progress=True):
         raise ValueError(
             f"encode needs one text or more and shard_size >= 1, got {len(texts)} texts and shard_size={shard_size}."
         )
-    folder = _open_folder(Path(folder).expanduser() if folder else default_folder(), encoder)
+    folder = _open_folder(default_folder() if folder is None else files.path(folder, "folder"), encoder)
     shards, damaged, made = [], [], 0
 
     def find(plan):

@@ -7,6 +7,7 @@ from dataclasses import asdict
 import numpy as np
 import torch
 
+from workbench import checks
 from workbench.artifacts import Checkpoint, Saved
 from workbench.language.writer.batches import Batches, Fillers
 from workbench.language.writer.config import CONTENT_DIMS, WINDOW, Decoding, WriterConfig
@@ -73,7 +74,7 @@ class Writer(Saved):
             ArtifactError: the folder holds the checkpoint of another run.
             Interrupted: Ctrl-C; the same call with the same folder goes on.
         """
-        config, templates = self.config, list(templates)
+        config, templates, seed = self.config, list(templates), checks.seed(seed)
         for template in templates:
             for slot in template.slots:
                 if slot.code is None or not 0 <= slot.code < n_codes or slot.text is None:
