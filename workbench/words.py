@@ -15,6 +15,7 @@ FOREIGN = frozenset("lora lyco locon loha lokr dora hypernet hypernetwork embedd
 # Short faces that stand alone: tags of image boards (>_<, ^_^, :3) and hearts.
 _FACE = r"""(?<![^\s,(\[{|]) (?: >_[<>oO] | [oO]_[<>] | <[o|]>_<[o|]> | [\^=+@;.*~-]_[\^=+@;.*~-] | \|_\| | [:;]['-]?[()DPpoO]
     | [:=]3 | :[<>/|] | </?3+ | \^\^ ) (?![^\s,)\]}|:])"""
+FACE = regex.compile(_FACE, regex.VERBOSE)
 _GROUP = regex.compile(
     rf"(?P<face>{_FACE}) | \\. | [$%]?\{{ | <(?=[\p{{L}}/!|$%]) | [\[\](){{}}|>]", regex.VERBOSE | regex.DOTALL
 )
@@ -83,12 +84,12 @@ FUNCTION_WORDS = frozenset(
 
 
 class Word(NamedTuple):
-    """A token of a prompt: characters `start` to `end` (exclusive) and its kind.
+    r"""A token of a prompt: characters `start` to `end` (exclusive) and its kind.
 
     Kinds: `word`; `separator` (comma, pipe, full stop, line end...), which ends a segment; `joint`, a hyphen, quote, slash or
     ampersand outside words, which may stand inside a phrase ("sci - fi"); `markup`, brackets, weights and flags: `((`,
     `:1.2`, `--ar 16:9`; `syntax`, what another program reads and nobody as words: `<lora:ink:0.8>`, `__color__`, `{a|b}`,
-    `[a:b:.5]`, `BREAK`, `--style raw`, addresses, `\\(`.
+    `[a:b:.5]`, `BREAK`, `--style raw`, addresses, `\(`.
     """
 
     start: int
