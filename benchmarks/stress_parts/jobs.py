@@ -68,10 +68,14 @@ def of_state(saved):
 
 
 def of_folder(folder):
-    """`Result` of the files in a folder."""
-    files = sorted(p for p in Path(folder).rglob("*") if p.is_file()) if Path(folder).is_dir() else []
+    """`Result` of the files in a folder, without what is temporary."""
+    files = sorted(p for p in Path(folder).rglob("*") if p.is_file() and not _hidden(p.relative_to(folder)))
     names = [p.relative_to(folder).as_posix() for p in files]
     return Result(dict.fromkeys(names, 1), digest(*(x for n, p in zip(names, files, strict=True) for x in (n, p.read_bytes()))))
+
+
+def _hidden(path):
+    return any(part.startswith(".") and part not in MARKS for part in path.parts)
 
 
 def content(path):
