@@ -356,7 +356,7 @@ def test_a_language_without_writer_is_read_only():
         ({"n": 0}, ValueError),
         ({"n": 21}, ValueError),
         ({"n": True}, ValueError),
-        ({"seed": -1}, ValueError),
+        ({"seed": "1"}, ValueError),
         ({"text": 3}, TypeError),
     ],
 )

@@ -6,13 +6,12 @@ import os
 import re
 import shutil
 import warnings
-from pathlib import Path
 
 import numpy as np
 import safetensors
 import safetensors.numpy
 
-from workbench import __version__
+from workbench import __version__, files
 from workbench.files import atomic_path, check_plain, read_json, write_json
 from workbench.values import ArtifactError, DamagedError
 
@@ -42,7 +41,7 @@ def save(folder, kind, config, tensors):
         TypeError: a tensor or a config value of another type.
         ArtifactError: the folder holds something else (nothing is touched), or the disk is full.
     """
-    folder = Path(folder)
+    folder = files.path(folder, "folder")
     check_plain(config, "config")
     for name, array in tensors.items():
         if not isinstance(array, np.ndarray) or array.dtype.name not in _DTYPES:
@@ -109,7 +108,7 @@ def load(folder, kind, remake=_REMAKE):
     Raises:
         ArtifactError: folder or a file of it is missing, damaged, of another kind, of a newer format, or a pickle.
     """
-    folder = Path(folder)
+    folder = files.path(folder, "folder")
     if not folder.is_dir():
         what = "it is a file. Give the folder that was saved" if folder.exists() else "there is no such folder"
         raise ArtifactError(f"Cannot load a {kind!r} from {folder}: {what}.")
@@ -193,7 +192,7 @@ class Checkpoint:
 
     def __init__(self, folder, kind, run):
         check_plain(run, "run")
-        self.folder, self.kind, self.run = Path(folder).expanduser(), kind, json.loads(json.dumps(run))
+        self.folder, self.kind, self.run = files.path(folder, "folder"), kind, json.loads(json.dumps(run))
 
     def save(self, state, tensors):
         """Write where the work stands; the checkpoint before it is replaced.
@@ -300,7 +299,7 @@ def restored(from_state, folder, kind, *more, remake=_REMAKE):
     try:
         return from_state(config, tensors, *more)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, RuntimeError) as err:
-        wrote = read_json(Path(folder) / CONFIG)["workbench"]
+        wrote = read_json(files.path(folder) / CONFIG)["workbench"]
         raise ArtifactError(
             f"{folder} is not a {kind!r} that this workbench ({__version__}) can read ({err!r}). Workbench {wrote} wrote it. "
             f"{remake}"

@@ -22,32 +22,54 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 _FULL = re.compile(r"No space left on device|Disk quota exceeded|\bos error (28|122)\b|\bcode: (28|122)\b")
 
 
-@contextlib.contextmanager
-def atomic_path(path):
-    """A temporary path to write to, which becomes `path` when the block ends well.
-
-    The temporary file lies in the same folder (made if missing), is hidden, and keeps the suffix of `path`, since writers
-    such as `np.save` and `savefig` look at it. After an error or Ctrl-C it is removed and an older `path` is as before.
+def path(value, name="The path"):
+    """The path that a person means, by the one rule of this package: `~` is the home folder.
 
     Args:
-        path: str or Path of the file to write.
+        value: str or os.PathLike of a file or folder, there or not.
+        name: str, the argument, for the error.
+
+    Returns:
+        Path.
+
+    Raises:
+        ValueError: something else, such as None, bytes or an empty text; or the home folder of a user who is not there.
+    """
+    text = os.fspath(value) if isinstance(value, (str, os.PathLike)) else value
+    if not isinstance(text, str) or not text.strip() or "\0" in text:
+        raise ValueError(f"{name} must be a str or Path with something in it, such as 'out/dsl'; got {value!r}.")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as err:
+        raise ValueError(f"{name} is {text!r}, but there is no such user. Write out the path, from the root on.") from err
+
+
+@contextlib.contextmanager
+def atomic_path(file):
+    """A temporary path to write to, which becomes `file` when the block ends well.
+
+    The temporary file lies in the same folder (made if missing), is hidden, and keeps the suffix of `file`, since writers
+    such as `np.save` and `savefig` look at it. After an error or Ctrl-C it is removed and an older `file` is as before.
+
+    Args:
+        file: str or Path of the file to write.
 
     Yields:
         Path of the temporary file; the block writes it and closes it.
 
     Raises:
-        ArtifactError: `path` is a folder, or the disk is full.
+        ArtifactError: `file` is a folder, or the disk is full.
     """
-    path = Path(path)
-    if path.is_dir():
-        raise ArtifactError(f"Cannot write {path}: it is a folder. Give the path of a file.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem[:80]}.{os.getpid()}-{secrets.token_hex(4)}.part{path.suffix}")
+    file = path(file)
+    if file.is_dir():
+        raise ArtifactError(f"Cannot write {file}: it is a folder. Give the path of a file.")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_name(f".{file.stem[:80]}.{os.getpid()}-{secrets.token_hex(4)}.part{file.suffix}")
     try:
         yield temporary
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())  # a rename may reach the disk before the bytes do
-        os.replace(temporary, path)
+        with open(temporary, "rb+") as written:
+            os.fsync(written.fileno())  # a rename may reach the disk before the bytes do
+        os.replace(temporary, file)
     except BaseException as err:
         size = temporary.stat().st_size if temporary.exists() else 0
         with contextlib.suppress(OSError):
@@ -55,8 +77,8 @@ def atomic_path(path):
         if not _disk_is_full(err):
             raise
         raise ArtifactError(
-            f"The disk is full: {path} could not be written ({size:,} bytes were, {shutil.disk_usage(path.parent).free:,} "
-            f"bytes are free in {path.parent.resolve()}). Nothing half-written is left and older files are as they were. "
+            f"The disk is full: {file} could not be written ({size:,} bytes were, {shutil.disk_usage(file.parent).free:,} "
+            f"bytes are free in {file.parent.resolve()}). Nothing half-written is left and older files are as they were. "
             "Free some space or choose a folder on another disk, then run it again."
         ) from err
 
@@ -78,7 +100,7 @@ def replacing_folder(folder):
     Raises:
         ArtifactError: `folder` is a file, or no folder can be made there.
     """
-    folder = Path(folder).expanduser().resolve()  # a link to a folder stays a link
+    folder = path(folder).resolve()  # a link to a folder stays a link
     if folder.exists() and not folder.is_dir():
         raise ArtifactError(f"Cannot write to {folder}: it is a file. Give the path of a folder.")
     name = f".{folder.name[:80]}.{os.getpid()}-{secrets.token_hex(4)}"
@@ -125,7 +147,7 @@ def replacing_ours(folder, kind, marker):
 
 def check_ours(folder, kind, marker):
     """Raise ArtifactError unless `replacing_ours` would take this folder."""
-    folder = Path(folder).expanduser().resolve()
+    folder = path(folder).resolve()
     if not folder.exists():
         return
     if not folder.is_dir():
@@ -156,11 +178,11 @@ def cell(text):
     return f"'{text}" if text.lstrip(" ").startswith(_FORMULA) else text
 
 
-def write_json(path, obj):
+def write_json(file, obj):
     """Write plain values as UTF-8 JSON, whole or not at all.
 
     Args:
-        path: str or Path of the file.
+        file: str or Path of the file.
         obj: dicts with str keys, lists, tuples (read back as lists), str, int, float, bool, None.
 
     Raises:
@@ -174,7 +196,7 @@ def write_json(path, obj):
         data = data.encode()
     except UnicodeEncodeError:  # half a surrogate pair, as in badly cut emoji: only the \ud83d form holds it
         data = (json.dumps(obj, indent=1) + "\n").encode()
-    with atomic_path(path) as temporary:
+    with atomic_path(file) as temporary:
         temporary.write_bytes(data)
 
 
@@ -194,22 +216,22 @@ def check_plain(obj, where):
         raise TypeError(f"{where} is a {type(obj).__name__}, which JSON cannot hold: use plain int, float, str, list or dict.")
 
 
-def read_json(path):
+def read_json(file):
     """Read a JSON file.
 
     Raises:
         ArtifactError: the file is missing, a folder, not UTF-8, or damaged (it says line and column).
     """
-    path = Path(path)
+    file = path(file)
     try:
-        return json.loads(path.read_bytes().decode("utf-8"))
+        return json.loads(file.read_bytes().decode("utf-8"))
     except FileNotFoundError as err:
-        raise ArtifactError(f"There is no file {path}.") from err
+        raise ArtifactError(f"There is no file {file}.") from err
     except IsADirectoryError as err:
-        raise ArtifactError(f"{path} is a folder, expected a JSON file.") from err
+        raise ArtifactError(f"{file} is a folder, expected a JSON file.") from err
     except UnicodeDecodeError as err:
-        raise DamagedError(f"{path} is damaged: byte {err.start} is not UTF-8. Restore the file or make it again.") from err
+        raise DamagedError(f"{file} is damaged: byte {err.start} is not UTF-8. Restore the file or make it again.") from err
     except json.JSONDecodeError as err:
         raise DamagedError(
-            f"{path} is damaged: {err.msg} at line {err.lineno}, column {err.colno}. Restore the file or make it again."
+            f"{file} is damaged: {err.msg} at line {err.lineno}, column {err.colno}. Restore the file or make it again."
         ) from err

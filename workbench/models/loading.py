@@ -8,6 +8,7 @@ import transformers
 from safetensors import SafetensorError
 from transformers.utils import logging as transformers_logging
 
+from workbench import files
 from workbench.values import ModelError
 
 BUILT_IN = "world"
@@ -40,6 +41,12 @@ def quiet(logging=transformers_logging):
             logging.enable_progress_bar()
 
 
+def place(name):
+    """A hub id as it is, or the folder that a path names, `~` included: str for `from_pretrained`. ValueError for no text."""
+    folder = files.path(name, "The name of a model")
+    return name if isinstance(name, str) and not name.startswith("~") else str(folder)
+
+
 def source(name, kind):
     """Folder or hub id of a model asked for by name.
 
@@ -57,7 +64,7 @@ def source(name, kind):
     if str(name) == f"{BUILT_IN}-small" and small.is_dir():
         return str(small)
     if str(name) != BUILT_IN:
-        return str(name)
+        return place(name)
     if not (FOLDER / kind).is_dir():
         raise ModelError(
             f"The built-in {kind} is missing from this installation ({FOLDER / kind}). Install the package again, or train it: "

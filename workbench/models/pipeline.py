@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
+from workbench import checks
 from workbench.models.loading import FAILURES, frozen, not_found, quiet, source
 from workbench.values import ModelError
 
@@ -56,9 +57,10 @@ class Pipeline:
             raise TypeError("draw takes a str or a list of str.")
         if not prompts or steps < 1 or batch < 1:
             raise ValueError(f"draw needs prompts, steps >= 1 and batch >= 1; got {len(prompts)}, {steps} and {batch}.")
-        seeds = list(seed) if isinstance(seed, (list, tuple)) else [seed + i for i in range(len(prompts))]
+        seeds = seed if isinstance(seed, (list, tuple)) else [checks.seed(seed) + i for i in range(len(prompts))]
         if len(seeds) != len(prompts):
             raise ValueError(f"draw needs a seed for each of {len(prompts)} prompts, or one int; got {len(seeds)} seeds.")
+        seeds = [checks.seed(one) for one in seeds]
         options = {"num_inference_steps": steps}
         if guidance is not None or self.name == "world":
             options["guidance_scale"] = 3.0 if guidance is None else float(guidance)

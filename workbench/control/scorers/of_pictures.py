@@ -49,6 +49,7 @@ def of_picture(pipeline, scorer, *, pictures=1, steps=20, guidance=None, seed=0)
         raise TypeError(f"of_picture needs a function of pictures, got {scorer!r}.")
     checks.whole("pictures", pictures)
     checks.whole("steps", steps)
+    seed = checks.seed(seed)
 
     def draw(new):
         texts, named = [text for text, *_ in new], [f"{own}:{text}".encode("utf-8", "surrogatepass") for text, own, *_ in new]
@@ -59,7 +60,7 @@ def of_picture(pipeline, scorer, *, pictures=1, steps=20, guidance=None, seed=0)
 
     def score(texts):
         different, found = list(dict.fromkeys(texts)), []
-        wanted = [(text, int(seed) + i, int(steps), guidance) for text in different for i in range(pictures)]
+        wanted = [(text, seed + i, int(steps), guidance) for text in different for i in range(pictures)]
         for at in range(0, len(wanted), _CHUNK):
             some = _DRAWN.get(pipeline, wanted[at : at + _CHUNK], draw)
             scores = list(scorer(some))

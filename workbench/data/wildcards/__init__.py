@@ -10,6 +10,7 @@ import re
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from workbench import files
 from workbench.checks import did_you_mean
 from workbench.data.wildcards.lines import RESERVED, weighed
 from workbench.files import replacing_ours
@@ -40,7 +41,7 @@ def read(folder):
     Raises:
         ArtifactError: there is no such folder, no list in it, or a file that cannot be read; the message names it.
     """
-    folder = Path(folder)
+    folder = files.path(folder, "folder")
     if not folder.is_dir():
         what = "it is a file. Give the folder it lies in" if folder.exists() else "there is no such folder"
         raise ArtifactError(f"Cannot read wildcards from {folder}: {what}.")

@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import os
 import shutil
-import sys
 import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -12,8 +11,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from tqdm.auto import tqdm
 
+from workbench import files
+from workbench import progress as bars
 from workbench.language.encode.shards import Features, open_shard, write_shard
 from workbench.values import ArtifactError
 from workbench.words import WORD, split
@@ -102,7 +102,7 @@ def encode(texts, encoder, folder=None, shard_size=1024, progress=True):
         raise ValueError(
             f"encode needs one text or more and shard_size >= 1, got {len(texts)} texts and shard_size={shard_size}."
         )
-    folder = _open_folder(Path(folder).expanduser() if folder else default_folder(), encoder)
+    folder = _open_folder(default_folder() if folder is None else files.path(folder, "folder"), encoder)
     shards, damaged, made = [], [], 0
 
     def find(plan):
@@ -114,7 +114,7 @@ def encode(texts, encoder, folder=None, shard_size=1024, progress=True):
         path, shard, fault = find(plan)
         return plan, path, shard, fault, None if shard else _tokenise(plan, encoder)
 
-    with _workers(encoder) as pool, tqdm(total=len(texts), desc="encode", unit="prompt", disable=not progress) as bar:
+    with _workers(encoder) as pool, bars.bar(total=len(texts), name="encoding", unit="prompts", shown=progress) as bar:
         upcoming = pool.submit(prepare, 0)
         for start in range(0, len(texts), shard_size):
             plan, path, shard, fault, pieces = upcoming.result()
@@ -269,10 +269,9 @@ def _announce(shard, n_prompts, seconds, bar):
             f"The disk is too small: the features of {n_prompts:,} prompts take about {cost}, {free / 1e6:,.0f} MB are free. "
             "Free some space, choose a folder on another disk, or take fewer prompts."
         )
-    bar.set_postfix_str(f"{shard.n_words / seconds:,.0f} words/s, {size * scale / 1e6:,.0f} MB on disk in the end")
-    if seconds * scale > _LONG and not bar.disable:
-        bar.write(
+    bar.note(f"{shard.n_words / seconds:,.0f} words/s, {size * scale / 1e6:,.0f} MB on disk in the end")
+    if seconds * scale > _LONG:
+        bar.say(
             f"Encoding {n_prompts:,} prompts will take about {seconds * scale / 60:.0f} minutes and {cost}. "
-            "You can stop it at any time: the next run goes on from there.",
-            file=sys.stderr,
+            "You can stop it at any time: the next run goes on from there."
         )
