@@ -1,5 +1,6 @@
 """Saving: a learned language as JSON values and arrays, and back. The encoder is named, not stored."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -88,7 +89,7 @@ def _encoder(saved, folder, encoder):
     from workbench.models import Encoder, load_encoder
     from workbench.models.encoder import DEFAULT
 
-    if encoder is None and saved["name"] != DEFAULT and not Path(saved["name"]).is_dir():
+    if encoder is None and saved["name"] != DEFAULT and not os.path.isdir(saved["name"]):
         encoder = _downloaded(saved, folder)
     if not isinstance(encoder, Encoder):
         encoder = load_encoder(encoder or saved["name"], layer=saved["layer"])
