@@ -371,6 +371,7 @@ def test_a_disk_too_small_for_the_whole_is_an_error_after_the_first_shard(encode
 
 def test_long_work_is_announced_with_its_cost(encoder, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(encode_module, "_LONG", 0)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)  # a log file gets figures once a minute
     encode(many(8), encoder, tmp_path / "loud", shard_size=4)
     captured = capsys.readouterr()
     assert "Encoding 8 prompts will take about" in captured.err and "the next run goes on from there" in captured.err

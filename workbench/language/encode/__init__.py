@@ -267,6 +267,6 @@ def _announce(shard, n_prompts, seconds, bar):
     bar.note(f"{shard.n_words / seconds:,.0f} words/s, {size * scale / 1e6:,.0f} MB on disk in the end")
     if seconds * scale > _LONG:
         bar.say(
-            f"Encoding {n_prompts:,} prompts will take about {seconds * scale / 60:.0f} minutes and {cost}. "
+            f"Encoding {n_prompts:,} prompts will take about {bars.duration(seconds * scale)} and {cost}. "
             "You can stop it at any time: the next run goes on from there."
         )
