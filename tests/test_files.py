@@ -1,6 +1,7 @@
 import contextlib
 import errno
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -192,3 +193,28 @@ def test_an_interrupt_at_any_line_leaves_the_old_folder_or_the_new_one(tmp_path,
         seen.append(contents(folder))
         assert seen[-1] in (old, new), moment
     assert seen.count(old) > 50 and seen.count(new) > 5 and not interrupt_at(10**9)
+
+
+class InAnObject:
+    def __fspath__(self):
+        return "~/a.txt"
+
+
+def test_a_path_is_a_str_or_a_path_and_its_tilde_is_the_home_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for value in ("~/a.txt", Path("~/a.txt"), f"{tmp_path}/a.txt", tmp_path / "a.txt", InAnObject(), Path("~") / "a.txt"):
+        assert files.path(value) == tmp_path / "a.txt"
+    assert files.path("~") == tmp_path
+    for name in ("a/~/b", "a~", ".", "..", " a", "é.txt"):
+        assert files.path(name) == Path(name)
+
+
+@pytest.mark.parametrize("value", ["", "  ", None, b"out", 3, 3.0, True, ["out"], "a\0b", np.array(["out"])])
+def test_what_is_no_path_is_named_before_any_work(value):
+    with pytest.raises(ValueError, match="^folder must be a str or Path with something in it, such as 'out/dsl'; got "):
+        files.path(value, "folder")
+
+
+def test_a_tilde_of_nobody_is_said():
+    with pytest.raises(ValueError, match=r"'~no_such_user_here/x', but there is no such user"):
+        files.path("~no_such_user_here/x")

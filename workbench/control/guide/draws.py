@@ -83,7 +83,7 @@ def quasi_rejection(ebm, proposal=None, beta=None, n=256, seed=0, *, budget=None
         "An approximate sampler for energy-based models with divergence diagnostics", Eikema, Kruszewski, Dance, Elsahar and
         Dymetman, TMLR 2022 (first version arXiv:2112.05702); systematic sampling: Madow 1949.
     """
-    n = checks.whole("n", n)
+    n, seed = checks.whole("n", n), checks.seed(seed)
     if (beta is None) == (budget is None):
         raise ValueError("Give one of beta=, the bound, and budget=, the draws that may be spent on a sample.")
     beta = None if beta is None else checks.number("beta", beta, 0, above=True)
@@ -145,7 +145,7 @@ def importance_resample(ebm, proposal=None, n=256, seed=0, *, pool=None):
     Source:
         Rubin 1987, the SIR algorithm; systematic resampling: Kitagawa 1996, and Madow 1949 for the order.
     """
-    n = checks.whole("n", n)
+    n, seed = checks.whole("n", n), checks.seed(seed)
     known = first_draws(ebm, source_of(ebm, proposal), pool, seed)
     rng = np.random.default_rng([seed, 1])
     rows = rng.permutation(np.repeat(np.arange(len(known.samples)), _counts(n * known.weights, known.log_ratio, rng)))

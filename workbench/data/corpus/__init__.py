@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from itertools import compress
 
 import numpy as np
-from tqdm.auto import tqdm
 
+from workbench import checks
+from workbench import progress as bars
 from workbench.data.corpus import store
 from workbench.data.corpus.cleaning import EXACT, NEAR, NOT_SAMPLED, Report, clean, content_hash, normalise, unusable
 from workbench.data.corpus.duplicates import NearDuplicates
@@ -49,17 +50,19 @@ def load(source, column=None, n=None, seed=0, split="train", progress=True):
         CorpusError: the source cannot be read, or none of its rows is usable; the message says what and where.
         ArtifactError: the cache folder cannot be written, or the disk is full.
     """
+    seed = checks.seed(seed)
     if n is not None:
         n = operator.index(n)
         if n <= 0:
             raise CorpusError(f"n={n}: expected a number of prompts, 1 or more, or None for all.")
-    opened = open_source(source, column, n, operator.index(seed), split)
+    opened = open_source(source, column, n, seed, split)
     report, rows = Report(), array("q")
-    numbered = tqdm(opened.rows, "reading prompts", opened.total, unit=" rows", disable=not progress)
+    numbered = bars.bar(opened.rows, total=opened.total, name="reading prompts", unit="rows", shown=progress)
     data = store.stored(_usable(numbered, rows, report))
     sampled = n is not None and n < len(data)
     order = np.random.default_rng(seed).permutation(len(data)) if sampled else np.arange(len(data))
-    with tqdm(total=n if sampled else len(data), desc="cleaning prompts", unit=" rows", disable=not progress) as bar:
+    goal = n if sampled else len(data)
+    with bars.bar(total=goal, name="cleaning prompts", unit="rows", shown=progress) as bar:
         kept = _kept(data, order, n, rows, report, bar)
     if not kept:
         raise CorpusError(f"No row of {opened.name} is a usable prompt.\n{report}")

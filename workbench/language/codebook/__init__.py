@@ -3,9 +3,9 @@
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from workbench import checks
+from workbench import progress as bars
 from workbench.artifacts import Saved
 from workbench.checks import unit_rows
 from workbench.language.codebook.context import learn_context
@@ -93,6 +93,7 @@ class Codebook(Saved):
         Raises:
             ValueError: wrong shapes, NaN, fewer distinct units than codes, or codes given that are not 0..g-1 with g < k.
         """
+        seed = checks.seed(seed)
         types, before = _check_rows(layer, static, types, before)
         given = _check_given(given, len(static), self.config.n_codes)
         config = self.config
@@ -121,7 +122,7 @@ class Codebook(Saved):
         if fixed.any():
             even = np.full((len(x), k), np.float32(1 / k))  # nothing else is known yet
             self._memory = remember(even, typed, _TYPE_SMOOTHING, anchors)
-        for epoch in tqdm(range(config.epochs), desc="codes", unit="epoch", disable=not progress):
+        for epoch in bars.bar(range(config.epochs), name="learning codes", unit="epochs", shown=progress):
             # Medoids say nothing of the order of codes yet: the context gains weight as it is learned.
             weight = max(config.emission_weight, 1 - (1 - config.emission_weight) * epoch / _ANNEALING)
             self._tune(x, before, typed, weight, anchors)
@@ -283,4 +284,4 @@ def _medoids(x, k, seed):
 
     distances = np.sqrt(_squared_distances(x.astype(np.float64), x.astype(np.float64))).astype(np.float32)
     np.fill_diagonal(distances, 0)
-    return np.asarray(kmedoids.fasterpam(distances, k, random_state=seed, n_cpu=1).medoids, np.int64)
+    return np.asarray(kmedoids.fasterpam(distances, k, random_state=seed % 2**32, n_cpu=1).medoids, np.int64)

@@ -6,18 +6,19 @@ import shutil
 import time
 from collections import Counter
 from dataclasses import asdict
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from tqdm.auto import tqdm
 
+from workbench import files
+from workbench import progress as bars
 from workbench.data.corpus import Corpus
 from workbench.language import encode, ngram, prior, writer
 from workbench.language.codebook import Codebook, distinctive, suggest_names
 from workbench.language.dsl import infilling
 from workbench.language.dsl.given_codes import anchored, check_given, check_met, report_given
 from workbench.language.dsl.learned import Code, Fillers, Learned, TemplateCount
+from workbench.language.dsl.masks import without_syntax
 from workbench.language.dsl.reader import Reader, Tagger, means, template_of
 from workbench.language.dsl.writing import Author
 from workbench.language.evaluate import evaluate
@@ -67,12 +68,12 @@ def fit(prompts, config, encoder, folder, progress, codes):
     from workbench.models import Encoder, load_encoder
 
     clock = _Clock()
+    root = encode.default_folder().parent if folder is None else files.path(folder, "folder")
     codes = check_given(codes, config)
     corpus = prompts if isinstance(prompts, Corpus) else Corpus.from_texts(prompts, progress=progress)
     clock.stop("corpus")
     if not isinstance(encoder, Encoder):
         encoder = load_encoder(encoder, layer=_LAYER) if encoder else load_encoder(layer=_LAYER)
-    root = Path(folder).expanduser() if folder else encode.default_folder().parent
     stage = root / "fits" / _fit_key(corpus, config, encoder, codes)
     clock.stop("encoder")
     units = _finished(stage / "units", Units, lambda: Units(config.units).fit(corpus, progress=progress))
@@ -154,7 +155,7 @@ def _blocks(corpus, features, units, chosen, name, progress):
         (prompts, spans, words): lists of str, of lists of `Span`, and of float16 (w_i, d).
     """
     at = 0
-    with tqdm(total=len(chosen), desc=name, unit="prompt", disable=not progress) as bar:
+    with bars.bar(total=len(chosen), name=name, unit="prompts", shown=progress) as bar:
         for first, offsets, words in features.shards():
             end = int(np.searchsorted(chosen, first + len(offsets) - 1))
             rows, texts = (chosen[at:end] - first).tolist(), corpus[first : first + len(offsets) - 1]
@@ -169,7 +170,7 @@ def _gathered(corpus, features, units, seed, progress):
     size = min(_SAMPLE, len(corpus))
     chosen = np.sort(np.random.default_rng(seed).choice(len(corpus), size, replace=False))
     types, vectors, ids, before, spans_of = {}, [], [], [], []
-    for _, found, words in _blocks(corpus, features, units, chosen, "sample", progress):
+    for _, found, words in _blocks(corpus, features, units, chosen, "drawing a sample", progress):
         for spans, rows in zip(found, words, strict=True):
             vectors.append(means(rows, spans).astype(np.float16))
             ids += [types.setdefault(span.text, len(types)) for span in spans]
@@ -182,7 +183,7 @@ def _counted(corpus, features, tagger, progress):
     """Tag all prompts: list of k Counters, filler -> count; units by code, int64 (k,); transitions, float32 (k + 1, k + 1)."""
     k = tagger.codebook.config.n_codes
     counts, used, pairs, least = [Counter() for _ in range(k)], np.zeros(k, np.int64), np.zeros((k + 1, k + 1)), 1
-    for _, spans, words in _blocks(corpus, features, tagger.units, np.arange(len(corpus)), "tag", progress):
+    for _, spans, words in _blocks(corpus, features, tagger.units, np.arange(len(corpus)), "tagging", progress):
         for found, codes in zip(spans, tagger.codes(spans, words), strict=True):
             for span, code in zip(found, codes, strict=True):
                 counts[code][span.text] += 1
@@ -314,5 +315,5 @@ def _templates(corpus, features, reader, chosen, progress):
     tagger, known, out = reader.tagger, reader.learned.codes, []
     for prompts, spans, words in _blocks(corpus, features, tagger.units, chosen, "templates", progress):
         codes = tagger.codes(spans, words)
-        out += [template_of(*one, known) for one in zip(prompts, spans, codes, strict=True)]
+        out += [without_syntax(template_of(*one, known)) for one in zip(prompts, spans, codes, strict=True)]
     return out

@@ -43,7 +43,7 @@ def to_state(learned):
 
 def load(folder, encoder):
     """See `DeepDSL.load`. `Learned`."""
-    if folder == "world" and not Path(folder).is_dir():
+    if isinstance(folder, str) and folder == "world" and not Path(folder).is_dir():
         folder = BUILT_IN
     return artifacts.restored(_learned, folder, KIND, folder, encoder, remake=_REMAKE)
 

@@ -19,8 +19,8 @@ _PARTICLES = 20  # beginnings and ends grown for each filler that is asked for
 
 
 def tokens(text):
-    """Words, separators, joints and markup of a text, in lower case: list of str."""
-    return [text[token.start : token.end].lower() for token in words.split(text)]
+    """Words, separators, joints and markup of a text, in lower case, without the syntax of other programs: list of str."""
+    return [words.visible(text[token.start : token.end]) for token in words.split(text) if token.kind != words.SYNTAX]
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,7 @@ class KneserNey(Saved):
             `log_prob`. Some may be empty.
         """
         lexicon, _ = self._fitted()
-        drawn = self._grow(*self._sides([], [])[:1], checks.whole("n", n), MAX_WORDS, np.random.default_rng(seed))
+        drawn = self._grow(*self._sides([], [])[:1], checks.whole("n", n), MAX_WORDS, np.random.default_rng(checks.seed(seed)))
         ids = [tuple(row[row < lexicon.unknown].tolist()) for row in drawn]
         scores = self._log_score(ids).tolist()
         return [Sample(self._text(one), ids=one, log_prob=score) for one, score in zip(ids, scores, strict=True)]
@@ -260,7 +260,7 @@ class KneserNey(Saved):
         lexicon, _ = self._fitted()
         n, max_words = checks.whole("n", n), checks.whole("max_words", max_words)
         lengths = range(1, max_words + 1) if length is None else [checks.whole("length", length)]
-        rng, (before, after) = np.random.default_rng(seed), self._sides(left, right)
+        rng, (before, after) = np.random.default_rng(checks.seed(seed)), self._sides(left, right)
         forward = self._grow(before, _PARTICLES * n, lengths[-1], rng)
         backward = self._grow_back(lexicon.numbers(right[:1]), _PARTICLES * n, lengths[-1], rng)[:, ::-1]
         found, names = [], lexicon.vocabulary

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from workbench import checks
 from workbench.language.writer.config import CONTENT_DIMS, SPELLED_DIMS
 from workbench.language.writer.content import ContentPrior
 from workbench.language.writer.layout import NEIGHBOURS
@@ -60,7 +61,7 @@ class GapFiller:
             `Filled`. Where content is drawn from the prior, `log_probs` are given that content.
         """
         network, device = self.network, self.device
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(checks.seed(seed))
         b, prefix = len(layouts), self._prefix(layouts)
         rows = [torch.zeros(0, CONTENT_DIMS + SPELLED_DIMS) if content is None else torch.as_tensor(content, dtype=torch.float32)]
         spelled = rows[0][:, CONTENT_DIMS:].any(1).tolist()

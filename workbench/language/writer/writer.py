@@ -7,6 +7,7 @@ from dataclasses import asdict
 import numpy as np
 import torch
 
+from workbench import checks
 from workbench.artifacts import Checkpoint, Saved
 from workbench.language.writer.batches import Batches, Fillers
 from workbench.language.writer.config import CONTENT_DIMS, WINDOW, Decoding, WriterConfig
@@ -74,7 +75,7 @@ class Writer(Saved):
             ArtifactError: the folder holds the checkpoint of another run.
             Interrupted: Ctrl-C; the same call with the same folder goes on.
         """
-        config, templates = self.config, list(templates)
+        config, templates, seed = self.config, list(templates), checks.seed(seed)
         for template in templates:
             for slot in template.slots:
                 if slot.code is None or not 0 <= slot.code < n_codes or slot.text is None:
@@ -119,7 +120,7 @@ class Writer(Saved):
             adamw(network, weight_decay=0.02, betas=(0.9, 0.98)),
             config.steps,
             cosine(config.rate, config.steps, min(_WARM, config.steps // 4 + 1), _FLOOR),
-            name="writer",
+            name="training the writer",
             checkpoint=None if folder is None else Checkpoint(folder, "writer training", run),
             save_every=_SAVE_EVERY,
             seed=seed,

@@ -4,8 +4,8 @@ import csv
 import io
 import json
 import re
-from pathlib import Path
 
+from workbench import files
 from workbench.files import atomic_path, cell
 from workbench.values import ArtifactError
 
@@ -51,7 +51,7 @@ class Favourites:
             ValueError: nothing is kept, or another ending.
             ArtifactError: the file is there already, its place is a folder, or the disk is full.
         """
-        path = Path(path)
+        path = files.path(path)
         ending = path.suffix.lower()
         if ending not in (".csv", ".jsonl"):
             raise ValueError(f"Favourites are saved as .csv or .jsonl, got {path.name!r}.")

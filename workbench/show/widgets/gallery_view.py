@@ -7,10 +7,10 @@ The box has the classes `dsl-gallery` and `dsl-widget`; in it `dsl-favourites` w
 
 import base64
 from functools import cache
-from pathlib import Path
 
 import ipywidgets as w
 
+from workbench import files
 from workbench.show.widgets import look
 from workbench.show.widgets.controls import STYLE, Status, button, classed, named, row
 from workbench.show.widgets.favourites import Favourites, file_name
@@ -26,7 +26,7 @@ class Gallery(w.VBox):
         """A gallery whose files go to a folder."""
         self._studio = studio if hasattr(studio, "on_change") else None
         self.session = studio.session if self._studio is not None else studio
-        self._folder, self._mine = folder, set()
+        self._folder, self._mine = files.path(folder, "folder"), set()
         self._places = look.colours(self.session.dsl)
         self._row_of = cache(self._row)  # used again, so that the focus stays where it is
         self.list = classed(w.VBox(), "dsl-favourites")
@@ -72,7 +72,7 @@ class Gallery(w.VBox):
     def save(self, ending):
         """Save all favourites in the folder under the name in the field; a file of other origin is not replaced."""
         try:
-            path = (Path(self._folder).expanduser() / file_name(self.file.value, ending)).absolute()
+            path = (self._folder / file_name(self.file.value, ending)).absolute()
             Favourites(self.session.kept).save(path, overwrite=path in self._mine)
             self._mine.add(path)
             self.status.say(f"Saved {len(self.session.kept):,} in {path}.")

@@ -109,13 +109,13 @@ class Session:
         """A session that starts with a prompt.
 
         Raises:
-            ValueError: `n` is not 1..20, or `seed` not 0..2,147,483,647.
+            ValueError: `n` is not 1..20, or `seed` no int.
             TypeError: `text` is no str.
         """
         if not isinstance(text, str):
             raise TypeError(f"The prompt to start with is a str, got {type(text).__name__}.")
         self.dsl, self.n = dsl, checks.whole("n, the results of one click,", n, most=20)
-        self._now, self._past = Moment(seed=checks.whole("seed", seed, 0, LAST_SEED)), []
+        self._now, self._past = Moment(seed=checks.seed(seed) % (LAST_SEED + 1)), []
         self._proximity, self._temperature = 0.8, DECODING.temperature
         self.message, self.failed = "", False
         if text:
