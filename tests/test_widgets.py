@@ -15,10 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workbench import widgets
+from workbench.chips import CHIPS, INK, OPEN_CHIP
 from workbench.language.dsl import Code, DeepDSL, Fillers
 from workbench.show.widgets import Favourites, Session, look, typed
 from workbench.show.widgets.favourites import file_name
-from workbench.template import CHIPS, INK, OPEN_CHIP, Slot, Template, parse
+from workbench.template import Slot, Template, parse
 from workbench.values import ArtifactError, Sample, TemplateError
 
 WORDS = {

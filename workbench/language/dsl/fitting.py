@@ -18,6 +18,7 @@ from workbench.language.codebook import Codebook, distinctive, suggest_names
 from workbench.language.dsl import infilling
 from workbench.language.dsl.given_codes import anchored, check_given, check_met, report_given
 from workbench.language.dsl.learned import Code, Fillers, Learned, TemplateCount
+from workbench.language.dsl.masks import without_syntax
 from workbench.language.dsl.reader import Reader, Tagger, means, template_of
 from workbench.language.dsl.writing import Author
 from workbench.language.evaluate import evaluate
@@ -314,5 +315,5 @@ def _templates(corpus, features, reader, chosen, progress):
     tagger, known, out = reader.tagger, reader.learned.codes, []
     for prompts, spans, words in _blocks(corpus, features, tagger.units, chosen, "templates", progress):
         codes = tagger.codes(spans, words)
-        out += [template_of(*one, known) for one in zip(prompts, spans, codes, strict=True)]
+        out += [without_syntax(template_of(*one, known)) for one in zip(prompts, spans, codes, strict=True)]
     return out

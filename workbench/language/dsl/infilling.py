@@ -9,6 +9,7 @@ from workbench import checks
 from workbench.checks import did_you_mean, unit_rows
 from workbench.language import ngram
 from workbench.language.dsl import weighing
+from workbench.language.dsl.masks import without_syntax
 from workbench.language.writer import Decoding
 from workbench.template import Slot, Template
 from workbench.values import Sample, TemplateError
@@ -48,7 +49,7 @@ def fit_ranking(author, prompts, seed):
     prompts = [] if isinstance(prompts, str) else list(prompts)
     if len(prompts) < _FEWEST:
         raise ValueError(f"fit_ranking needs a list of {_FEWEST} prompts or more that this language has not learned.")
-    templates = author.reader.plain(checks.texts(prompts, "prompts"))
+    templates = [without_syntax(one) for one in author.reader.plain(checks.texts(prompts, "prompts"))]
     chosen = np.random.default_rng(seed).permutation(len(templates))[:HELD_OUT]
     return learned_ranking(author, [templates[i] for i in chosen], templates, seed)
 

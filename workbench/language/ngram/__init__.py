@@ -18,8 +18,8 @@ _PARTICLES = 20  # beginnings and ends grown for each filler that is asked for
 
 
 def tokens(text):
-    """Words, separators, joints and markup of a text, in lower case: list of str."""
-    return [text[token.start : token.end].lower() for token in words.split(text)]
+    """Words, separators, joints and markup of a text, in lower case, without the syntax of other programs: list of str."""
+    return [words.visible(text[token.start : token.end]) for token in words.split(text) if token.kind != words.SYNTAX]
 
 
 @dataclass(frozen=True)

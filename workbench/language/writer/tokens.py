@@ -85,8 +85,11 @@ class Tokens:
         return cls(sorted(state["vocab"], key=state["vocab"].get), merges, known, _usual_case(forms), articles)
 
     def split(self, text, glued=False):
-        """Cut a prompt, or text `glued` to some before it, into tokens: list of `Piece`; white space is "some" or "none"."""
-        tokens = [(start, end) for start, end, _ in words.split(text) if not text[start:end].isspace()]  # without line ends
+        """Cut a prompt, or text `glued` to some before it, into tokens: list of `Piece`; white space is "some" or "none".
+
+        Line ends and the syntax of other programs are passed over.
+        """
+        tokens = [(s, e) for s, e, kind in words.split(text) if kind != words.SYNTAX and not text[s:e].isspace()]
         return [Piece(start, end, self.spell(_marked(text, start, end, glued))) for start, end in tokens]
 
     def spell(self, token):
@@ -162,7 +165,7 @@ def _counted(texts):
     for text in texts:
         last = None
         for start, end, kind in words.split(text):
-            if text[start:end].isspace():
+            if kind == words.SYNTAX or text[start:end].isspace():
                 continue
             token = _marked(text, start, end)
             counts[token] += 1
@@ -195,7 +198,7 @@ def _misspelt(token, n, counts):
 def _marked(text, start, end, glued=False):
     """A token as the writer sees it: lower-case, with a mark if a blank or, unless `glued`, the beginning stands before it."""
     spaced = text[start - 1].isspace() if start else not glued
-    return (SPACE if spaced else "") + " ".join(text[start:end].lower().split()).replace(SPACE, "_")
+    return (SPACE if spaced else "") + " ".join(words.visible(text[start:end]).split()).replace(SPACE, "_")
 
 
 def _usual_case(forms):
