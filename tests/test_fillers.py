@@ -14,9 +14,12 @@ from workbench.language.writer.trie import single, writable
 from workbench.template import Slot, Template
 from workbench.values import ModelError
 
-WORDS = ["f/1.8", "o'keeffe", "o’keeffe", "close-up", "16:9", "h. r. giger", "M.C. Escher", "d&d", "sci - fi", "35mm", "塔", "👩‍🎨", "½"]
-MARKS = [",", "a, b", ".", "a.", "a\nb", "a\r\nb", "a;b", "a:b", "a | b", "a…", "a—b", "a • b", "a!", "，", "、", "a ： b", "·", "", " "]
-MARKS += ["(a)", "((a", "a]", "[a|b]", "{a}", "<a>", "（a）", "【a】", "「a」", "＜a＞", "“a”", "«a»", "'a'", "‘a’", "`a`", '"a"', "„a“", "‹a›"]
+WORDS = ["f/1.8", "o'keeffe", "o’keeffe", "close-up", "16:9", "h. r. giger", "M.C. Escher", "d&d", "sci - fi", "35mm"]
+WORDS += ["塔", "👩‍🎨", "½"]
+MARKS = [",", "a, b", ".", "a.", "a\nb", "a\r\nb", "a;b", "a:b", "a | b", "a…", "a—b", "a • b", "a!", "·", "", " "]
+MARKS += ["，", "、", "a ： b"]
+MARKS += ["(a)", "((a", "a]", "[a|b]", "{a}", "<a>"]
+MARKS += ["（a）", "【a】", "「a」", "＜a＞", "“a”", "«a»", "'a'", "‘a’", "`a`", '"a"', "„a“", "‹a›"]
 MARKS += [r"\(", "a:1.2", "a::2", "::", "--ar 16:9", "--a", "*a*", "#a", "-", "a -", "- a", "a - - b", "\x00", "<lora:a:1>"]
 
 
