@@ -202,7 +202,7 @@ def _segments(text):
     for start, end, kind in words.split(text):
         if kind == words.WORD or kind == words.JOINT:
             # a few graphemes hold a blank, which separates the tokens of a key; equal keys share memory
-            segment.append((start, end, sys.intern(text[start:end].lower().replace(" ", ""))))
+            segment.append((start, end, sys.intern(words.visible(text[start:end]).replace(" ", ""))))
         elif segment:
             yield segment
             segment = []

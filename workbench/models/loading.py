@@ -1,6 +1,7 @@
 """What all loaders share: built-in folders, errors that say what to do, and checks of the weights."""
 
 import contextlib
+import os
 from pathlib import Path
 
 import torch
@@ -9,6 +10,7 @@ from safetensors import SafetensorError
 from transformers.utils import logging as transformers_logging
 
 from workbench import files
+from workbench.models.without_code import check_folder
 from workbench.values import ModelError
 
 BUILT_IN = "world"
@@ -42,8 +44,15 @@ def quiet(logging=transformers_logging):
 
 
 def place(name):
-    """A hub id as it is, or the folder that a path names, `~` included: str for `from_pretrained`. ValueError for no text."""
+    """A hub id as it is, or the folder that a path names, `~` included: str for `from_pretrained`.
+
+    Raises:
+        ValueError: no text.
+        ModelError: a folder that holds or names code (see `without_code`).
+    """
     folder = files.path(name, "The name of a model")
+    if os.path.isdir(folder):
+        check_folder(folder)
     return name if isinstance(name, str) and not name.startswith("~") else str(folder)
 
 
@@ -58,7 +67,7 @@ def source(name, kind):
         str for `from_pretrained`.
 
     Raises:
-        ModelError: the built-in model is not in this installation.
+        ModelError: the built-in model is not in this installation, or a folder that holds or names code.
     """
     small = FOLDER / f"{kind}_small"
     if str(name) == f"{BUILT_IN}-small" and small.is_dir():

@@ -95,7 +95,7 @@ def shows(value, checker=None):
         raise ValueError(f"Pictures of this world never show {value!r}.{hint} They show: {', '.join(names)}.")
 
     def reads(images):
-        return [getattr(reading, names[value]) == value for reading in checker.read(list(images))]
+        return [getattr(reading, names[value]) == value for reading in checker.read(images)]
 
     return Scorer(reads, f"shows({value!r})")
 
@@ -113,4 +113,4 @@ def aesthetic(head=None, clip=None):
         `of_picture(pipeline, aesthetic())`.
     """
     head = head or load_aesthetic()
-    return Scorer(lambda images: head.score_pictures(list(images), clip), "aesthetic()")
+    return Scorer(lambda images: head.score_pictures(images, clip), "aesthetic()")

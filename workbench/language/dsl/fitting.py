@@ -14,12 +14,14 @@ import numpy as np
 
 from workbench import files
 from workbench import progress as bars
+from workbench.artifacts import CONFIG
 from workbench.data.corpus import Corpus
 from workbench.language import encode, ngram, prior, writer
 from workbench.language.codebook import Codebook, distinctive, suggest_names
 from workbench.language.dsl import infilling
 from workbench.language.dsl.given_codes import anchored, check_given, check_met, report_given
 from workbench.language.dsl.learned import Code, Fillers, Learned, TemplateCount
+from workbench.language.dsl.masks import without_syntax
 from workbench.language.dsl.reader import Reader, Tagger, means, template_of
 from workbench.language.dsl.writing import Author
 from workbench.language.evaluate import evaluate
@@ -80,6 +82,13 @@ def fit(prompts, config, encoder, folder, progress, codes):
         encoder = load_reader(encoder)
     stage = root / "fits" / _fit_key(corpus, config, encoder, codes)
     clock.stop("encoder")
+    files.make_folder(stage)
+    with files.locked(stage / ".lock", f"This fit, in {stage},"):  # an equal fit in another process: its stages serve here too
+        return _stages(corpus, config, encoder, codes, root, stage, clock, progress)
+
+
+def _stages(corpus, config, encoder, codes, root, stage, clock, progress):
+    """`Learned`, from what is finished in the folder `stage` and what is not."""
     units = _finished(stage / "units", Units, lambda: Units(config.units).fit(corpus, progress=progress))
     _check_enough(corpus, units, config)
     check_met(corpus, units, codes)
@@ -185,11 +194,12 @@ def _digest(values):
 
 def _finished(folder, cls, learn):
     """An object of class `cls` from its folder; if that is missing or damaged, what `learn()` gives, which is kept there."""
-    if folder.is_dir():
+    if (folder / CONFIG).exists():
         try:
             return cls.load(folder)
-        except ArtifactError:
-            shutil.rmtree(folder)  # `save` refuses to write over a broken config
+        except ArtifactError as err:
+            warnings.warn(f"{err} It is learned again.", stacklevel=2)
+            shutil.rmtree(folder, ignore_errors=True)  # `save` refuses to write over a broken config
     found = learn()
     found.save(folder)
     return found
@@ -365,5 +375,5 @@ def _templates(corpus, features, reader, chosen, progress):
     tagger, known, out = reader.tagger, reader.learned.codes, []
     for prompts, spans, words in _blocks(corpus, features, tagger.units, chosen, "templates", progress):
         codes = tagger.codes(spans, words)
-        out += [template_of(*one, known) for one in zip(prompts, spans, codes, strict=True)]
+        out += [without_syntax(template_of(*one, known)) for one in zip(prompts, spans, codes, strict=True)]
     return out

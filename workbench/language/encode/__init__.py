@@ -20,10 +20,9 @@ from workbench.words import WORD, split
 
 __all__ = ["Features", "default_folder", "encode", "words"]
 
-_FORMAT = 1
+_FORMAT = 2  # of a shard; since 2 it holds a checksum
 _BATCH = {"cpu": 1024, "cuda": 32768}  # pieces per batch with padding; on the CPU more would fall out of a core's cache
 _LONG = 60  # seconds of work from which its cost is announced
-_STALE = 3600  # seconds after which a temporary file must be that of a killed run
 
 
 class _Plan(NamedTuple):
@@ -78,7 +77,9 @@ def encode(texts, encoder, folder=None, shard_size=1024, progress=True):
 
     A shard's file is named after its texts, the places of its words and the encoder's fingerprint: what is there is not made
     again, even for another corpus, and another encoder never meets it. A run killed at any moment goes on at the first
-    missing shard. On the CPU each batch is computed by one thread, so the bytes do not depend on the number of cores.
+    missing shard. Every byte that is there is checked: a damaged shard is made again, with a warning that names the file.
+    On the CPU each batch is computed by one thread, so the bytes do not depend on the number of cores. They do depend, in the
+    last bit of a float16, on `shard_size`: prompts of one shard are computed in batches together.
     Nothing is ever deleted from the folder but temporary files of killed runs: delete it yourself to free the space.
 
     Args:
@@ -152,14 +153,8 @@ def _check_texts(texts):
 def _open_folder(root, encoder):
     """The encoder's own folder, without what killed runs left there."""
     folder = root / f"layer{encoder.layer}-{encoder.fingerprint[:16]}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as err:
-        raise ArtifactError(f"Cannot keep features in {root} ({err.strerror}: {err.filename}). Give another folder.") from err
-    for path in folder.glob(".*.part.safetensors"):
-        with contextlib.suppress(OSError):  # another run may sweep too
-            if time.time() - path.stat().st_mtime > _STALE:
-                path.unlink()
+    files.make_folder(folder)
+    files.sweep(folder)
     return folder
 
 
