@@ -338,3 +338,15 @@ def test_a_closed_output_stops_the_command_without_a_traceback(prompts):
         said = work.stderr.read()
     assert work.returncode == 141
     assert "The output was closed. Stopped. Nothing is lost" in said and "Traceback" not in said and "ignored" not in said
+
+
+@pytest.mark.parametrize(("flags", "kept"), [([], 1), (["--keep-near-duplicates"], 12)])
+def test_a_pile_of_near_duplicates_is_said_in_a_line_and_kept_by_a_flag(steps, tmp_path, capsys, flags, kept):
+    tail = "in a quiet garden at dawn, soft light, fine grain, oil on canvas, warm colours, calm mood, wide view"
+    (tmp_path / "alike.txt").write_text("\n".join(f"a {animal} {tail}" for animal in "abcdefghijkl"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        assert command.main(["alike.txt", "--no-progress", *flags]) == 0
+    said = capsys.readouterr()
+    assert f"{kept} prompts kept of 12 rows read" in said.out
+    assert said.err.count("\n") == (kept == 1) and said.err.startswith("warning: " if kept == 1 else "")

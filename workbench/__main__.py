@@ -88,6 +88,7 @@ def _parser():
     )
     parser.add_argument("--n", type=int, metavar="N", help="largest number of prompts (default: all; built-in corpus: 20,000)")
     parser.add_argument("--column", metavar="C", help="column that holds the prompts (default: found by its name)")
+    parser.add_argument("--keep-near-duplicates", action="store_true", help="drop exact duplicates only")
     parser.add_argument("--codes", type=int, default=32, metavar="K", help="size of the alphabet (default: 32)")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="random seed (default: 0)")
     parser.add_argument("--out", type=files.path, default=Path("out"), help="folder to write to (default: out)")
@@ -153,7 +154,13 @@ def _run(options):
     from workbench.language.codebook import CodebookConfig
 
     codes, before = CodebookConfig(n_codes=options.codes), time.perf_counter()
-    prompts = corpus.load(options.prompts, column=options.column, n=options.n, seed=options.seed, progress=options.progress)
+    chosen = {
+        "column": options.column,
+        "n": options.n,
+        "seed": options.seed,
+        "keep_near_duplicates": options.keep_near_duplicates,
+    }
+    prompts = corpus.load(options.prompts, **chosen, progress=options.progress)
     read = round(time.perf_counter() - before, 2)
     print(f"{len(prompts):,} prompts kept of {prompts.report.read:,} rows read.", flush=True)
 
