@@ -37,7 +37,7 @@ def edit_head(folder, **changes):
 
 
 def only_tensors(folder):
-    (path,) = folder.glob("*.safetensors")
+    (path,) = folder.glob("tensors-*.safetensors")
     return path
 
 
@@ -137,12 +137,16 @@ def test_a_process_killed_while_saving_over_and_over_always_leaves_a_whole_save(
 
 def test_what_a_killed_process_left_goes_with_the_next_save_and_nothing_else_does(saved):
     (saved / ".notes.part.json").touch()
-    blocks = [files.atomic_path(path) for path in (saved / "config.json", only_tensors(saved))]
-    for block in blocks:
-        block.__enter__().touch()  # never left, as in a process that is killed
-    assert len(names(saved)) == 5
-    artifacts.save(saved, "codebook", {"k": 4}, tensors(2.0))
-    assert names(saved) == [".notes.part.json", "config.json", only_tensors(saved).name]
+    code = (
+        "import os, sys; from workbench import files; blocks = [files.atomic_path(path) for path in sys.argv[1:]]\n"
+        "for block in blocks: block.__enter__()\n"
+        "os._exit(9)"
+    )
+    subprocess.run([sys.executable, "-c", code, saved / "config.json", only_tensors(saved)], cwd=ROOT)
+    with files.atomic_path(saved / "mine.json") as living:
+        assert len(names(saved)) == 4  # the process that lives swept already
+        artifacts.save(saved, "codebook", {"k": 4}, tensors(2.0))
+        assert names(saved) == sorted([".notes.part.json", living.name, "config.json", only_tensors(saved).name])
 
 
 def test_a_folder_with_other_files_is_refused_and_left_as_it_is(tmp_path):

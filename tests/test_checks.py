@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 
 from workbench import checks
 
@@ -14,6 +15,26 @@ def test_whole_numbers_come_back_as_int():
     assert type(checks.whole("n", np.int64(4))) is int and checks.whole("n", 0, 0) == 0
     with pytest.raises(ValueError, match="length must be an int from 1 to 5, got 6"):
         checks.whole("length", 6, 1, 5)
+
+
+@pytest.mark.parametrize(
+    "value", [0, 3, np.int64(3), np.uint8(9), np.array(3), 2**32, 2**60, -1, -(2**63), 2**61, 2**70, 10**400]
+)
+def test_any_integer_is_a_seed_that_numpy_and_torch_take(value):
+    seed = checks.seed(value)
+    assert type(seed) is int and (seed == value or not 0 <= value < 2**61 - 1)
+    assert torch.Generator().manual_seed(seed + 10**6).initial_seed() == seed + 10**6
+    assert np.random.default_rng([seed, 1]).random() < 1
+
+
+def test_seeds_near_each_other_stay_apart():
+    assert len({checks.seed(value) for value in (*range(-50, 50), *(2**power for power in range(6, 61)))}) == 155
+
+
+@pytest.mark.parametrize("value", [None, 3.0, "3", True, np.bool_(True), [3], np.array([3, 4]), float("nan"), b"3", 3j])
+def test_what_is_no_integer_is_no_seed(value):
+    with pytest.raises(ValueError, match="^the seed must be an int, got .* Any will do"):
+        checks.seed(value, "the seed")
 
 
 @pytest.mark.parametrize("value", [True, "1", None, float("nan"), float("inf"), -0.1, 1.1])

@@ -328,9 +328,9 @@ def test_an_encoder_of_another_layer_is_kept_with_the_language(bert, prompts, tm
     assert again.encoder.layer == 2 and again.read(PROMPT) == dsl.read(PROMPT)
 
 
-@pytest.mark.parametrize("seed", [-1, 0.5, True, None])
+@pytest.mark.parametrize("seed", ["1", 0.5, True, None])
 def test_a_seed_that_is_not_a_whole_number_is_refused(seed):
-    with pytest.raises(ValueError, match="seed must be an int of 0 or more, got"):
+    with pytest.raises(ValueError, match="DSLConfig: seed must be an int, got"):
         DSLConfig(seed=seed)
 
 

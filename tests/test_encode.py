@@ -245,6 +245,28 @@ def test_a_damaged_shard_is_found_made_again_and_reported(encoder, tmp_path, kep
     assert files_of(features) == sound
 
 
+def test_one_flipped_bit_anywhere_in_a_shard_is_found_and_mended(encoder, tmp_path):
+    (path,) = (shard.path for shard in encode(many(3), encoder, tmp_path, progress=False)._shards)
+    sound, rng = path.read_bytes(), np.random.default_rng(0)
+    for _ in range(100):
+        damaged = bytearray(sound)
+        damaged[rng.integers(len(sound))] ^= 1 << rng.integers(8)
+        path.write_bytes(damaged)
+        with pytest.warns(UserWarning, match=rf"{path.name} is .*damaged.* It is made again"):
+            encode(many(3), encoder, tmp_path, progress=False)
+        assert path.read_bytes() == sound
+
+
+def test_a_shard_that_is_damaged_while_in_use_is_an_error(encoder, tmp_path):
+    features = encode(many(8), encoder, tmp_path, progress=False)
+    (path,) = features.folder.iterdir()
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ArtifactError, match="were changed since they were made. Run encode again"):
+        list(features.shards())
+
+
 def test_a_shard_under_the_name_of_another_is_found(encoder, tmp_path):
     texts = many(8)
     features = encode(texts, encoder, tmp_path, shard_size=4, progress=False)
@@ -317,7 +339,7 @@ def test_a_shard_size_below_one_is_an_error(encoder, tmp_path):
 
 def test_a_cache_that_is_a_file_is_an_error(encoder, tmp_path):
     (tmp_path / "cache").write_text("mine")
-    with pytest.raises(ArtifactError, match="Cannot keep features in .*cache .*Give another folder"):
+    with pytest.raises(ArtifactError, match="Cannot write .*cache.*Give another folder"):
         encode(["castle"], encoder, tmp_path / "cache", progress=False)
     assert (tmp_path / "cache").read_text() == "mine"
 
@@ -349,6 +371,7 @@ def test_a_disk_too_small_for_the_whole_is_an_error_after_the_first_shard(encode
 
 def test_long_work_is_announced_with_its_cost(encoder, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(encode_module, "_LONG", 0)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)  # a log file gets figures once a minute
     encode(many(8), encoder, tmp_path / "loud", shard_size=4)
     captured = capsys.readouterr()
     assert "Encoding 8 prompts will take about" in captured.err and "the next run goes on from there" in captured.err
@@ -375,10 +398,10 @@ def test_a_shard_round_trips_even_without_words(tmp_path):
 
 def test_what_killed_runs_left_is_removed_when_old(encoder, tmp_path):
     folder = encode(["castle"], encoder, tmp_path, progress=False).folder
-    old, new = folder / ".a.1-2.part.safetensors", folder / ".b.1-2.part.safetensors"
+    old, new = (folder / f".{name}.1-0123abcd.part.safetensors" for name in "ab")  # of another host
     old.write_bytes(b"half")
     new.write_bytes(b"another run is writing this")
-    os.utime(old, (0, time.time() - 7200))
+    os.utime(old, (0, time.time() - 90_000))
     encode(["castle"], encoder, tmp_path, progress=False)
     assert not old.exists() and new.exists()
 

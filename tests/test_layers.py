@@ -7,7 +7,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "workbench"
 # Ground modules import only those above them in this order.
-GROUND = ("values", "words", "template", "checks", "files", "artifacts", "training", "pictures", "lesson")
+GROUND = ("values", "words", "chips", "template", "checks", "files", "artifacts", "progress", "training", "pictures", "lesson")
 ROOMS = {
     "models": {"ground"},
     "world": {"ground"},
@@ -20,10 +20,12 @@ ROOMS = {
 NO_TORCH = (
     "values",
     "words",
+    "chips",
     "template",
     "checks",
     "files",
     "artifacts",
+    "progress",
     "pictures",
     "lesson",
     "__init__",

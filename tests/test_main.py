@@ -11,6 +11,7 @@ from tiny_encoder import write_bert
 from workbench import __main__ as command
 from workbench import site
 from workbench.language.dsl import DeepDSL
+from workbench.language.prior import TemplatePrior
 from workbench.values import ModelError
 
 THINGS = ("castle", "red boat", "old tower", "tin robot", "sleepy cat", "glass bird", "wooden horse", "snow hill")
@@ -122,6 +123,28 @@ def test_arguments_reach_the_stages(prompts, monkeypatch):
     monkeypatch.setattr(DeepDSL, "fit", fit)
     command.main([str(prompts), "--n", "50", "--codes", "16", "--seed", "7", "--encoder", "some/model", "--no-progress"])
     assert seen == {"n": 50, "codes": 16, "seed": 7, "encoder": "some/model", "progress": False}
+
+
+def test_the_seed_of_the_command_is_that_of_the_prior_too(prompts, tmp_path, monkeypatch):
+    seen = []
+
+    def fit(prior, templates, progress, seed):
+        seen.append(seed)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(TemplatePrior, "fit", fit)
+    options = ["--codes", "4", "--n", "60", "--encoder", str(write_bert(tmp_path / "bert")), "--no-progress"]
+    for given in (7, -1):
+        assert command.main([str(prompts), *options, "--seed", str(given)]) == 130
+    assert seen == [7, 2**61 - 2]
+
+
+def test_a_tilde_in_the_folder_to_write_to_is_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for parser in (command._parser(), command._site_parser()):
+        assert parser.parse_args(["--out=~/x"]).out == tmp_path / "x"
+        with pytest.raises(SystemExit):
+            parser.parse_args(["--out="])
 
 
 def test_the_module_runs_as_a_command():

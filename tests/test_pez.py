@@ -8,7 +8,7 @@ import torch
 from tiny_clip import WORDS, tiny_clip
 from tiny_lm import tiny_lm
 
-from workbench import models, pez
+from workbench import models, pez, rank, score
 from workbench.models import LM
 from workbench.search import loop
 from workbench.values import ArtifactError, PictureError
@@ -300,6 +300,29 @@ def test_the_polish_is_a_fifth_of_the_steps_of_methods_that_move_vectors():
     assert config.replace(method="gcg").replace(method="pez") == config
 
 
+def test_the_path_of_a_picture_is_the_picture_at_every_door(clip, picture, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    path = tmp_path / "star.png"
+    picture.save(path)
+    expected = pez.as_targets(clip, [path]).features
+    raw = path.read_bytes()
+    ways = (path, str(path), "~/star.png", raw, {"star.png": raw}, np.asarray(picture)[None])
+    for given in (*ways, [str(path)], ("picture", "~/star.png"), iter([path])):
+        assert torch.equal(pez.as_targets(clip, given).features, expected)
+    words = pez.as_targets(clip, ("text", str(path))).features
+    assert not torch.equal(words, expected) and torch.equal(words, clip.text_features(str(path)))
+    assert pez.search(clip, "~/star.png", QUICK).text == pez.search(clip, picture, QUICK).text
+    with pytest.raises(PictureError, match=r"no picture ~/sun.png. For a text give \('text', '~/sun.png'\)"):
+        pez.search(clip, "~/sun.png", QUICK)
+    with pytest.raises(PictureError, match="Target 1 is 2 pictures. Give each of them as a target"):
+        pez.search(clip, ["red", [path, path]], QUICK)
+    phrases = ["red", "blue sea"]
+    assert rank.rank_phrases(clip, "~/star.png", phrases) == rank.rank_phrases(clip, picture, phrases)
+    near = score.similarity(clip, "~/star.png")(phrases)
+    assert (near == score.similarity(clip, picture)(phrases)).all()
+    assert score.aesthetic()([str(path)]) == score.aesthetic()([picture]) and len(score.shows("star")("~/star.png")) == 1
+
+
 @pytest.mark.parametrize(
     ("targets", "error", "message"),
     [
@@ -311,7 +334,7 @@ def test_the_polish_is_a_fifth_of_the_steps_of_methods_that_move_vectors():
         ([pez.Target("sound", "red")], ValueError, "of the kind 'sound'"),
         (["red", "  "], TypeError, "Target 1 should be a text"),
         ([("text", 7)], TypeError, "Target 0 should be a text"),
-        (["red", {"a": 1}], PictureError, "Target 1: Not a picture"),
+        (["red", {"a": 1}], PictureError, "Target 1: Picture 'a': Not a picture"),
         ([("picture", "no such file.png")], PictureError, "Target 0: There is no picture"),
         ([("features", np.ones(3))], ValueError, "vector of 16"),
         ([("features", np.full(16, np.nan))], ValueError, "finite numbers"),

@@ -16,7 +16,7 @@ STAR = Scene("star", "red", "snow", "photo")
     [
         (lambda: render(STAR._replace(object="cat")), "no object 'cat'"),
         (lambda: render(STAR, size=4), "size >= 8"),
-        (lambda: render(STAR, seed=-1), "seed >= 0"),
+        (lambda: render(STAR, seed=1.5), "seed must be an int, got 1.5"),
         (lambda: render_all([STAR], seed=[1, 2]), "2 seeds"),
     ],
 )

@@ -32,7 +32,7 @@ def test_tokens_stand_in_order_do_not_overlap_and_cover_all_that_is_visible(text
     assert all(place in covered for place, character in enumerate(text) if not character.isspace())
     for token in tokens:
         inside = text[token.start : token.end]
-        assert token.kind in (words.WORD, words.SEPARATOR, words.JOINT, words.MARKUP)
+        assert token.kind in (words.WORD, words.SEPARATOR, words.JOINT, words.MARKUP, words.SYNTAX)
         assert token.kind == words.SEPARATOR or inside == inside.strip()
 
 
@@ -94,7 +94,7 @@ def test_hyphens_quotes_and_slashes_outside_words_are_joints(text, joint):
     ("text", "marks"),
     [
         ("(red:1.2)", ["(", ":1.2", ")"]),
-        ("<red:0.8>", ["<", ":0.8", ">"]),
+        ("< red:0.8 >", ["<", ":0.8", ">"]),
         ("((red)) [[dog]]", ["((", "))", "[[", "]]"]),
         ("a castle::2 dog", ["::2"]),
         ("a castle --ar 16:9 --v 5", ["--ar 16:9", "--v 5"]),

@@ -17,7 +17,7 @@ def main():
     """Learn, draw, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--n", type=int, default=20_000, help="prompts of the grammar (default: %(default)s)")
-    parser.add_argument("--out", type=Path, default=HERE / "docs" / "map.png", help="picture to write")
+    parser.add_argument("--out", type=files.path, default=HERE / "docs" / "map.png", help="picture to write")
     options = parser.parse_args()
     dsl = DeepDSL.fit(corpus.load("world", n=options.n), DSLConfig(writer=None))
     vectors, codes, names, texts = report.to_map(dsl)

@@ -10,7 +10,7 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from workbench import DeepDSL, DSLConfig, corpus, ngram
+from workbench import DeepDSL, DSLConfig, corpus, files, ngram
 
 HERE = Path(__file__).resolve().parents[1]
 
@@ -27,7 +27,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=4000, help="steps of the writer (default: %(default)s)")
     parser.add_argument("--n", type=int, default=40_000, help="prompts of the grammar (default: %(default)s)")
-    parser.add_argument("--out", type=Path, default=HERE / "workbench" / "world" / "dsl", help="folder to write to")
+    parser.add_argument("--out", type=files.path, default=HERE / "workbench" / "world" / "dsl", help="folder to write to")
     options = parser.parse_args()
     dsl = DeepDSL.fit(corpus.load("world", n=options.n), config(options.steps))
     dsl.save(options.out)

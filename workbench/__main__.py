@@ -8,6 +8,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from workbench import files
 from workbench.values import WorkbenchError
 
 _GO_ON = "Stopped. Nothing is lost: finished work is kept in {cache}. To continue, type the same command again."
@@ -59,7 +60,7 @@ def _parser():
     parser.add_argument("--column", metavar="C", help="column that holds the prompts (default: found by its name)")
     parser.add_argument("--codes", type=int, default=32, metavar="K", help="size of the alphabet (default: 32)")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="random seed (default: 0)")
-    parser.add_argument("--out", type=Path, default=Path("out"), help="folder to write to (default: out)")
+    parser.add_argument("--out", type=files.path, default=Path("out"), help="folder to write to (default: out)")
     parser.add_argument("--encoder", metavar="NAME", help="hub id or folder of a language model (default: all-MiniLM-L6-v2)")
     parser.add_argument(
         "--writing",
@@ -84,7 +85,7 @@ def _site_parser():
         metavar="DSL",
         help="folder of a saved DSL, such as out/dsl; without it, the built-in one",
     )
-    parser.add_argument("--out", type=Path, default=Path("out", "site"), help="folder of the site (default: out/site)")
+    parser.add_argument("--out", type=files.path, default=Path("out", "site"), help="folder of the site (default: out/site)")
     parser.add_argument("--prompts", metavar="PROMPTS", help="file or data set id to take examples from")
     parser.add_argument("--column", metavar="C", help="column that holds the prompts (default: found by its name)")
     parser.add_argument("--n", type=int, default=300, metavar="N", help="largest number of prompts to read (default: 300)")

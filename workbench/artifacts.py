@@ -5,22 +5,20 @@ import json
 import os
 import re
 import shutil
+import tempfile
 import warnings
-from pathlib import Path
 
 import numpy as np
 import safetensors
 import safetensors.numpy
 
-from workbench import __version__
-from workbench.files import atomic_path, check_plain, read_json, write_json
+from workbench import __version__, files
+from workbench.files import atomic_path, check_plain, check_regular, locked, make_folder, read_json, write_json
 from workbench.values import ArtifactError, DamagedError
 
 FORMAT = 2
 CONFIG = "config.json"
 _TENSORS = re.compile(r"tensors-[0-9a-f]{16}\.safetensors")
-# What a killed process leaves of `atomic_path` in a saved folder.
-_PART = re.compile(r"\.(config|tensors-[0-9a-f]{16})\.\d+-[0-9a-f]{8}\.part\.(json|safetensors)")
 _PICKLES = (".pkl", ".pickle", ".bin", ".pt", ".pth", ".ckpt", ".joblib")
 _REMAKE = "Make it anew with this version: fit or train it again, and save it to another folder."
 _DTYPES = {"bool", "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float16", "float32", "float64"}
@@ -30,7 +28,7 @@ def save(folder, kind, config, tensors):
     """Save one object; an older save of the same kind in this folder is replaced.
 
     The tensors go to a file named after its sha256 and `config.json`, written last, points to it. So a kill at any moment
-    leaves the old save or the new one, never a mix. One process at a time may save to a folder.
+    leaves the old save or the new one, never a mix. Of processes that save to one folder, the last one wins whole.
 
     Args:
         folder: str or Path; made if missing.
@@ -40,9 +38,9 @@ def save(folder, kind, config, tensors):
 
     Raises:
         TypeError: a tensor or a config value of another type.
-        ArtifactError: the folder holds something else (nothing is touched), or the disk is full.
+        ArtifactError: the folder holds something else (nothing is touched) or cannot be written to, or the disk is full.
     """
-    folder = Path(folder)
+    folder = files.path(folder, "folder")
     check_plain(config, "config")
     for name, array in tensors.items():
         if not isinstance(array, np.ndarray) or array.dtype.name not in _DTYPES:
@@ -51,14 +49,23 @@ def save(folder, kind, config, tensors):
     _check_free(folder, kind)
     data = safetensors.numpy.save({name: np.asarray(array, order="C") for name, array in tensors.items()})
     digest = hashlib.sha256(data).hexdigest()
-    tensors_file = folder / _tensors_name(digest)
-    with atomic_path(tensors_file) as temporary:
-        temporary.write_bytes(data)
     head = {"format": FORMAT, "kind": kind, "workbench": __version__, "sha256": digest, "bytes": len(data), "config": config}
-    write_json(folder / CONFIG, {"checksum": _checksum(head), **head})
-    for entry in folder.iterdir():  # what the save before this one pointed to, and what killed ones left
-        if _PART.fullmatch(entry.name) or (_TENSORS.fullmatch(entry.name) and entry != tensors_file):
-            entry.unlink(missing_ok=True)
+    tensors_file = folder / _tensors_name(digest)
+    make_folder(folder)
+    with locked(_lock(folder), folder):
+        _check_free(folder, kind)
+        with atomic_path(tensors_file) as temporary:
+            temporary.write_bytes(data)
+        write_json(folder / CONFIG, {"checksum": _checksum(head), **head})
+        for entry in folder.iterdir():  # what the save before this one pointed to
+            if _TENSORS.fullmatch(entry.name) and entry != tensors_file:
+                entry.unlink(missing_ok=True)
+
+
+def _lock(folder):
+    """Path of the lock of a saved folder: not in it, so that nothing but the save is there, and one of 256."""
+    place = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:2]
+    return files.path(tempfile.gettempdir()) / (f"deep-dsl-workbench-{getattr(os, 'getuid', int)()}-{place}.lock")
 
 
 def _checksum(head):
@@ -73,9 +80,9 @@ def _tensors_name(digest):
 
 def _check_free(folder, kind):
     """Refuse to save into a folder that holds anything but an older save of this kind."""
-    if not folder.exists():
+    if not os.path.exists(folder):
         return
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise ArtifactError(f"Cannot save to {folder}: it is a file. Give a folder.")
     if (folder / CONFIG).exists():
         try:
@@ -109,11 +116,21 @@ def load(folder, kind, remake=_REMAKE):
     Raises:
         ArtifactError: folder or a file of it is missing, damaged, of another kind, of a newer format, or a pickle.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
-        what = "it is a file. Give the folder that was saved" if folder.exists() else "there is no such folder"
+    folder = files.path(folder, "folder")
+    if not os.path.isdir(folder):
+        what = "it is a file. Give the folder that was saved" if os.path.exists(folder) else "there is no such folder"
         raise ArtifactError(f"Cannot load a {kind!r} from {folder}: {what}.")
     head = _read_head(folder, kind, remake)
+    while True:
+        try:
+            return _read_config(folder, head), _read_tensors(folder, head)
+        except DamagedError:
+            before, head = head, _read_head(folder, kind, remake)
+            if head == before:  # otherwise another process saved meanwhile
+                raise
+
+
+def _read_config(folder, head):
     digest, size, config = head.get("sha256"), head.get("bytes"), head.get("config")
     if not (
         isinstance(digest, str) and re.fullmatch("[0-9a-f]{64}", digest) and isinstance(size, int) and isinstance(config, dict)
@@ -123,7 +140,7 @@ def load(folder, kind, remake=_REMAKE):
         raise DamagedError(
             f"{folder / CONFIG} was changed since it was written: its checksum is another. Restore it or save again."
         )
-    return config, _read_tensors(folder / _tensors_name(digest), digest, size)
+    return config
 
 
 def _read_head(folder, kind, remake=_REMAKE):
@@ -131,9 +148,8 @@ def _read_head(folder, kind, remake=_REMAKE):
     if not path.exists():
         raise ArtifactError(_why_no_config(folder, kind))
     head = read_json(path)
-    if not (
-        isinstance(head, dict) and type(head.get("format")) is int and isinstance(head.get("kind"), str) and "workbench" in head
-    ):
+    known = isinstance(head, dict) and type(head.get("format")) is int and head["format"] >= 1
+    if not (known and isinstance(head.get("kind"), str) and "workbench" in head):
         raise ArtifactError(f"{path} was not written by the workbench (no format, kind and version in it).")
     if head["format"] > FORMAT:
         raise ArtifactError(
@@ -163,18 +179,24 @@ def _why_no_config(folder, kind):
     return f"{folder} has no {CONFIG}, so it is not a saved {kind!r}. It holds: {_listing(names) or 'nothing'}."
 
 
-def _read_tensors(path, digest, size):
-    if not path.exists():
+def _read_tensors(folder, head):
+    path = folder / _tensors_name(head["sha256"])
+    if not os.path.exists(path):
         raise DamagedError(f"{path} is missing, though {CONFIG} next to it names it. Restore it or save again.")
-    found = path.stat().st_size
-    if found < size:
-        raise DamagedError(f"{path} is truncated: {found:,} of {size:,} bytes. Copy it again or save again.")
-    with open(path, "rb") as file:
-        if hashlib.file_digest(file, "sha256").hexdigest() != digest:
-            raise DamagedError(f"{path} is damaged: its sha256 is not the one in {CONFIG}. Copy it again or save again.")
+    check_regular(path)
     try:
+        with open(path, "rb") as file:
+            found = os.fstat(file.fileno()).st_size
+            if found < head["bytes"]:
+                raise DamagedError(f"{path} is truncated: {found:,} of {head['bytes']:,} bytes. Copy it again or save again.")
+            if found > head["bytes"] or hashlib.file_digest(file, "sha256").hexdigest() != head["sha256"]:
+                raise DamagedError(f"{path} is damaged: its sha256 is not the one in {CONFIG}. Copy it again or save again.")
         return safetensors.numpy.load_file(path)
-    except safetensors.SafetensorError as err:
+    except FileNotFoundError as err:
+        raise DamagedError(f"{path} has gone. Restore it or save again.") from err
+    except OSError as err:
+        raise ArtifactError(f"Cannot read {path}: {err.strerror}.") from err
+    except (safetensors.SafetensorError, KeyError) as err:  # a type that numpy does not have is a KeyError
         raise DamagedError(f"{path} is not a safetensors file ({err}). Save again.") from err
 
 
@@ -193,7 +215,7 @@ class Checkpoint:
 
     def __init__(self, folder, kind, run):
         check_plain(run, "run")
-        self.folder, self.kind, self.run = Path(folder).expanduser(), kind, json.loads(json.dumps(run))
+        self.folder, self.kind, self.run = files.path(folder, "folder"), kind, json.loads(json.dumps(run))
 
     def save(self, state, tensors):
         """Write where the work stands; the checkpoint before it is replaced.
@@ -222,6 +244,8 @@ class Checkpoint:
             return None
         try:
             found, tensors = load(self.folder, self.kind)
+            if found.keys() != {"run", "state"} or not isinstance(found["run"], dict):
+                raise DamagedError(f"{self.folder} is no checkpoint: it does not say of which run.")
         except DamagedError as err:
             aside = _free_name(self.folder)
             os.rename(self.folder, aside)
@@ -298,10 +322,45 @@ def restored(from_state, folder, kind, *more, remake=_REMAKE):
     """What `from_state(config, tensors, *more)` makes of a saved folder; what does not fit together is an `ArtifactError`."""
     config, tensors = load(folder, kind, remake)
     try:
+        for name, array in tensors.items():
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                raise ValueError(f"{name} holds NaN or infinity")
         return from_state(config, tensors, *more)
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError, RuntimeError) as err:
-        wrote = read_json(Path(folder) / CONFIG)["workbench"]
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, RuntimeError, ArithmeticError) as err:
+        wrote = read_json(files.path(folder) / CONFIG)["workbench"]
         raise ArtifactError(
             f"{folder} is not a {kind!r} that this workbench ({__version__}) can read ({err!r}). Workbench {wrote} wrote it. "
             f"{remake}"
         ) from err
+
+
+def check_layout(tensors, layout):
+    """Refuse tensors of another type or shape than they were saved with, in `from_state`.
+
+    Args:
+        tensors: dict of str to numpy array; names that `layout` lacks may be there too.
+        layout: dict of name to dtype and sizes, such as "float32 k 2 w". A letter is the same size everywhere.
+
+    Returns:
+        dict of letter to int.
+
+    Raises:
+        KeyError: a tensor is missing.
+        ValueError: one has another type or shape; it is named.
+    """
+    sizes = {}
+    for name, expected in layout.items():
+        dtype, *axes = expected.split()
+        array = tensors[name]
+        wanted = [int(axis) if axis.isdigit() else sizes.setdefault(axis, n) for axis, n in zip(axes, array.shape, strict=False)]
+        if array.dtype != dtype or array.ndim != len(axes) or list(array.shape) != wanted:
+            raise ValueError(f"{name} is {array.dtype} {array.shape}, expected {dtype} ({', '.join(axes)}), {sizes}")
+    return sizes
+
+
+def from_half(tensors):
+    """The weights of a network, saved as float16: dict of name to float32 array; another type is a ValueError."""
+    for name, array in tensors.items():
+        if array.dtype != np.float16:
+            raise ValueError(f"{name} is {array.dtype}, expected float16")
+    return {name: np.array(array, np.float32) for name, array in tensors.items()}

@@ -1,10 +1,14 @@
 """Checks: arguments that are tested in many places, each with an error that says what came and what was expected."""
 
+import contextlib
 import difflib
 import math
 import numbers
+import operator
 
 import numpy as np
+
+_SEEDS = 2**61 - 1  # numpy and torch take these, and a million more; a prime, so that powers of two stay apart
 
 
 def whole(name, value, least=1, most=None):
@@ -26,6 +30,26 @@ def whole(name, value, least=1, most=None):
         span = f"of {least} or more" if most is None else f"from {least} to {most}"
         raise ValueError(f"{name} must be an int {span}, got {value!r}.")
     return int(value)
+
+
+def seed(value, name="seed"):
+    """Any integer as a seed that the generators of numpy and torch take; bool does not count as one.
+
+    Args:
+        value: what came: int or numpy integer of any size, negative too.
+        name: str, the argument, for the error.
+
+    Returns:
+        int, 0 or more and below 2**61 - 1: values in this range are themselves, others are taken modulo 2**61 - 1. Generators
+        of 32 bits (scikit-learn) take it modulo 2**32.
+
+    Raises:
+        ValueError: another type.
+    """
+    with contextlib.suppress(TypeError):
+        if not isinstance(value, (bool, np.bool_)):
+            return operator.index(value) % _SEEDS
+    raise ValueError(f"{name} must be an int, got {value!r}. Any will do; equal ones give equal results.")
 
 
 def number(name, value, least=-math.inf, most=math.inf, above=False):

@@ -1,12 +1,17 @@
-"""Files: a file or a folder is written completely or not at all; JSON, and cells of a table."""
+"""Files: a file or a folder is written completely or not at all, and read only if it is a plain file; locks; cells of a table."""
 
 import contextlib
 import errno
+import hashlib
 import json
 import os
+import platform
 import re
 import secrets
 import shutil
+import stat
+import sys
+import time
 from itertools import islice
 from pathlib import Path
 
@@ -20,53 +25,162 @@ _LITTER = {".DS_Store", "Thumbs.db"}  # what systems put into a folder that is l
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 # What libraries that write files themselves (safetensors, pyarrow) say when they lose the errno of a full disk.
 _FULL = re.compile(r"No space left on device|Disk quota exceeded|\bos error (28|122)\b|\bcode: (28|122)\b")
+# The names of `_hidden`; older versions left out the host.
+_TEMPORARY = re.compile(r"\.(?P<name>.+)\.(?P<pid>\d+)-((?P<host>[0-9a-f]{6})-)?[0-9a-f]{8}\.(?P<ending>part|old)(\.[^.]*)?")
+_HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:6]
+_DAY = 86_400  # seconds after which a temporary file of another host must be that of a killed run
+_WRITING = {errno.EIO, errno.EFBIG, errno.EROFS, errno.ENOSPC, errno.EDQUOT}  # of errors that name no file: those of a disk
+_MOST = 256 * 2**20  # bytes of a JSON file; that of the language that comes with the package has .5 MB
+_PATIENCE = 5  # seconds of waiting for another process before it is said
+
+
+def path(value, name="The path"):
+    """The path that a person means, by the one rule of this package: `~` is the home folder.
+
+    Args:
+        value: str or os.PathLike of a file or folder, there or not.
+        name: str, the argument, for the error.
+
+    Returns:
+        Path.
+
+    Raises:
+        ValueError: something else, such as None, bytes or an empty text; or the home folder of a user who is not there.
+    """
+    text = os.fspath(value) if isinstance(value, (str, os.PathLike)) else value
+    if not isinstance(text, str) or not text.strip() or "\0" in text:
+        raise ValueError(f"{name} must be a str or Path with something in it, such as 'out/dsl'; got {value!r}.")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as err:
+        raise ValueError(f"{name} is {text!r}, but there is no such user. Write out the path, from the root on.") from err
 
 
 @contextlib.contextmanager
-def atomic_path(path):
-    """A temporary path to write to, which becomes `path` when the block ends well.
+def atomic_path(file):
+    """A temporary path to write to, which becomes `file` when the block ends well.
 
-    The temporary file lies in the same folder (made if missing), is hidden, and keeps the suffix of `path`, since writers
-    such as `np.save` and `savefig` look at it. After an error or Ctrl-C it is removed and an older `path` is as before.
+    The temporary file is there and empty, lies in the same folder (made if missing), is hidden, and keeps the suffix of `file`,
+    since writers such as `np.save` and `savefig` look at it. After an error or Ctrl-C it is removed and an older `file` is as
+    before. What killed processes left in the folder is swept away.
 
     Args:
-        path: str or Path of the file to write.
+        file: str or Path of the file to write.
 
     Yields:
         Path of the temporary file; the block writes it and closes it.
 
     Raises:
-        ArtifactError: `path` is a folder, or the disk is full.
+        ArtifactError: `file` is a folder or a device, it cannot be written there, or the disk is full.
     """
-    path = Path(path)
-    if path.is_dir():
-        raise ArtifactError(f"Cannot write {path}: it is a folder. Give the path of a file.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem[:80]}.{os.getpid()}-{secrets.token_hex(4)}.part{path.suffix}")
+    file = path(file)
+    file = Path(os.path.realpath(file)) if os.path.islink(file) else file  # a link stays a link
+    if os.path.isdir(file):
+        raise ArtifactError(f"Cannot write {file}: it is a folder. Give the path of a file.")
+    if os.path.exists(file) and not os.path.isfile(file):
+        raise ArtifactError(f"Cannot write {file}: it is no plain file. Give the path of a file.")
+    temporary = _hidden(file, f".part{file.suffix[:20]}", file.stem)
     try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        sweep(file.parent)
+        temporary.touch(exist_ok=False)  # what forbids it is said before the block runs
         yield temporary
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())  # a rename may reach the disk before the bytes do
-        os.replace(temporary, path)
+        with open(temporary, "rb+") as written:
+            os.fsync(written.fileno())  # a rename may reach the disk before the bytes do
+        os.replace(temporary, file)
     except BaseException as err:
-        size = temporary.stat().st_size if temporary.exists() else 0
+        found = _of_the_disk(err, file, temporary)
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-        if not _disk_is_full(err):
+        if found is None:
             raise
-        raise ArtifactError(
-            f"The disk is full: {path} could not be written ({size:,} bytes were, {shutil.disk_usage(path.parent).free:,} "
-            f"bytes are free in {path.parent.resolve()}). Nothing half-written is left and older files are as they were. "
+        raise found from err
+
+
+def _hidden(path, ending, name):
+    """A new hidden name beside `path` that tells which process of which host made it; `sweep` reads it."""
+    name = os.fsencode(name)[:80].decode("utf-8", "ignore")
+    return path.with_name(f".{name}.{os.getpid()}-{_HOST}-{secrets.token_hex(4)}{ending}")
+
+
+def sweep(folder):
+    """Remove what dead processes left of `atomic_path` and `replacing_folder` in a folder; put a folder back that lost its place.
+
+    Never what a living process of this host made; what another host made when it is older than a day.
+
+    Args:
+        folder: str or Path; nothing happens if it cannot be listed.
+    """
+    names = []
+    with contextlib.suppress(OSError):
+        names = os.listdir(folder)
+    for found in filter(None, map(_TEMPORARY.fullmatch, names)):
+        path, place = os.path.join(folder, found[0]), os.path.join(folder, found["name"])
+        with contextlib.suppress(OSError):  # another process may sweep too
+            if not _is_left(path, found):
+                continue
+            if found["ending"] == "old" and not os.path.lexists(place):
+                os.replace(path, place)
+            elif os.path.isdir(path) and not os.path.islink(path):
+                shutil.rmtree(path)
+            else:
+                os.unlink(path)
+
+
+def _is_left(path, found):
+    if found["host"] == _HOST and os.name == "posix":  # elsewhere a signal 0 would be one
+        try:
+            os.kill(int(found["pid"]), 0)
+        except (ProcessLookupError, OverflowError):
+            return True
+        except PermissionError:
+            pass
+        return False
+    return time.time() - os.lstat(path).st_mtime > _DAY
+
+
+def refused(path, err):
+    """The `ArtifactError` for an OSError: which path, what failed, what to do."""
+    named = f" ({err.filename})" if err.filename in map(str, Path(path).parents) else ""
+    advice = {
+        errno.ENAMETOOLONG: "Give a shorter name.",
+        errno.ENOTDIR: "A part of this path is a file. Give another folder.",
+        errno.EEXIST: "A part of this path is a file. Give another folder.",
+        errno.EFBIG: "This process may not write files of this size (ulimit -f).",
+        errno.EIO: "The disk does not work as it should. Give another folder.",
+    }.get(err.errno, "Give another folder, one that you may write to.")
+    return ArtifactError(f"Cannot write {path}: {err.strerror or err}{named}. {advice}")
+
+
+def _of_the_disk(err, path, temporary):
+    """`err` as an `ArtifactError` if it is about writing `path` by way of `temporary`, otherwise None."""
+    if _disk_is_full(err):
+        there = next(folder for folder in (temporary, *path.absolute().parents) if os.path.exists(folder))
+        size = there.stat().st_size if there.is_file() else 0
+        there = there.parent if there == temporary else there
+        return ArtifactError(
+            f"The disk is full: {path} could not be written ({size:,} bytes were, {shutil.disk_usage(there).free:,} bytes are "
+            f"free in {there.resolve()}). Nothing half-written is left and older files are as they were. "
             "Free some space or choose a folder on another disk, then run it again."
-        ) from err
+        )
+    if not isinstance(err, OSError):
+        return None
+    ours = err.errno in _WRITING if err.filename is None else _is_within(err.filename, path, temporary)
+    return refused(path, err) if ours else None
+
+
+def _is_within(name, path, temporary):
+    name = Path(os.fsdecode(name)) if isinstance(name, (str, bytes, os.PathLike)) else Path()
+    return temporary in (name, *name.parents) or name in (path, *path.parents)
 
 
 @contextlib.contextmanager
 def replacing_folder(folder):
     """A temporary folder to write to, which takes the place of `folder` when the block ends well.
 
-    After an error or Ctrl-C, whenever it comes, `folder` is the old one or the new one, complete. A killed process can leave
-    the old folder next to its place, under a hidden name that ends in `.old`.
+    After an error or Ctrl-C, whenever it comes, `folder` is the old one or the new one, complete. A process that is killed in the
+    moment of the exchange leaves the old folder next to its place, under a hidden name that ends in `.old`; the next one that
+    writes beside it puts it back.
 
     Args:
         folder: str or Path; made if missing, parents too. An older folder is replaced with all that is in it: whether it may
@@ -76,28 +190,70 @@ def replacing_folder(folder):
         Path of the temporary folder, which is empty and hidden and lies next to `folder`.
 
     Raises:
-        ArtifactError: `folder` is a file, or no folder can be made there.
+        ArtifactError: `folder` is a file, it cannot be written there, or the disk is full.
     """
-    folder = Path(folder).expanduser().resolve()  # a link to a folder stays a link
-    if folder.exists() and not folder.is_dir():
+    folder = Path(os.path.realpath(path(folder)))  # a link to a folder stays a link
+    if os.path.exists(folder) and not os.path.isdir(folder):
         raise ArtifactError(f"Cannot write to {folder}: it is a file. Give the path of a folder.")
-    name = f".{folder.name[:80]}.{os.getpid()}-{secrets.token_hex(4)}"
-    part, old = folder.with_name(f"{name}.part"), folder.with_name(f"{name}.old")
+    sweep(folder.parent)
+    part = _hidden(folder, ".part", folder.name)
+    old = part.with_suffix(".old")
     try:
-        try:
-            part.mkdir(parents=True)
-        except OSError as err:
-            raise ArtifactError(f"Cannot write to {folder}: {err.strerror}. Give another folder.") from err
+        part.mkdir(parents=True)
         yield part
         if folder.exists():
             os.replace(folder, old)
         os.replace(part, folder)
+    except ArtifactError as err:  # of a file inside
+        raise type(err)(str(err).replace(str(part), str(folder))) from err
+    except OSError as err:
+        found = _of_the_disk(err, folder, part)
+        if found is None:
+            raise
+        raise found from err
     finally:
         # What is on the disk decides, not how far the lines above came: an interrupt may fall between any two of them.
-        if old.exists() and not folder.exists():
+        if os.path.exists(old) and not os.path.exists(folder):
             os.replace(old, folder)
         shutil.rmtree(part, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
+
+
+def make_folder(folder):
+    """Make a folder, and its parents, if it is missing; `ArtifactError` says why that cannot be."""
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as err:
+        raise refused(folder, err) from err
+
+
+@contextlib.contextmanager
+def locked(path, what):
+    """Let one process at a time into the block; the others wait, and say for which process after a few seconds.
+
+    The lock is the system's: it ends with its process, also with a killed one. Where a file system has no locks, nobody waits.
+
+    Args:
+        path: str or Path of the lock's file, which stays.
+        what: str, what is locked, for the message.
+    """
+    import filelock
+
+    lock = filelock.FileLock(str(path))
+    try:
+        try:
+            lock.acquire(timeout=_PATIENCE)
+        except filelock.Timeout:
+            holder = Path(path).read_text("utf-8").strip()
+            print(f"{what} is in use by {f'process {holder}' if holder else 'another process'}: waiting for it.", file=sys.stderr)
+            lock.acquire()
+        Path(path).write_text(str(os.getpid()), "utf-8")
+    except (OSError, NotImplementedError):
+        pass
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextlib.contextmanager
@@ -125,10 +281,10 @@ def replacing_ours(folder, kind, marker):
 
 def check_ours(folder, kind, marker):
     """Raise ArtifactError unless `replacing_ours` would take this folder."""
-    folder = Path(folder).expanduser().resolve()
-    if not folder.exists():
+    folder = Path(os.path.realpath(path(folder)))
+    if not os.path.exists(folder):
         return
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise ArtifactError(f"Cannot write the {kind} to {folder}: it is a file. Give the path of a folder.")
     try:
         ours = {marker, *read_json(folder / marker)["files"]}
@@ -156,11 +312,11 @@ def cell(text):
     return f"'{text}" if text.lstrip(" ").startswith(_FORMULA) else text
 
 
-def write_json(path, obj):
+def write_json(file, obj):
     """Write plain values as UTF-8 JSON, whole or not at all.
 
     Args:
-        path: str or Path of the file.
+        file: str or Path of the file.
         obj: dicts with str keys, lists, tuples (read back as lists), str, int, float, bool, None.
 
     Raises:
@@ -174,7 +330,7 @@ def write_json(path, obj):
         data = data.encode()
     except UnicodeEncodeError:  # half a surrogate pair, as in badly cut emoji: only the \ud83d form holds it
         data = (json.dumps(obj, indent=1) + "\n").encode()
-    with atomic_path(path) as temporary:
+    with atomic_path(file) as temporary:
         temporary.write_bytes(data)
 
 
@@ -194,22 +350,50 @@ def check_plain(obj, where):
         raise TypeError(f"{where} is a {type(obj).__name__}, which JSON cannot hold: use plain int, float, str, list or dict.")
 
 
-def read_json(path):
-    """Read a JSON file.
-
-    Raises:
-        ArtifactError: the file is missing, a folder, not UTF-8, or damaged (it says line and column).
-    """
-    path = Path(path)
+def check_regular(path, most=None):
+    """Raise ArtifactError unless `path` is a plain file, no folder, pipe or device, of at most `most` bytes."""
     try:
-        return json.loads(path.read_bytes().decode("utf-8"))
+        found = os.stat(path)
     except FileNotFoundError as err:
         raise ArtifactError(f"There is no file {path}.") from err
-    except IsADirectoryError as err:
-        raise ArtifactError(f"{path} is a folder, expected a JSON file.") from err
+    except (OSError, ValueError) as err:
+        raise ArtifactError(f"Cannot read {path}: {getattr(err, 'strerror', None) or err}.") from err
+    if not stat.S_ISREG(found.st_mode):
+        what = "a folder" if stat.S_ISDIR(found.st_mode) else "a pipe or a device"
+        raise ArtifactError(f"{path} is {what}, expected a plain file.")
+    if most is not None and found.st_size > most:
+        raise ArtifactError(f"{path} has {found.st_size:,} bytes, more than the {most:,} that such a file may have.")
+
+
+def read_json(file, most=_MOST):
+    """Read a JSON file.
+
+    Args:
+        file: str or Path.
+        most: int, bytes that it may have.
+
+    Raises:
+        ArtifactError: the file is missing, a folder, a pipe or a device, too large, cannot be opened, not UTF-8, or damaged (it
+            says line and column); what JSON does not know (NaN, infinity) and what Python cannot hold is damage too.
+    """
+    file = path(file)
+    check_regular(file, most)
+    try:
+        return json.loads(file.read_bytes().decode("utf-8"), parse_constant=_finite, parse_float=_finite)
     except UnicodeDecodeError as err:
-        raise DamagedError(f"{path} is damaged: byte {err.start} is not UTF-8. Restore the file or make it again.") from err
+        why = f"byte {err.start} is not UTF-8"
     except json.JSONDecodeError as err:
-        raise DamagedError(
-            f"{path} is damaged: {err.msg} at line {err.lineno}, column {err.colno}. Restore the file or make it again."
-        ) from err
+        why = f"{err.msg} at line {err.lineno}, column {err.colno}"
+    except RecursionError:
+        why = "its lists and objects are nested too deeply"
+    except OSError as err:
+        raise ArtifactError(f"Cannot read {file}: {err.strerror}.") from err
+    except ValueError as err:  # a number: infinite, or an int with more digits than Python reads
+        why = " ".join(str(err).split(";")[0].split())
+    raise DamagedError(f"{file} is damaged: {why}. Restore the file or make it again.")
+
+
+def _finite(text):
+    if not np.isfinite(value := float(text)):
+        raise ValueError(f"it holds the number {text:.20}, which is not finite")
+    return value

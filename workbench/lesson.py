@@ -9,7 +9,7 @@ import sys
 import numpy as np
 from PIL import Image
 
-from workbench.template import as_html
+from workbench.chips import as_html
 
 # Of figures: Okabe & Ito 2008, distinguishable with any kind of colour vision; without yellow, which vanishes on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")

@@ -5,17 +5,17 @@ r"""The language: a prompt as literal text and named slots, which prints, parses
     <subject:portrait of a samurai>, <?>                      "I don't know what goes here"
 
 In text, `<`, `>` and `\` are written `\<`, `\>` and `\\` (`escape` does it); in a name also `\:`. A slot text that is only `?`
-is `\?`. A backslash before any other character is itself.
+is `\?`. `<lora:ink:0.8>` is text for another program; a slot of such a name (`words.FOREIGN`) is written `<\lora:...>`. A
+backslash before any other character is itself.
 """
 
 import difflib
-import html
 import re
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from workbench import words
+from workbench.chips import Syntax, chip, literal_html
 from workbench.values import TemplateError
 
 MASK = "<?>"
@@ -23,10 +23,9 @@ MASK = "<?>"
 # Possessive (++, *+), so that a "<" which is never closed costs one pass and no backtracking.
 _PIECE = re.compile(r"(?P<literal>(?:[^<>\\]++|\\[<>\\]?+)++)|<(?P<body>(?:[^<>\\]++|\\.)*+)>", re.DOTALL)
 _BODY = re.compile(r"((?:[^:\\]++|\\.)*+):(.*)", re.DOTALL)
-# Tol's "light" scheme (https://personal.sron.nl/~pault/): made for black labels, told apart by colour-blind readers.
-CHIPS = ("#77AADD", "#99DDFF", "#44BB99", "#BBCC33", "#AAAA00", "#EEDD88", "#EE8866", "#FFAABB")
-OPEN_CHIP = "#DDDDDD"
-INK = "#000000"
+
+_NAME = re.compile(r"^\\(?=[^\W\d_])|\\([<>\\:?])")
+_ESCAPED = re.compile(r"\\([<>\\:?])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +46,7 @@ class Slot:
     def __str__(self):
         if self.name is None:
             return MASK
-        name = escape(self.name).replace(":", r"\:")
+        name = "\\" * (self.name.lower() in words.FOREIGN) + escape(self.name).replace(":", r"\:")
         if self.text is None:
             return f"<{name}:?>"
         text = escape(self.text)
@@ -140,6 +139,22 @@ class Template:
                 segment.append(part if isinstance(part, Slot) else part[begin:])
         return [*segments, tuple(segment)] if segment else segments
 
+    def pieces(self):
+        """The parts, with `Syntax` of other programs cut out of the literals: list of str, `Syntax` and `Slot`, none empty."""
+        texts = [part if isinstance(part, str) else part.text or "\n" for part in self.parts]
+        prompt, pieces, at = "".join(texts), [], 0
+        spans = [(start, end) for start, end, kind in words.split(prompt) if kind == words.SYNTAX][::-1]
+        for part, text in zip(self.parts, texts, strict=True):
+            stop = at + len(text)
+            while spans and spans[-1][0] < stop:
+                start, end = spans.pop()
+                if isinstance(part, str) and at <= start and end <= stop:
+                    pieces += [prompt[at:start], Syntax(prompt[start:end])]
+                    at = end
+            pieces.append(part if isinstance(part, Slot) else prompt[at:stop])
+            at = stop
+        return [piece for piece in pieces if piece != ""]
+
     def fill(self, fillers):
         """Put fillers into masked slots.
 
@@ -224,7 +239,7 @@ class Template:
         return f"Template.parse({str(self)!r})"
 
     def html(self, order=()):
-        """The template as HTML: slots as coloured chips, each with its name.
+        """The template as HTML: slots as coloured chips, each with its name; syntax of other programs as grey ones, "as is".
 
         Args:
             order: names of slots, most important first: the first eight of them have eight colours, the next eight the same
@@ -234,7 +249,7 @@ class Template:
             str, one `div`.
         """
         place = {name: number for number, name in enumerate(order)}
-        inside = "".join(_chip(part, place) if isinstance(part, Slot) else as_html(part) for part in self.parts)
+        inside = "".join(chip(p, place) if isinstance(p, Slot) else literal_html(p) for p in self.pieces())
         return f'<div dir="auto" style="white-space:pre-wrap;line-height:2">{inside}</div>'
 
     def _repr_html_(self):
@@ -264,6 +279,10 @@ def parse(text, names=None):
     parts, position = [], 0
     while position < len(text):
         found = _PIECE.match(text, position)
+        if found is None and (found := words.FACE.match(text, position)):  # >_< and <3
+            parts.append(found[0])
+            position = found.end()
+            continue
         if found is None:
             raise TemplateError(_stray(text, position))
         literal, body = found["literal"], found["body"]
@@ -281,7 +300,9 @@ def _slot(body, names, text, position):
             f"{_excerpt(text, position)} is not a slot. Write <name:text>, <name:?> or {MASK}; for the characters themselves "
             r"write \< and \> (template.escape does it)."
         )
-    name, filler = (re.sub(r"\\([<>\\:?])", r"\1", half) for half in halves.groups())
+    if halves[1].lower() in words.FOREIGN:
+        return f"<{body}>"
+    name, filler = (pattern.sub(r"\1", half) for pattern, half in zip((_NAME, _ESCAPED), halves.groups(), strict=True))
     if names is not None and name not in names:
         raise TemplateError(
             f"{_excerpt(text, position)}: there is no code named {_short(name)}. {_near(name, names)} "
@@ -367,26 +388,3 @@ def _assign(fillers, places, parts):
 
 def _spread(chunk, count):
     return [*chunk[: count - 1], chunk[count - 1 :]] if count else []
-
-
-def as_html(text):
-    """Any text as HTML text or attribute: nothing in it is a tag, and a zero character, which HTML cannot hold, is a sign."""
-    return html.escape(str(text).replace("\0", "␀"))
-
-
-def chip_number(slot, place):
-    """Which of `CHIPS` a filled slot has, 0..7; `place` is a dict of name -> its number in an order, as in `Template.html`."""
-    name = slot.name or "?"
-    number = place.get(name, slot.code)
-    if number is None:
-        number = zlib.crc32(name.encode("utf-8", "surrogatepass"))
-    return number % len(CHIPS)
-
-
-def _chip(slot, place):
-    text, name = "?" if slot.text is None else slot.text, slot.name or "?"
-    colour = OPEN_CHIP if slot.text is None else CHIPS[chip_number(slot, place)]
-    border = "1px dashed #666" if slot.text is None else "1px solid #666"
-    style = f"background:{colour};color:{INK};border:{border};border-radius:4px;padding:1px 5px"
-    label = f'<span style="font-size:75%;color:{INK}"> {as_html(name)}</span>' if slot.name else ""
-    return f'<span dir="auto" title="{as_html(name)}" style="{style}">{as_html(text)}{label}</span>'

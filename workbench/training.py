@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from tqdm.auto import tqdm
+
+from workbench import progress as bars
 
 
 class Interrupted(KeyboardInterrupt):
@@ -134,7 +135,7 @@ def train(
     if run.step > steps:
         raise ValueError(f"{name} has gone {run.step} steps already, and {steps} are asked for. Ask for more, or start another.")
     weights = [p for group in optimizer.param_groups for p in group["params"]]
-    bar = tqdm(total=steps, initial=run.step, desc=name, unit="step", disable=not progress)
+    bar = bars.bar(total=steps, done=run.step, name=name, unit="steps", shown=progress)
     with bar, _deferred() as interrupted:
         while run.step < steps and not loop.waited(patience):
             step, begin = run.step, time.perf_counter()
@@ -150,7 +151,8 @@ def train(
                 row = loop.row()
                 if held_out is not None:
                     row["held_out"] = loop.measure(held_out, name)
-                bar.set_postfix({key: f"{value:.4g}" for key, value in list(row.items())[1:3] if isinstance(value, float)})
+                figures = (f"{key} {value:.4g}" for key, value in list(row.items())[1:3] if isinstance(value, float))
+                bar.note(", ".join(figures))
             bar.update()
             if interrupted or run.step % save_every == 0 or run.step == steps:
                 loop.save()

@@ -4,9 +4,9 @@ import argparse
 import os
 import sys
 import time
-from pathlib import Path
 
 from tools import world as training
+from workbench import files
 from workbench.values import WorkbenchError
 
 
@@ -42,7 +42,7 @@ def _parser():
     ):
         sub = verbs.add_parser(verb, help=about, description=about)
         sub.add_argument("--only", nargs="+", choices=training.PARTS, default=training.PARTS, metavar="PART", help=_parts())
-        sub.add_argument("--out", type=Path, metavar="FOLDER", help="folder of the models (default: that of the package)")
+        sub.add_argument("--out", type=files.path, metavar="FOLDER", help="folder of the models (default: that of the package)")
         sub.add_argument("--seed", type=int, default=0, metavar="S", help="random seed (default: 0)")
         sub.add_argument("--no-progress", dest="progress", action="store_false", help="no progress bars")
     return parser

@@ -8,9 +8,8 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
-from tqdm.auto import tqdm
-
 from workbench import checks, words
+from workbench import progress as bars
 from workbench.artifacts import Saved
 from workbench.values import NotFittedError
 from workbench.words import FUNCTION_WORDS
@@ -90,7 +89,7 @@ class Units(Saved):
         limit = min(self.config.min_count, max(2, math.ceil(self.config.min_count * size / _FULL_CORPUS)))
         report = {"prompts": size, "words": 0, "min_count": limit, "phrases_per_pass": [], "counts_pruned": 0}
         tables = []
-        with tqdm(total=size * _PASSES, desc="units", unit="prompt", disable=not progress) as bar:
+        with bars.bar(total=size * _PASSES, name="finding phrases", unit="prompts", shown=progress) as bar:
             for _ in range(_PASSES):
                 units, pairs, n_units, pruned = _count(texts, tables, bar)
                 table = self._table(units, pairs, n_units, limit)
@@ -203,7 +202,7 @@ def _segments(text):
     for start, end, kind in words.split(text):
         if kind == words.WORD or kind == words.JOINT:
             # a few graphemes hold a blank, which separates the tokens of a key; equal keys share memory
-            segment.append((start, end, sys.intern(text[start:end].lower().replace(" ", ""))))
+            segment.append((start, end, sys.intern(words.visible(text[start:end]).replace(" ", ""))))
         elif segment:
             yield segment
             segment = []

@@ -12,7 +12,7 @@ import tokenizers
 import torch
 import transformers
 
-from workbench.models.loading import FAILURES, frozen, load_tokenizer, not_found, printable, quiet
+from workbench.models.loading import FAILURES, frozen, load_tokenizer, not_found, place, printable, quiet
 from workbench.values import ModelError
 
 DEFAULT = "all-MiniLM-L6-v2"
@@ -131,7 +131,7 @@ def load_encoder(name=DEFAULT, layer=3, device=None):
     """
     if not isinstance(layer, int) or isinstance(layer, bool):
         raise TypeError(f"layer must be an int, got {layer!r}.")
-    source = _source(str(name))
+    source = _source(name)
     try:
         config = transformers.AutoConfig.from_pretrained(source, trust_remote_code=False)
         tokenizer = load_tokenizer(source, name)
@@ -158,7 +158,7 @@ def load_encoder(name=DEFAULT, layer=3, device=None):
 def _source(name):
     """Folder or hub id to load from."""
     if name != DEFAULT:
-        return name
+        return place(name)
     try:
         files = importlib.metadata.files(_PACKAGE) or []
     except importlib.metadata.PackageNotFoundError:

@@ -1,6 +1,7 @@
 """What all loaders share: built-in folders, errors that say what to do, and checks of the weights."""
 
 import contextlib
+import os
 from pathlib import Path
 
 import torch
@@ -8,6 +9,8 @@ import transformers
 from safetensors import SafetensorError
 from transformers.utils import logging as transformers_logging
 
+from workbench import files
+from workbench.models.without_code import check_folder
 from workbench.values import ModelError
 
 BUILT_IN = "world"
@@ -40,6 +43,19 @@ def quiet(logging=transformers_logging):
             logging.enable_progress_bar()
 
 
+def place(name):
+    """A hub id as it is, or the folder that a path names, `~` included: str for `from_pretrained`.
+
+    Raises:
+        ValueError: no text.
+        ModelError: a folder that holds or names code (see `without_code`).
+    """
+    folder = files.path(name, "The name of a model")
+    if os.path.isdir(folder):
+        check_folder(folder)
+    return name if isinstance(name, str) and not name.startswith("~") else str(folder)
+
+
 def source(name, kind):
     """Folder or hub id of a model asked for by name.
 
@@ -51,13 +67,13 @@ def source(name, kind):
         str for `from_pretrained`.
 
     Raises:
-        ModelError: the built-in model is not in this installation.
+        ModelError: the built-in model is not in this installation, or a folder that holds or names code.
     """
     small = FOLDER / f"{kind}_small"
     if str(name) == f"{BUILT_IN}-small" and small.is_dir():
         return str(small)
     if str(name) != BUILT_IN:
-        return str(name)
+        return place(name)
     if not (FOLDER / kind).is_dir():
         raise ModelError(
             f"The built-in {kind} is missing from this installation ({FOLDER / kind}). Install the package again, or train it: "

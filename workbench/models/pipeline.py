@@ -1,11 +1,13 @@
 """A text-to-image pipeline."""
 
+import os
 import warnings
 from dataclasses import dataclass
 
 import torch
 
-from workbench.models.loading import FAILURES, frozen, not_found, quiet, source
+from workbench import checks
+from workbench.models.loading import FAILURES, frozen, not_found, place, quiet, source
 from workbench.values import ModelError
 
 
@@ -56,9 +58,10 @@ class Pipeline:
             raise TypeError("draw takes a str or a list of str.")
         if not prompts or steps < 1 or batch < 1:
             raise ValueError(f"draw needs prompts, steps >= 1 and batch >= 1; got {len(prompts)}, {steps} and {batch}.")
-        seeds = list(seed) if isinstance(seed, (list, tuple)) else [seed + i for i in range(len(prompts))]
+        seeds = seed if isinstance(seed, (list, tuple)) else [checks.seed(seed) + i for i in range(len(prompts))]
         if len(seeds) != len(prompts):
             raise ValueError(f"draw needs a seed for each of {len(prompts)} prompts, or one int; got {len(seeds)} seeds.")
+        seeds = [checks.seed(one) for one in seeds]
         options = {"num_inference_steps": steps}
         if guidance is not None or self.name == "world":
             options["guidance_scale"] = 3.0 if guidance is None else float(guidance)
@@ -75,6 +78,9 @@ class Pipeline:
 def load_pipeline(name="world", device=None):
     """Load a text-to-image pipeline. Only safetensors are read and no code that comes with a model is run.
 
+    A folder that holds program files, or names classes other than those of transformers and diffusers, is refused before
+    diffusers sees it; so is what is downloaded for a hub id.
+
     Args:
         name: str; `"world"` is the tiny `StableDiffusionPipeline` that comes with the package and draws only the built-in
             picture world, 32 x 32. Otherwise a hub id such as `"stable-diffusion-v1-5/stable-diffusion-v1-5"`, or a folder.
@@ -84,7 +90,8 @@ def load_pipeline(name="world", device=None):
         `Pipeline`, float32, without progress bars.
 
     Raises:
-        ModelError: it cannot be found or read, its weights are a pickle or not finite, or diffusers is not installed.
+        ModelError: it cannot be found or read, it holds or names code, its weights are a pickle or not finite, or
+            diffusers is not installed.
     """
     folder = source(name, "pipeline")
     try:
@@ -94,7 +101,10 @@ def load_pipeline(name="world", device=None):
     try:
         with quiet(), quiet(diffusers.utils.logging), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about pillow, torchvision and deprecated names inside diffusers
-            pipe = diffusers.DiffusionPipeline.from_pretrained(folder, use_safetensors=True, torch_dtype=torch.float32)
+            local = folder
+            if not os.path.isdir(folder):  # what was downloaded is looked at as every folder is
+                local = place(diffusers.DiffusionPipeline.download(folder, use_safetensors=True, trust_remote_code=False))
+            pipe = diffusers.DiffusionPipeline.from_pretrained(local, use_safetensors=True, torch_dtype=torch.float32)
     except FAILURES as err:
         raise not_found("text-to-image pipeline", folder, err) from err
     for part in pipe.components.values():

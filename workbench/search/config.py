@@ -37,7 +37,7 @@ class PEZConfig:
         candidates: int, tokens that the gradient proposes for a position when tokens are swapped, >= 1.
         width: int, swaps that "gcg" tries in a step, >= 1.
         patience: int or None, end a search after so many steps without a gain of 1e-4.
-        seed: int >= 0. Search i of `search_many` draws from seed + i only.
+        seed: int. Search i of `search_many` draws from seed + i only.
 
     Raises:
         ValueError: an option out of its range.
@@ -61,8 +61,9 @@ class PEZConfig:
     def __post_init__(self):
         checks.one_of("PEZConfig: method", self.method, METHODS)
         checks.one_of("PEZConfig: vocabulary", self.vocabulary, VOCABULARIES)
-        for name, least in {"length": 1, "steps": 1, "restarts": 1, "candidates": 1, "width": 1, "seed": 0}.items():
+        for name, least in {"length": 1, "steps": 1, "restarts": 1, "candidates": 1, "width": 1}.items():
             checks.whole(f"PEZConfig: {name}", getattr(self, name), least)
+        object.__setattr__(self, "seed", checks.seed(self.seed, "PEZConfig: seed"))
         for name, least in {"polish": 0, "patience": 1}.items():
             if getattr(self, name) is not None:
                 checks.whole(f"PEZConfig: {name}", getattr(self, name), least)

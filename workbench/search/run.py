@@ -5,6 +5,8 @@ import math
 import torch
 from torch.nn.functional import normalize
 
+from workbench import checks
+
 _CHUNK = 512  # prompts scored at once
 _VECTORS = 256  # vectors compared with the whole vocabulary at once; a row of a real one takes 200 kB each
 _LOOKED_AT = 64  # candidates whose text is looked at, the best first, before a row stays as it is
@@ -28,7 +30,7 @@ class Run:
         self.table = objective.table if len(self.allowed) == len(objective.table) else objective.table[self.allowed]
         self.unit = normalize(self.table, dim=1)
         self.searches, self.restarts, self.length = searches, config.restarts, config.length
-        self.draws = [torch.Generator().manual_seed(config.seed + i) for i in range(searches)]
+        self.draws = [torch.Generator().manual_seed(checks.seed(config.seed + i)) for i in range(searches)]
         n = searches * config.restarts
         self.every = torch.arange(n, device=self.device)
         self.ids = torch.zeros(n, config.length, dtype=torch.long, device=self.device)  # where the rows are now

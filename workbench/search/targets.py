@@ -1,12 +1,13 @@
 """What a prompt should be like: pictures, texts or a weighted mix of them, as one direction in the space of a CLIP."""
 
 import math
-import pathlib
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
+from workbench import pictures
 from workbench.models.text_tower import TextTower
 from workbench.search.loop import digest
 from workbench.values import PictureError
@@ -44,8 +45,9 @@ def as_targets(clip, targets):
 
     Args:
         clip: `models.CLIP`.
-        targets: one target or a list of m. A target is a PIL image, a path (`pathlib.Path`) or an array of a picture; a str,
-            which is a text; a `Target`; or a tuple (kind, value, weight). Plain values weigh 1.
+        targets: one target or a list of m. A target is a picture, as `pictures.as_pictures` takes it; a text; a `Target`; or a
+            tuple (kind, value, weight). Plain values weigh 1. A str is a text, unless it is the path of a picture or ends like
+            one, as "star.png" does: ("text", "star.png") is these words all the same.
 
     Returns:
         `Targets`.
@@ -57,7 +59,8 @@ def as_targets(clip, targets):
     """
     if isinstance(targets, Targets):
         return targets
-    single = isinstance(targets, (str, Target, pathlib.Path)) or not isinstance(targets, (list, tuple)) or _is_triple(targets)
+    targets = list(targets.values()) if isinstance(targets, Mapping) else pictures.several(targets)
+    single = isinstance(targets, Target) or not isinstance(targets, (list, tuple)) or _is_triple(targets)
     items = [_as_target(item, number) for number, item in enumerate([targets] if single else targets)]
     if not items:
         raise ValueError("There are no targets: an empty list was given. Give a picture, a text or a list of them.")
@@ -78,7 +81,7 @@ def _is_triple(value):
 def _as_target(item, number):
     if isinstance(item, Target) or _is_triple(item):
         item = Target(*item)
-    elif isinstance(item, str):
+    elif isinstance(item, str) and not pictures.is_named(item):
         item = Target("text", item)
     else:
         item = Target("picture", item)
@@ -100,9 +103,13 @@ def _features(clip, item, number):
         return clip.text_features(item.value)
     if item.kind == "picture":
         try:
-            return clip.image_features(item.value)
+            found = clip.image_features(item.value)
         except PictureError as err:
-            raise PictureError(f"Target {number}: {err} Give a text as a str.") from err
+            words = f"('text', {item.value!r})" if isinstance(item.value, str) else "a str"
+            raise PictureError(f"Target {number}: {err} For a text give {words}.") from err
+        if len(found) != 1:
+            raise PictureError(f"Target {number} is {len(found)} pictures. Give each of them as a target of its own.")
+        return found
     value = item.value.detach().cpu() if isinstance(item.value, torch.Tensor) else item.value
     feature = torch.as_tensor(np.asarray(value, dtype=np.float32)).reshape(-1)
     if len(feature) != clip.width or not torch.isfinite(feature).all() or not feature.any():

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from workbench import __version__, checks
+from workbench import __version__, checks, files
 from workbench.data import wildcards
 from workbench.data.wildcards.lines import Reference, as_line, file_names, unwritable
 from workbench.files import atomic_path, cell
@@ -68,21 +68,21 @@ def write_wildcards(dsl, folder, n=None, weights=False):
         ValueError: n is less than 1.
         ArtifactError: the folder holds other things, is a file, or cannot be written; nothing was changed.
     """
-    found = _fillers(dsl)
+    folder, found = files.path(folder, "folder"), _fillers(dsl)
     if n is not None:
         checks.whole("n, how many fillers a code has at most,", n)
     lists, left_out = _writable(found, n)
     names = [dsl.codes[code].name for code in lists]
     stems = dict(zip(names, file_names(names), strict=True))
-    files = dict(_list(stems[name], kept, weights) for name, kept in zip(names, lists.values(), strict=True))
+    written = dict(_list(stems[name], kept, weights) for name, kept in zip(names, lists.values(), strict=True))
     templates = 0
     for name, counted in (("templates", dsl.templates), ("segments", dsl.segments)):
         lines = [f"{line}\n" for line in (_line(one, stems, left_out) for one in counted) if line]
         templates += len(lines)
         if lines:
-            files[f"{name}.txt"] = "".join(lines)
-    wildcards.write(folder, files)
-    return Export(Path(folder), tuple(sorted(files)), stems, sum(map(len, lists.values())), templates, dict(left_out))
+            written[f"{name}.txt"] = "".join(lines)
+    wildcards.write(folder, written)
+    return Export(folder, tuple(sorted(written)), stems, sum(map(len, lists.values())), templates, dict(left_out))
 
 
 def write_json(dsl, path):

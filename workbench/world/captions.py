@@ -3,6 +3,7 @@
 import math
 import random
 
+from workbench import checks
 from workbench.world import scenes
 
 
@@ -20,6 +21,7 @@ def sample(n, seed=0, split="train"):
     Raises:
         ValueError: unknown split, or a negative n.
     """
+    seed = checks.seed(seed)
     rng = random.Random(f"captions {seed}")
     drawn = scenes.scenes(n, seed, split)
     return [scenes.caption(scene, rng.choice(scenes.FORMS), rng.randrange(2**53)).lower() for scene in drawn]

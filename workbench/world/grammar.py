@@ -61,7 +61,7 @@ def prompt(i, seed=0, split="train", noise=True):
 
     Args:
         i: int >= 0, number of the prompt.
-        seed: int >= 0; each seed is another corpus.
+        seed: int; each seed is another corpus.
         split: "train" never has held-out fillers; "test" draws every second filler of an open slot from them.
         noise: False leaves out casing and spelling noise. The fillers and their order stay the same.
 
@@ -69,11 +69,11 @@ def prompt(i, seed=0, split="train", noise=True):
         `LabelledPrompt`.
 
     Raises:
-        ValueError: unknown split, or `i` or `seed` is not a whole number of 0 or more.
+        ValueError: unknown split, `i` is not a whole number of 0 or more, or `seed` no int.
     """
-    _check(split, i=i, seed=seed)
+    _check(split, i=i)
     # one whole number per (seed, split, i); all its 32-bit words seed the generator
-    draft = drafting.Draft(random.Random((int(seed) << 65) + (SPLITS.index(split) << 64) + int(i)), split)
+    draft = drafting.Draft(random.Random((checks.seed(seed) << 65) + (SPLITS.index(split) << 64) + int(i)), split)
     drafting.write(draft)
     return _finish(spelling.roughen(draft.pieces, draft.rng, draft.separator) if noise else draft.pieces)
 
@@ -83,7 +83,7 @@ def generate(n, seed=0, split="train", noise=True):
 
     Args:
         n: int >= 0, how many.
-        seed: int >= 0, as in `prompt`.
+        seed: int, as in `prompt`.
         split: "train" or "test", as in `prompt`.
         noise: bool, as in `prompt`.
 
@@ -93,7 +93,8 @@ def generate(n, seed=0, split="train", noise=True):
     Raises:
         ValueError: at once, as in `prompt`.
     """
-    _check(split, n=n, seed=seed)
+    _check(split, n=n)
+    seed = checks.seed(seed)
     return (prompt(i, seed, split, noise) for i in range(n))
 
 

@@ -5,6 +5,7 @@ The frame measures 32 units whatever its size in pixels, so that a larger pictur
 
 import numpy as np
 
+from workbench import checks
 from workbench.world.scenes import BACKGROUNDS, OBJECTS, check
 
 FRAME = 32.0  # units a side
@@ -36,14 +37,14 @@ def render(scene, seed=0, size=32):
 
     Args:
         scene: `scenes.Scene`.
-        seed: int >= 0. Equal arguments give equal pictures.
+        seed: int. Equal arguments give equal pictures.
         size: int, pixels a side, >= 8.
 
     Returns:
         uint8 (size, size, 3), RGB.
 
     Raises:
-        ValueError: a scene with a value that the world does not have, a negative seed, or a size below 8.
+        ValueError: a scene with a value that the world does not have, a seed that is no int, or a size below 8.
     """
     return render_all([scene], seed, size)[0]
 
@@ -53,7 +54,7 @@ def render_all(scenes, seed=0, size=32, colors=None):
 
     Args:
         scenes: n `Scene`.
-        seed: int >= 0, or n of them, one a picture.
+        seed: int, or n of them, one a picture.
         size: int, pixels a side, >= 8.
         colors: float (n, 3) in 0..1, or None for those of the scenes: paints objects in colors without a name.
 
@@ -63,9 +64,10 @@ def render_all(scenes, seed=0, size=32, colors=None):
     Raises:
         ValueError: as in `render`.
     """
-    seeds = [int(seed) + i for i in range(len(scenes))] if np.ndim(seed) == 0 else [int(s) for s in seed]
-    if size < 8 or len(seeds) != len(scenes) or min(seeds, default=0) < 0:
-        raise ValueError(f"render needs size >= 8 and a seed >= 0 for each scene; got size={size}, {len(seeds)} seeds.")
+    seeds = [checks.seed(seed) + i for i in range(len(scenes))] if np.ndim(seed) == 0 else seed
+    if size < 8 or len(seeds) != len(scenes):
+        raise ValueError(f"render needs size >= 8 and a seed for each scene; got size={size}, {len(seeds)} seeds.")
+    seeds = [checks.seed(one) for one in seeds]
     for scene in scenes:
         check(scene)
     paint = np.float32([RGB[scene.color] for scene in scenes] if colors is None else colors).reshape(-1, 1, 1, 3)

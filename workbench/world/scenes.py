@@ -5,6 +5,7 @@ import random
 import re
 from typing import NamedTuple
 
+from workbench import checks
 from workbench.world import lexicon
 
 OBJECTS = ("circle", "square", "triangle", "star", "heart", "cross")
@@ -65,7 +66,7 @@ def scenes(n, seed=0, split="train"):
         for color, thing in itertools.product(COLORS, OBJECTS)
         if split == "any" or ((color, thing) in HELD_OUT) == (split == "held_out")
     ]
-    rng, drawn = random.Random(f"scenes {split} {int(seed)}"), []
+    rng, drawn = random.Random(f"scenes {split} {checks.seed(seed)}"), []
     for _ in range(n):
         color, thing = rng.choice(pairs)
         artist = rng.choice(ARTISTS) if rng.random() < 0.5 else None
@@ -91,7 +92,7 @@ def caption(scene, form="sentence", seed=0):
     if form not in FORMS:
         raise ValueError(f"form={form!r} is unknown. Choose one of: {', '.join(FORMS)}.")
     check(scene)
-    rng = random.Random(f"caption {form} {int(seed)}")
+    rng = random.Random(f"caption {form} {checks.seed(seed)}")
     if form == "keywords":
         parts = [part for part in scene if part]
         rng.shuffle(parts)

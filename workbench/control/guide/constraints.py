@@ -60,7 +60,7 @@ def constrain(proposal, moments, n=4096, seed=0, *, via=None, contexts=None):
         Khalifa et al., arXiv:2012.11635; contexts: Korbak et al., arXiv:2112.00791.
     """
     started = time.perf_counter()
-    targets, n = _checked(moments), checks.whole("n", n, 2)
+    targets, n, seed = _checked(moments), checks.whole("n", n, 2), checks.seed(seed)
     scorers, names = list(moments), names_of(moments)
     proposal = proposals.of(proposal)
     source = proposal if via is None else proposals.of(via)

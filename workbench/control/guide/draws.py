@@ -9,8 +9,11 @@ import numpy as np
 from workbench import checks
 from workbench.control.guide.pool import Pool, first_draws, source_of
 from workbench.control.guide.scoring import draw
+from workbench.values import GuideError
 
 _CHUNK = 4096  # draws at a time
+_MOST = 10**9  # draws that are begun at all
+_PATIENCE = 20  # times the draws that are needed on average
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +73,7 @@ def quasi_rejection(ebm, proposal=None, beta=None, n=256, seed=0, *, budget=None
         `Draws`.
 
     Raises:
-        GuideError: no draw has any probability under the target.
+        GuideError: no draw has any probability under the target, or far fewer are accepted than the pool says.
         ValueError: both or neither of beta and budget, or one out of range.
 
     Warns:
@@ -80,7 +83,7 @@ def quasi_rejection(ebm, proposal=None, beta=None, n=256, seed=0, *, budget=None
         "An approximate sampler for energy-based models with divergence diagnostics", Eikema, Kruszewski, Dance, Elsahar and
         Dymetman, TMLR 2022 (first version arXiv:2112.05702); systematic sampling: Madow 1949.
     """
-    n = checks.whole("n", n)
+    n, seed = checks.whole("n", n), checks.seed(seed)
     if (beta is None) == (budget is None):
         raise ValueError("Give one of beta=, the bound, and budget=, the draws that may be spent on a sample.")
     beta = None if beta is None else checks.number("beta", beta, 0, above=True)
@@ -97,6 +100,9 @@ def quasi_rejection(ebm, proposal=None, beta=None, n=256, seed=0, *, budget=None
         )
     rng = np.random.default_rng([seed, 1])
     samples, log_ratio, out, ratios, proposed = known.samples, known.log_ratio, [], [], 0
+    needed = n / max(float(found.acceptance[0]), 1e-300)
+    if needed > _MOST:
+        raise GuideError(f"{n} samples with beta={beta:g} would take {needed:.3g} draws. Take a smaller beta.")
     while True:
         keep = np.flatnonzero(_counts(np.exp(np.minimum(log_ratio - np.log(beta), 0)), log_ratio, rng))
         out += [samples[i] for i in keep]
@@ -104,6 +110,11 @@ def quasi_rejection(ebm, proposal=None, beta=None, n=256, seed=0, *, budget=None
         proposed += len(samples)
         if len(out) >= n:
             break
+        if proposed > len(known.samples) + _PATIENCE * needed:
+            raise GuideError(
+                f"Only {len(out)} of {n} samples were accepted in {proposed:,} draws, though {found.acceptance[0]:.2%} of the "
+                "pool were: the proposal does not draw as it did. Draw a new pool, or take importance_resample."
+            )
         size = min(_CHUNK, math.ceil(1.1 * (n - len(out)) / found.acceptance[0]) + 8)
         samples = draw(proposal, size, seed + 104_729 * proposed)
         log_ratio = ebm.parts(samples, proposal).log_score
@@ -134,7 +145,7 @@ def importance_resample(ebm, proposal=None, n=256, seed=0, *, pool=None):
     Source:
         Rubin 1987, the SIR algorithm; systematic resampling: Kitagawa 1996, and Madow 1949 for the order.
     """
-    n = checks.whole("n", n)
+    n, seed = checks.whole("n", n), checks.seed(seed)
     known = first_draws(ebm, source_of(ebm, proposal), pool, seed)
     rng = np.random.default_rng([seed, 1])
     rows = rng.permutation(np.repeat(np.arange(len(known.samples)), _counts(n * known.weights, known.log_ratio, rng)))

@@ -139,7 +139,7 @@ def pool(ebm, proposal=None, n=4096, seed=0):
         GuideError: no draw has any probability under the target, or no proposal is given for a target with several bases.
     """
     proposal, n = source_of(ebm, proposal), checks.whole("n", n, 2)
-    samples = draw(proposal, n, seed)
+    samples = draw(proposal, n, checks.seed(seed))
     log_ratio = ebm.parts(samples, proposal).log_score
     if not np.isfinite(log_ratio).any():
         raise GuideError(

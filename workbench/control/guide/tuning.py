@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from workbench import artifacts, checks, training
+from workbench import artifacts, checks, files, training
 from workbench.control import proposals
 from workbench.control.guide.descent import Descent, Weights
 from workbench.control.guide.divergences import DIVERGENCES
@@ -30,8 +30,9 @@ class TuneConfig:
     seed: int = 0
 
     def __post_init__(self):
-        for name, least in {"batch": 2, "warmup": 0, "seed": 0}.items():
+        for name, least in {"batch": 2, "warmup": 0}.items():
             checks.whole(name, getattr(self, name), least)
+        object.__setattr__(self, "seed", checks.seed(self.seed, "TuneConfig: seed"))
         checks.number("rate", self.rate, 0, above=True)
 
 
@@ -60,6 +61,7 @@ class Tuned:
 
     def save(self, folder):
         """Write model and tokenizer where `models.load_lm` finds them."""
+        folder = files.path(folder, "folder")
         self.proposal.lm.model.save_pretrained(folder)
         self.proposal.lm.tokenizer.save_pretrained(folder)
 
@@ -113,7 +115,7 @@ def tune(lm, ebm, divergence="kl", steps=200, *, config=TuneConfig(), contexts=N
     if ebm.fit is not None and contexts is None:
         memo["normalisers"][""] = [ebm.fit.log_z + math.log(ebm.fit.ess), math.log(ebm.fit.ess)]
     weights, checkpoint = Weights(policy), None
-    if folder:
+    if folder is not None:
         checkpoint = artifacts.Checkpoint(folder, "guide tuning", _run(original, ebm, divergence, config, contexts))
     try:
         run = training.train(
@@ -122,7 +124,7 @@ def tune(lm, ebm, divergence="kl", steps=200, *, config=TuneConfig(), contexts=N
             torch.optim.Adam(weights.tensors.values(), config.rate),
             steps,
             training.constant(config.rate, config.warmup),
-            name="tune",
+            name="tuning",
             every=1,
             memo=memo,
             checkpoint=checkpoint,

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from workbench import checks
 from workbench.control.proposals.causal import LMProposal
 from workbench.values import GuideError
 
@@ -28,7 +29,7 @@ class FromDistribution:
 
     def sample(self, n, seed=0):
         """Draw n samples: list; an array becomes the list of its rows."""
-        found = self.draw(n, seed)
+        found = self.draw(n, checks.seed(seed))
         return found.tolist() if isinstance(found, np.ndarray) else list(found)
 
     def log_score(self, samples):
@@ -51,7 +52,7 @@ class FromScipy:
     def sample(self, n, seed=0):
         """Draw n samples: list of numbers, or of lists if the distribution has several dimensions."""
         shape = (self.law.dim,) if getattr(self.law, "dim", 1) > 1 else ()
-        return np.reshape(self.law.rvs(size=n, random_state=np.random.default_rng(seed)), (n, *shape)).tolist()
+        return np.reshape(self.law.rvs(size=n, random_state=np.random.default_rng(checks.seed(seed))), (n, *shape)).tolist()
 
     def log_score(self, samples):
         """Log-probabilities or log-densities of samples: float64 (n,), nats."""
@@ -79,7 +80,7 @@ class FromDSL:
 
     def sample(self, n, seed=0):
         """Write n prompts: list of `Sample`, each with its template."""
-        out = []
+        seed, out = checks.seed(seed), []
         for at in range(0, max(n, 1), _BATCH):
             # each batch has its own seed, the first one the given seed
             own = seed if at == 0 else int(np.random.SeedSequence([seed, at]).generate_state(1)[0])

@@ -45,7 +45,7 @@ class LMProposal:
     def sample(self, n, seed=0):
         """Write n texts that begin with the prefix: list of `Sample` with `ids`, `kept`, `context` and `log_prob`."""
         checks.whole("n", n)
-        random = torch.Generator().manual_seed(int(seed))
+        random = torch.Generator().manual_seed(checks.seed(seed))
         begin, ends, out = self._begin(), self._ends(), []
         for at in range(0, n, self.batch):
             out += self._write(min(self.batch, n - at), begin, ends, random)

@@ -49,6 +49,7 @@ def of_picture(pipeline, scorer, *, pictures=1, steps=20, guidance=None, seed=0)
         raise TypeError(f"of_picture needs a function of pictures, got {scorer!r}.")
     checks.whole("pictures", pictures)
     checks.whole("steps", steps)
+    seed = checks.seed(seed)
 
     def draw(new):
         texts, named = [text for text, *_ in new], [f"{own}:{text}".encode("utf-8", "surrogatepass") for text, own, *_ in new]
@@ -59,7 +60,7 @@ def of_picture(pipeline, scorer, *, pictures=1, steps=20, guidance=None, seed=0)
 
     def score(texts):
         different, found = list(dict.fromkeys(texts)), []
-        wanted = [(text, int(seed) + i, int(steps), guidance) for text in different for i in range(pictures)]
+        wanted = [(text, seed + i, int(steps), guidance) for text in different for i in range(pictures)]
         for at in range(0, len(wanted), _CHUNK):
             some = _DRAWN.get(pipeline, wanted[at : at + _CHUNK], draw)
             scores = list(scorer(some))
@@ -94,7 +95,7 @@ def shows(value, checker=None):
         raise ValueError(f"Pictures of this world never show {value!r}.{hint} They show: {', '.join(names)}.")
 
     def reads(images):
-        return [getattr(reading, names[value]) == value for reading in checker.read(list(images))]
+        return [getattr(reading, names[value]) == value for reading in checker.read(images)]
 
     return Scorer(reads, f"shows({value!r})")
 
@@ -112,4 +113,4 @@ def aesthetic(head=None, clip=None):
         `of_picture(pipeline, aesthetic())`.
     """
     head = head or load_aesthetic()
-    return Scorer(lambda images: head.score_pictures(list(images), clip), "aesthetic()")
+    return Scorer(lambda images: head.score_pictures(images, clip), "aesthetic()")

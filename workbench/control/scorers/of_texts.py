@@ -11,6 +11,7 @@ from workbench.control.scorers.scorer import Scorer, text_scorer
 from workbench.models.clip import target_of
 from workbench.models.loading import printable
 from workbench.models.text_tower import phrase_features
+from workbench.pictures import is_named
 
 _BATCH = 64  # texts in one forward pass of the language model
 
@@ -50,7 +51,8 @@ def similarity(clip, target):
 
     Args:
         clip: `models.CLIP`.
-        target: str, list of str, a picture or features as `rank_phrases` takes them. Give the path of a picture as a `Path`.
+        target: str, list of str, a picture or features as `rank_phrases` takes them. A str that ends like the name of a picture
+            (`.png`), or is the path of one, is the picture.
 
     Returns:
         `Scorer`, list of n str, or of n pictures (PIL images or arrays) -> float64 (n,), -1..1.
@@ -59,7 +61,7 @@ def similarity(clip, target):
         ValueError: features of another width.
         PictureError: not a usable picture.
     """
-    texts = [target] if isinstance(target, str) else target
+    texts = [target] if isinstance(target, str) and not is_named(target) else target
     if isinstance(texts, (list, tuple)) and texts and all(isinstance(text, str) for text in texts):
         vector, shown = target_of(clip, clip.text_features(list(texts))), repr(target)
     else:
@@ -69,7 +71,7 @@ def similarity(clip, target):
         if any(isinstance(sample, str) for sample in samples):
             features = phrase_features(clip, [str(text) for text in checks.texts(samples, "texts")])
         else:
-            features = clip.image_features(list(samples))
+            features = clip.image_features(samples)
         return (features @ vector).cpu().numpy()
 
     return Scorer(cosine, f"similarity({clip.name}, {shown})")

@@ -8,8 +8,9 @@ from contextlib import closing
 from itertools import compress
 
 import numpy as np
-from tqdm.auto import tqdm
 
+from workbench import checks
+from workbench import progress as bars
 from workbench.data.corpus import store
 from workbench.data.corpus.cleaning import EXACT, IDENTIFIER, NEAR, NOT_SAMPLED, Report, clean, content_hash, normalise, unusable
 from workbench.data.corpus.duplicates import ExactDuplicates, NearDuplicates
@@ -53,17 +54,19 @@ def load(source, column=None, n=None, seed=0, split="train", progress=True, keep
         CorpusError: the source cannot be read, or none of its rows is usable; the message says what and where.
         ArtifactError: the cache folder cannot be written, or the disk is full.
     """
+    seed = checks.seed(seed)
     if n is not None:
         n = operator.index(n)
         if n <= 0:
             raise CorpusError(f"n={n}: expected a number of prompts, 1 or more, or None for all.")
     report, rows = Report(), array("q")
-    opened = open_source(source, column, n, operator.index(seed), split, report)
-    numbered = tqdm(opened.rows, "reading prompts", opened.total, unit=" rows", disable=not progress)
+    opened = open_source(source, column, n, seed, split, report)
+    numbered = bars.bar(opened.rows, total=opened.total, name="reading prompts", unit="rows", shown=progress)
     data = store.stored(_usable(numbered, rows, report))
     sampled = n is not None and n < len(data)
     order = np.random.default_rng(seed).permutation(len(data)) if sampled else None
-    with tqdm(total=n if sampled else len(data), desc="cleaning prompts", unit=" rows", disable=not progress) as bar:
+    goal = n if sampled else len(data)
+    with bars.bar(total=goal, name="cleaning prompts", unit="rows", shown=progress) as bar:
         kept = _kept(data, order, n, rows, report, bar, None if keep_near_duplicates else NearDuplicates())
     if not kept.size:
         advice = " To read the files that it names, load each of them." if IDENTIFIER in report.dropped else ""

@@ -39,6 +39,8 @@ def unwritable(text):
         return "holds a tab, which is read as blanks"
     if "\0" in text:
         return "holds a zero character"
+    if "\ufeff" in text:
+        return "holds a byte order mark, which readers of files drop"
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -3,10 +3,10 @@
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from workbench import checks
-from workbench.artifacts import Saved
+from workbench import progress as bars
+from workbench.artifacts import Saved, check_layout
 from workbench.checks import unit_rows
 from workbench.language.codebook.context import learn_context
 from workbench.language.codebook.memory import identities, recall, remember
@@ -93,6 +93,7 @@ class Codebook(Saved):
         Raises:
             ValueError: wrong shapes, NaN, fewer distinct units than codes, or codes given that are not 0..g-1 with g < k.
         """
+        seed = checks.seed(seed)
         types, before = _check_rows(layer, static, types, before)
         given = _check_given(given, len(static), self.config.n_codes)
         config = self.config
@@ -121,7 +122,7 @@ class Codebook(Saved):
         if fixed.any():
             even = np.full((len(x), k), np.float32(1 / k))  # nothing else is known yet
             self._memory = remember(even, typed, _TYPE_SMOOTHING, anchors)
-        for epoch in tqdm(range(config.epochs), desc="codes", unit="epoch", disable=not progress):
+        for epoch in bars.bar(range(config.epochs), name="learning codes", unit="epochs", shown=progress):
             # Medoids say nothing of the order of codes yet: the context gains weight as it is learned.
             weight = max(config.emission_weight, 1 - (1 - config.emission_weight) * epoch / _ANNEALING)
             self._tune(x, before, typed, weight, anchors)
@@ -238,6 +239,9 @@ class Codebook(Saved):
     def from_state(cls, config, tensors):
         """The `Codebook` that `to_state` described."""
         book = cls(CodebookConfig(**config["options"]))
+        sizes = check_layout(tensors, _LAYOUT)
+        if sizes["k"] != book.config.n_codes or sizes["x"] != sizes["d"] + sizes["c"] or not config["variance"] > 0:
+            raise ValueError(f"its arrays have the sizes {sizes}, which do not fit to {book.config.n_codes} codes")
         book.variance_, book.history_ = config["variance"], list(config["history"])
         for name, attribute in _TENSORS.items():
             setattr(book, attribute, tensors[name])
@@ -246,6 +250,21 @@ class Codebook(Saved):
 
 _TENSORS = {name: f"{name}_" for name in ("vectors", "medoid_rows", "transitions", "start", "usage")}
 _TENSORS |= {name: f"_{name}" for name in ("known", "memory", "layer_mean", "static_mean", "context", "axes", "offset")}
+
+_LAYOUT = {
+    "vectors": "float32 k w",
+    "medoid_rows": "int64 k",
+    "transitions": "float32 2 k k",
+    "start": "float32 k",
+    "usage": "float32 k",
+    "known": "uint64 t",
+    "memory": "float16 t k",
+    "layer_mean": "float32 d",
+    "static_mean": "float32 e",
+    "context": "float32 e c",
+    "axes": "float32 x w",
+    "offset": "float32 w",
+}
 
 
 def _check_rows(layer, static, types, before):
@@ -283,4 +302,4 @@ def _medoids(x, k, seed):
 
     distances = np.sqrt(_squared_distances(x.astype(np.float64), x.astype(np.float64))).astype(np.float32)
     np.fill_diagonal(distances, 0)
-    return np.asarray(kmedoids.fasterpam(distances, k, random_state=seed, n_cpu=1).medoids, np.int64)
+    return np.asarray(kmedoids.fasterpam(distances, k, random_state=seed % 2**32, n_cpu=1).medoids, np.int64)

@@ -57,7 +57,7 @@ def _groups(static, counts, seed):
     order = np.argsort(-counts, kind="stable")
     sample = order[:20_000]
     groups = min(_GROUPS, len(np.unique(static[sample], axis=0)))  # "sci-fi" and "sci - fi" have one vector
-    means = KMeans(groups, n_init=1, max_iter=30, random_state=seed).fit(static[sample], sample_weight=counts[sample])
+    means = KMeans(groups, n_init=1, max_iter=30, random_state=seed % 2**32).fit(static[sample], sample_weight=counts[sample])
     kinds = _COMMON + means.predict(static).astype(np.int64)
     common = order[:_COMMON]
     kinds[common] = np.arange(len(common))

@@ -6,7 +6,7 @@
 
 from functools import cached_property
 
-from workbench import artifacts
+from workbench import artifacts, checks
 from workbench.language.dsl import fitting, infilling, learned, saving, varying, writing
 from workbench.language.dsl.learned import Code, DSLConfig, Fillers, Learned, TemplateCount
 from workbench.language.dsl.reader import Reader
@@ -120,13 +120,15 @@ class DeepDSL:
 
         Args:
             folder: str or Path; "world" is the DSL that comes with the package, learned from the built-in grammar.
-            encoder: name or `Encoder`; None is the one it was learned with.
+            encoder: name or `Encoder`; None is the one it was learned with. Only all-MiniLM-L6-v2 is then downloaded if need be:
+                any other that a folder names must be on this machine, or be given here by its name.
 
         Returns:
             `DeepDSL`.
 
         Raises:
-            ArtifactError: no such folder, damaged, written by another version, or learned with another encoder.
+            ArtifactError: no such folder, damaged, written by another version, learned with another encoder, or with one that is
+                not on this machine.
         """
         return cls(saving.load(folder, encoder))
 
@@ -217,7 +219,7 @@ class DeepDSL:
             ValueError: n or tries below 1, or content of another kind.
             TemplateError: a slot name that is not there, or a template of another DSL.
         """
-        return writing.sample(self._author, n, template, lock, content, decoding, seed, tries)
+        return writing.sample(self._author, n, template, lock, content, decoding, checks.seed(seed), tries)
 
     def vary(self, prompt, n, proximity=0.8, *, by="slots", lock=(), decoding=DECODING, seed=0):
         """Write prompts near a prompt.
@@ -241,7 +243,7 @@ class DeepDSL:
             ValueError: n below 1, proximity outside 0..1, or an unknown `by`.
             TemplateError: no slot to vary, a masked one, or a slot to lock that is not there.
         """
-        return varying.vary(self._author, prompt, n, proximity, by, lock, decoding, seed)
+        return varying.vary(self._author, prompt, n, proximity, by, lock, decoding, checks.seed(seed))
 
     def infill(self, prompt, n, *, like=None, decoding=DECODING, seed=0):
         """Fill the masks of a prompt.
@@ -266,7 +268,7 @@ class DeepDSL:
             TemplateError: no mask, nothing but masks, an unknown slot name, or `like` for a name without a mask.
             ValueError: n below 1.
         """
-        return infilling.infill(self._author, prompt, n, like, decoding, seed)
+        return infilling.infill(self._author, prompt, n, like, decoding, checks.seed(seed))
 
     def rank_fillers(self, prompt, fillers):
         """Rank your own fillers for the masks of a prompt, as `infill` ranks its candidates.
@@ -308,7 +310,7 @@ class DeepDSL:
             ValueError: fewer than 20 prompts.
             TypeError: not a list of str.
         """
-        self.learned.ranking = infilling.fit_ranking(self._author, prompts, seed)
+        self.learned.ranking = infilling.fit_ranking(self._author, prompts, checks.seed(seed))
         return self
 
     def log_score(self, samples, template=None, *, lock=(), decoding=DECODING):

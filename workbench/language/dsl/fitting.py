@@ -4,20 +4,23 @@ import hashlib
 import json
 import shutil
 import time
+import warnings
 from collections import Counter
 from dataclasses import asdict
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from tqdm.auto import tqdm
 
+from workbench import files
+from workbench import progress as bars
+from workbench.artifacts import CONFIG
 from workbench.data.corpus import Corpus
 from workbench.language import encode, ngram, prior, writer
 from workbench.language.codebook import Codebook, distinctive, suggest_names
 from workbench.language.dsl import infilling
 from workbench.language.dsl.given_codes import anchored, check_given, check_met, report_given
 from workbench.language.dsl.learned import Code, Fillers, Learned, TemplateCount
+from workbench.language.dsl.masks import without_syntax
 from workbench.language.dsl.reader import Reader, Tagger, means, template_of
 from workbench.language.dsl.writing import Author
 from workbench.language.evaluate import evaluate
@@ -67,14 +70,21 @@ def fit(prompts, config, encoder, folder, progress, codes):
     from workbench.models import Encoder, load_encoder
 
     clock = _Clock()
+    root = encode.default_folder().parent if folder is None else files.path(folder, "folder")
     codes = check_given(codes, config)
     corpus = prompts if isinstance(prompts, Corpus) else Corpus.from_texts(prompts, progress=progress)
     clock.stop("corpus")
     if not isinstance(encoder, Encoder):
         encoder = load_encoder(encoder, layer=_LAYER) if encoder else load_encoder(layer=_LAYER)
-    root = Path(folder).expanduser() if folder else encode.default_folder().parent
     stage = root / "fits" / _fit_key(corpus, config, encoder, codes)
     clock.stop("encoder")
+    files.make_folder(stage)
+    with files.locked(stage / ".lock", f"This fit, in {stage},"):  # an equal fit in another process: its stages serve here too
+        return _stages(corpus, config, encoder, codes, root, stage, clock, progress)
+
+
+def _stages(corpus, config, encoder, codes, root, stage, clock, progress):
+    """`Learned`, from what is finished in the folder `stage` and what is not."""
     units = _finished(stage / "units", Units, lambda: Units(config.units).fit(corpus, progress=progress))
     _check_enough(corpus, units, config)
     check_met(corpus, units, codes)
@@ -134,11 +144,12 @@ def _digest(values):
 
 def _finished(folder, cls, learn):
     """An object of class `cls` from its folder; if that is missing or damaged, what `learn()` gives, which is kept there."""
-    if folder.is_dir():
+    if (folder / CONFIG).exists():
         try:
             return cls.load(folder)
-        except ArtifactError:
-            shutil.rmtree(folder)  # `save` refuses to write over a broken config
+        except ArtifactError as err:
+            warnings.warn(f"{err} It is learned again.", stacklevel=2)
+            shutil.rmtree(folder, ignore_errors=True)  # `save` refuses to write over a broken config
     found = learn()
     found.save(folder)
     return found
@@ -154,7 +165,7 @@ def _blocks(corpus, features, units, chosen, name, progress):
         (prompts, spans, words): lists of str, of lists of `Span`, and of float16 (w_i, d).
     """
     at = 0
-    with tqdm(total=len(chosen), desc=name, unit="prompt", disable=not progress) as bar:
+    with bars.bar(total=len(chosen), name=name, unit="prompts", shown=progress) as bar:
         for first, offsets, words in features.shards():
             end = int(np.searchsorted(chosen, first + len(offsets) - 1))
             rows, texts = (chosen[at:end] - first).tolist(), corpus[first : first + len(offsets) - 1]
@@ -169,7 +180,7 @@ def _gathered(corpus, features, units, seed, progress):
     size = min(_SAMPLE, len(corpus))
     chosen = np.sort(np.random.default_rng(seed).choice(len(corpus), size, replace=False))
     types, vectors, ids, before, spans_of = {}, [], [], [], []
-    for _, found, words in _blocks(corpus, features, units, chosen, "sample", progress):
+    for _, found, words in _blocks(corpus, features, units, chosen, "drawing a sample", progress):
         for spans, rows in zip(found, words, strict=True):
             vectors.append(means(rows, spans).astype(np.float16))
             ids += [types.setdefault(span.text, len(types)) for span in spans]
@@ -182,7 +193,7 @@ def _counted(corpus, features, tagger, progress):
     """Tag all prompts: list of k Counters, filler -> count; units by code, int64 (k,); transitions, float32 (k + 1, k + 1)."""
     k = tagger.codebook.config.n_codes
     counts, used, pairs, least = [Counter() for _ in range(k)], np.zeros(k, np.int64), np.zeros((k + 1, k + 1)), 1
-    for _, spans, words in _blocks(corpus, features, tagger.units, np.arange(len(corpus)), "tag", progress):
+    for _, spans, words in _blocks(corpus, features, tagger.units, np.arange(len(corpus)), "tagging", progress):
         for found, codes in zip(spans, tagger.codes(spans, words), strict=True):
             for span, code in zip(found, codes, strict=True):
                 counts[code][span.text] += 1
@@ -314,5 +325,5 @@ def _templates(corpus, features, reader, chosen, progress):
     tagger, known, out = reader.tagger, reader.learned.codes, []
     for prompts, spans, words in _blocks(corpus, features, tagger.units, chosen, "templates", progress):
         codes = tagger.codes(spans, words)
-        out += [template_of(*one, known) for one in zip(prompts, spans, codes, strict=True)]
+        out += [without_syntax(template_of(*one, known)) for one in zip(prompts, spans, codes, strict=True)]
     return out

@@ -30,7 +30,7 @@ class DSLConfig:
     seed: int = 0  # of everything that is random in any stage
 
     def __post_init__(self):
-        checks.whole("seed", self.seed, least=0)
+        object.__setattr__(self, "seed", checks.seed(self.seed, "DSLConfig: seed"))
 
     @classmethod
     def full(cls):

@@ -1,21 +1,61 @@
 """Masks: what people give a language to write from. Prompts with open slots, checked against its codes."""
 
+import difflib
 import itertools
 import numbers
 import re
 from dataclasses import replace
 
 from workbench.checks import did_you_mean
+from workbench.chips import Syntax
 from workbench.template import Slot, Template, parse
 from workbench.values import TemplateError
 
 _HOLE = "\n"  # stands for a mask while the text around it is read: it separates segments and is not a word
-_MASK = re.compile(r"<\?>|<[^<>]*:\s*\?>")
+_SLOT = re.compile(r"\\[<>\\]|<(?:[^<>\\]++|\\.)*+>", re.DOTALL)
+_ESCAPE = re.compile(r"\\([<>\\])")
+_LIKE = 0.75  # how like a name of the language a wrong one is that is taken for a slip (the ratio of difflib)
+_SLIPS = 50  # names that are looked at for slips, since difflib is slow
+_COMMAND, _OTHER = "\ufffc", "\ufffb"  # stand for syntax while a literal closes over it
 
 
-def typed(prompt):
-    """The template of a typed prompt: parsed if it has a mask, otherwise plain text."""
-    return parse(prompt) if _MASK.search(prompt) else Template.build([prompt])
+def typed(prompt, codes):
+    """The template of a typed prompt, which may be a template in its printed form.
+
+    It is one if it holds a mask, or a slot with a name of the language. Other `<...>`, such as `<lora:ink:0.8>`, and single
+    `<` and `>` in it are text. All else is plain text to the letter.
+
+    Args:
+        prompt: str.
+        codes: sequence of `Code`.
+
+    Raises:
+        TemplateError: a mask with an unknown name, or in a printed template one that is nearly a known name.
+    """
+    known, parts, at, others = {code.name: code.id for code in codes}, [], 0, []
+    for found in _SLOT.finditer(prompt) if "<" in prompt else ():
+        slot = _slot(found[0])
+        if slot is not None and (slot.text is None or slot.name in known):
+            _number(slot, known)
+            parts += [_ESCAPE.sub(r"\1", prompt[at : found.start()]), slot]
+            at = found.end()
+        elif slot is not None:
+            others.append(slot)
+    if not parts:
+        return Template.build([prompt])
+    for slot in others[:_SLIPS]:
+        if difflib.get_close_matches(slot.name[:40], known, 1, _LIKE):
+            _number(slot, known)
+    return Template.build([*parts, _ESCAPE.sub(r"\1", prompt[at:])])
+
+
+def _slot(text):
+    """The slot that `<...>` is, None if it is none."""
+    try:
+        (part,) = parse(text).parts
+    except TemplateError:
+        return None
+    return part if isinstance(part, Slot) else None
 
 
 def coded(template, codes):
@@ -33,7 +73,9 @@ def _number(slot, known):
         return None
     if slot.name not in known:
         hint = did_you_mean(slot.name, known)
-        raise TemplateError(f"This language has no slot {slot.name!r}.{hint} It has: {', '.join(known)}.")
+        raise TemplateError(
+            f"This language has no slot {slot.name!r}.{hint} It has: {', '.join(known)}. To write < as text, write \\<."
+        )
     if slot.code is not None and slot.code != known[slot.name]:
         raise TemplateError(
             f"{slot} has code {slot.code}, but here {slot.name!r} is code {known[slot.name]}: the template comes from "
@@ -105,3 +147,29 @@ def masked(template, chosen):
     number = itertools.count()
     parts = template.parts
     return Template.build(replace(p, text=None) if isinstance(p, Slot) and next(number) in chosen else p for p in parts)
+
+
+def without_syntax(template):
+    """The template that is left without `Syntax`, for what learns to write: "a, <lora:x:1>, b" becomes "a, b"."""
+    pieces = template.pieces()
+    if not any(isinstance(piece, Syntax) for piece in pieces):
+        return template
+    parts = list(Template.build(_marked(p) if isinstance(p, Syntax) else p for p in pieces).parts)
+    for number, part in enumerate(parts):
+        if isinstance(part, str) and (_COMMAND in part or _OTHER in part):
+            parts[number] = _closed(part, first=not number, last=number == len(parts) - 1)
+    return Template.build(parts)
+
+
+def _marked(syntax):
+    return _COMMAND if syntax.isupper() and syntax[0].isalpha() else _OTHER
+
+
+def _closed(literal, first, last):
+    """A literal whose marks of syntax are taken out: a segment of syntax goes with its separator, a command becomes a comma."""
+    literal = re.sub(rf"(?<=[,;|.\n])(\s*){_COMMAND}|{_COMMAND}(?=\s*[,;|.\n])", rf"\1{_OTHER}", literal)
+    literal = re.sub(rf"\s*{_COMMAND}\s*", ", ", literal)
+    literal = re.sub(rf"(?<=[,;|.\n])(\s*){_OTHER}(?=\s*[,;|.\n])\s*[,;|.\n]", "", literal)
+    literal = re.sub(rf"\s*{_OTHER}(?=[\s,;|.])|{_OTHER}", "", literal)
+    literal = literal.lstrip(" ,;|\n") if first else literal
+    return literal.rstrip(" ,;|\n") if last else literal

@@ -6,7 +6,7 @@ from workbench.data.corpus import Corpus
 from workbench.language import encode
 from workbench.language.dsl import masks
 from workbench.template import Slot, Template
-from workbench.values import Unit
+from workbench.values import TemplateError, Unit
 from workbench.words import is_function
 
 _REMEMBERED = 20_000  # unit types whose static vectors stay in memory, since a corpus repeats itself
@@ -90,7 +90,7 @@ class Reader:
     def read(self, prompt):
         """See `DeepDSL.read`."""
         some = _listed(prompt, Template)
-        templates = [masks.typed(one) if isinstance(one, str) else one for one in some]
+        templates = [masks.typed(one, self.learned.codes) if isinstance(one, str) else one for one in some]
         empty = [all(slot.text is None for slot in one.slots) for one in templates]
         found = [masks.holed(one, self.learned.codes) if e else None for one, e in zip(templates, empty, strict=True)]
         seen = iter(self.plain([text for text, _ in filter(None, found)]))
@@ -104,6 +104,14 @@ class Reader:
         """Templates of a list of str in which `<?>` is plain text, too."""
         tagged = zip(texts, self.tagger.tag(texts), strict=True)
         return [template_of(text, spans, codes, self.learned.codes) for text, (spans, codes) in tagged]
+
+    def whole(self, text):
+        """The template of a prompt without masks, printed or plain; `<?>` is plain text."""
+        try:
+            template = masks.typed(text, self.learned.codes)
+        except TemplateError:
+            return self.plain([text])[0]
+        return self.plain([text])[0] if template.masked or not template.slots else masks.coded(template, self.learned.codes)
 
     def template(self, prompt):
         """A prompt (str) as `read` reads it; a `Template` as it is, its slots with the codes of this language.

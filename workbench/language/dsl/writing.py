@@ -125,7 +125,7 @@ def log_score(author, samples, template, lock, decoding):
         raise TypeError("log_score takes a list of Sample or of str.")
     reader, writer = author.reader, author.learned.writer
     filled = [getattr(one, "template", None) or one for one in samples]
-    filled = [reader.plain([one])[0] if isinstance(one, str) else reader.template(one) for one in filled]
+    filled = [reader.whole(one) if isinstance(one, str) else reader.template(one) for one in filled]
     if template is None:
         prior = author.learned.prior.log_score(filled)
         asked = [opened(one, ()) if one.slots else one for one in filled]

@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import os
 import shutil
-import sys
 import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -12,18 +11,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from tqdm.auto import tqdm
 
+from workbench import files
+from workbench import progress as bars
 from workbench.language.encode.shards import Features, open_shard, write_shard
 from workbench.values import ArtifactError
 from workbench.words import WORD, split
 
 __all__ = ["Features", "default_folder", "encode", "words"]
 
-_FORMAT = 1
+_FORMAT = 2  # of a shard; since 2 it holds a checksum
 _BATCH = {"cpu": 1024, "cuda": 32768}  # pieces per batch with padding; on the CPU more would fall out of a core's cache
 _LONG = 60  # seconds of work from which its cost is announced
-_STALE = 3600  # seconds after which a temporary file must be that of a killed run
 
 
 class _Plan(NamedTuple):
@@ -78,7 +77,9 @@ def encode(texts, encoder, folder=None, shard_size=1024, progress=True):
 
     A shard's file is named after its texts, the places of its words and the encoder's fingerprint: what is there is not made
     again, even for another corpus, and another encoder never meets it. A run killed at any moment goes on at the first
-    missing shard. On the CPU each batch is computed by one thread, so the bytes do not depend on the number of cores.
+    missing shard. Every byte that is there is checked: a damaged shard is made again, with a warning that names the file.
+    On the CPU each batch is computed by one thread, so the bytes do not depend on the number of cores. They do depend, in the
+    last bit of a float16, on `shard_size`: prompts of one shard are computed in batches together.
     Nothing is ever deleted from the folder but temporary files of killed runs: delete it yourself to free the space.
 
     Args:
@@ -102,7 +103,7 @@ def encode(texts, encoder, folder=None, shard_size=1024, progress=True):
         raise ValueError(
             f"encode needs one text or more and shard_size >= 1, got {len(texts)} texts and shard_size={shard_size}."
         )
-    folder = _open_folder(Path(folder).expanduser() if folder else default_folder(), encoder)
+    folder = _open_folder(default_folder() if folder is None else files.path(folder, "folder"), encoder)
     shards, damaged, made = [], [], 0
 
     def find(plan):
@@ -114,7 +115,7 @@ def encode(texts, encoder, folder=None, shard_size=1024, progress=True):
         path, shard, fault = find(plan)
         return plan, path, shard, fault, None if shard else _tokenise(plan, encoder)
 
-    with _workers(encoder) as pool, tqdm(total=len(texts), desc="encode", unit="prompt", disable=not progress) as bar:
+    with _workers(encoder) as pool, bars.bar(total=len(texts), name="encoding", unit="prompts", shown=progress) as bar:
         upcoming = pool.submit(prepare, 0)
         for start in range(0, len(texts), shard_size):
             plan, path, shard, fault, pieces = upcoming.result()
@@ -152,14 +153,8 @@ def _check_texts(texts):
 def _open_folder(root, encoder):
     """The encoder's own folder, without what killed runs left there."""
     folder = root / f"layer{encoder.layer}-{encoder.fingerprint[:16]}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as err:
-        raise ArtifactError(f"Cannot keep features in {root} ({err.strerror}: {err.filename}). Give another folder.") from err
-    for path in folder.glob(".*.part.safetensors"):
-        with contextlib.suppress(OSError):  # another run may sweep too
-            if time.time() - path.stat().st_mtime > _STALE:
-                path.unlink()
+    files.make_folder(folder)
+    files.sweep(folder)
     return folder
 
 
@@ -269,10 +264,9 @@ def _announce(shard, n_prompts, seconds, bar):
             f"The disk is too small: the features of {n_prompts:,} prompts take about {cost}, {free / 1e6:,.0f} MB are free. "
             "Free some space, choose a folder on another disk, or take fewer prompts."
         )
-    bar.set_postfix_str(f"{shard.n_words / seconds:,.0f} words/s, {size * scale / 1e6:,.0f} MB on disk in the end")
-    if seconds * scale > _LONG and not bar.disable:
-        bar.write(
-            f"Encoding {n_prompts:,} prompts will take about {seconds * scale / 60:.0f} minutes and {cost}. "
-            "You can stop it at any time: the next run goes on from there.",
-            file=sys.stderr,
+    bar.note(f"{shard.n_words / seconds:,.0f} words/s, {size * scale / 1e6:,.0f} MB on disk in the end")
+    if seconds * scale > _LONG:
+        bar.say(
+            f"Encoding {n_prompts:,} prompts will take about {bars.duration(seconds * scale)} and {cost}. "
+            "You can stop it at any time: the next run goes on from there."
         )

@@ -1,5 +1,6 @@
 """Shards: word features on disk. One safetensors file for some prompts, named after its content."""
 
+import hashlib
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,17 +8,26 @@ from pathlib import Path
 import numpy as np
 import safetensors.numpy
 
-from workbench.files import atomic_path
-from workbench.values import ArtifactError, ModelError
+from workbench.files import atomic_path, check_regular
+from workbench.values import ArtifactError, DamagedError, ModelError
 
 
 @dataclass(frozen=True)
 class Shard:
-    """A complete file: `offsets` int64 (n_prompts + 1,) and `vectors` float16 (n_words, width)."""
+    """A complete file: `offsets` int64 (n_prompts + 1,) and `vectors` float16 (n_words, width); `digest` is their sha256."""
 
     path: Path
     n_prompts: int
     n_words: int
+    digest: str
+
+    def whole(self):
+        """Both arrays, read and checked: (offsets, vectors)."""
+        with self._open() as file:
+            offsets, vectors = file.get_tensor("offsets"), file.get_tensor("vectors")
+        if _digest(offsets, vectors) != self.digest:
+            raise DamagedError(f"The features in {self.path} were changed since they were made. Run encode again.")
+        return offsets, vectors
 
     def offsets(self):
         """int64 (n_prompts + 1,): the words of prompt i are the rows `offsets[i]:offsets[i + 1]`."""
@@ -25,7 +35,7 @@ class Shard:
             return file.get_tensor("offsets")
 
     def vectors(self, start, stop):
-        """float16 (stop - start, width): the rows from `start` to `stop`; only their bytes are read."""
+        """float16 (stop - start, width): the rows from `start` to `stop`; only their bytes are read, so they are not checked."""
         with self._open() as file:
             rows = file.get_slice("vectors")
             return rows[int(start) : int(stop)] if stop > start else np.zeros((0, rows.get_shape()[1]), np.float16)
@@ -55,13 +65,21 @@ def write_shard(path, key, counts, vectors):
         raise ModelError(f"Hidden states of up to {np.abs(vectors).max():.3g} do not fit float16 (65504). Read another layer.")
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     # One entry of metadata only: the order of several in the file changes from run to run.
-    data = safetensors.numpy.save({"offsets": offsets, "vectors": stored}, metadata={"key": key})
+    metadata = {"key": f"{key} {_digest(offsets, stored)}"}
+    data = safetensors.numpy.save({"offsets": offsets, "vectors": stored}, metadata=metadata)
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
 
 
+def _digest(offsets, vectors):
+    """The sha256 of a shard's arrays as a str."""
+    digest = hashlib.sha256(offsets.data)
+    digest.update(vectors.data)
+    return digest.hexdigest()
+
+
 def open_shard(path, key, n_prompts, n_words, width):
-    """Open a shard if it is there, is complete and is the one asked for; only its header is read.
+    """Open a shard if it is there, is the one asked for, and every byte of it is as it was written.
 
     Returns:
         (`Shard`, None), or (None, None) if there is no such file, or (None, str), what is wrong with it.
@@ -70,14 +88,22 @@ def open_shard(path, key, n_prompts, n_words, width):
         return None, None
     expected = {"offsets": ("I64", [n_prompts + 1]), "vectors": ("F16", [n_words, width])}
     try:
+        check_regular(path)
         with safetensors.safe_open(path, "np") as file:
             slices = {name: file.get_slice(name) for name in file.keys()}
             found = {name: (part.get_dtype(), part.get_shape()) for name, part in slices.items()}
-            if found != expected or file.metadata() != {"key": key}:
-                return None, "is damaged: the header is not that of these prompts"
+            made, _, digest = (file.metadata() or {}).get("key", "").partition(" ")
+        if found != expected or made != key:
+            return None, "is damaged: the header is not that of these prompts"
+        shard = Shard(path, n_prompts, n_words, digest)
+        shard.whole()
     except (safetensors.SafetensorError, OSError) as err:
         return None, f"is cut off or damaged ({path.stat().st_size:,} bytes; {err})"
-    return Shard(path, n_prompts, n_words), None
+    except DamagedError:
+        return None, "is damaged: its checksum is another"
+    except ArtifactError as err:
+        return None, f"is damaged ({err})"
+    return shard, None
 
 
 class Features:
@@ -115,7 +141,7 @@ class Features:
             ArtifactError: a file has gone or changed since.
         """
         for first, shard in zip(self._firsts[:-1], self._shards, strict=True):
-            yield int(first), shard.offsets(), shard.vectors(0, shard.n_words)
+            yield int(first), *shard.whole()
 
     def __getitem__(self, i):
         place = i + len(self) if i < 0 else i

@@ -83,7 +83,7 @@ def learn(net, steps, held, epochs, seed, progress):
         adamw(net),
         total,
         cosine(RATE, total, min(_WARM, total // 10 + 1)),
-        name="prior",
+        name="training the prior",
         every=len(batches),
         held_out=lambda: perplexity(net.eval(), held),
         patience=int(max(2, _PATIENCE * epochs)) + 1,

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from workbench import checks
-from workbench.artifacts import Saved
+from workbench.artifacts import Saved, from_half
 from workbench.language.prior.config import PriorConfig
 from workbench.language.prior.gru import BLOCK, Network, learn, padded
 from workbench.language.prior.steps import Alphabet, check_templates
@@ -54,7 +54,7 @@ class TemplatePrior(Saved):
             TypeError: not a list of `Template`.
             ValueError: a slot without a code, or fewer than 2 templates to learn from.
         """
-        templates = check_templates(templates, "TemplatePrior.fit")
+        templates, seed = check_templates(templates, "TemplatePrior.fit"), checks.seed(seed)
         alphabet = Alphabet.learn(templates, LITERALS)
         steps, report = _simplified(alphabet, templates)
         if len(steps) < 2:
@@ -104,7 +104,7 @@ class TemplatePrior(Saved):
         """
         cut = self._checked(temperature, top_p, length)
         n = checks.whole("n", n)
-        random = torch.Generator().manual_seed(int(seed))
+        random = torch.Generator().manual_seed(checks.seed(seed))
         end = self._alphabet.end
         codes, literals = torch.full((n, 1), end), torch.zeros((n, 1), dtype=torch.int64)
         parts, slots, log_p = torch.zeros(n, dtype=torch.int64), 0, torch.zeros(n, dtype=torch.float64)
@@ -246,7 +246,7 @@ class TemplatePrior(Saved):
         prior = cls(PriorConfig(**config["options"]))
         alphabet = Alphabet(config["codes"], ("", *config["literals"]))
         net = Network(len(alphabet.codes), len(alphabet.literals), prior.config.width)
-        net.load_state_dict({name: torch.from_numpy(np.array(tensor, np.float32)) for name, tensor in tensors.items()})
+        net.load_state_dict({name: torch.from_numpy(array) for name, array in from_half(tensors).items()})
         return prior._restore(net, alphabet, dict(config["report"]), list(config["history"]))
 
 

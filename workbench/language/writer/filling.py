@@ -5,11 +5,13 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from workbench import checks
 from workbench.language.writer.config import CONTENT_DIMS, SPELLED_DIMS
 from workbench.language.writer.content import ContentPrior
 from workbench.language.writer.layout import NEIGHBOURS
 from workbench.language.writer.rules import Rules, State
 from workbench.language.writer.tokens import END, FILL, GO
+from workbench.models.cut import Cut
 
 NOISE = -2  # as `Gap.slot`: content is drawn from the prior when the gap is reached
 KNOWN_PIECES, FREE_PIECES = 32, 256  # pieces of a filling at most: of known words, and where any word may be spelled
@@ -33,14 +35,15 @@ class GapFiller:
     Args:
         network: `Network`, in evaluation mode.
         tokens: `Tokens`.
-        options: `Decoding`.
+        options: `Decoding`; None to score any text.
         prior: `ContentPrior` that noise is drawn from; None is the Gaussian without exemplars.
         most: int, pieces of a filling at most; None is the constant for known or for any words.
     """
 
     def __init__(self, network, tokens, options, prior=None, most=None):
-        self.network, self.tokens, self.cut, self.prior = network, tokens, options.cut, prior or ContentPrior()
-        self.rules = Rules(tokens, options.known, most or (KNOWN_PIECES if options.known else FREE_PIECES))
+        self.network, self.tokens, self.prior = network, tokens, prior or ContentPrior()
+        self.cut, known = (Cut(), None) if options is None else (options.cut, options.known)
+        self.rules = Rules(tokens, known, most or (KNOWN_PIECES if known else FREE_PIECES))
         self.device = next(network.parameters()).device
 
     @torch.inference_mode()
@@ -58,7 +61,7 @@ class GapFiller:
             `Filled`. Where content is drawn from the prior, `log_probs` are given that content.
         """
         network, device = self.network, self.device
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(checks.seed(seed))
         b, prefix = len(layouts), self._prefix(layouts)
         rows = [torch.zeros(0, CONTENT_DIMS + SPELLED_DIMS) if content is None else torch.as_tensor(content, dtype=torch.float32)]
         spelled = rows[0][:, CONTENT_DIMS:].any(1).tolist()

@@ -56,7 +56,7 @@ def fit(vectors, *, seed=0):
         the gradient steps after it: equal trustworthiness in our measurement (.651 and .650), 25 seconds less.
         Trustworthiness: Venna & Kaski 2001.
     """
-    x = _check_array(vectors)
+    x, seed = _check_array(vectors), checks.seed(seed)
     if len(x) < LEAST or x.shape[1] < 2:
         raise ValueError(f"A map needs {LEAST} rows of width 2 or more, got {x.shape}.")
     if (x == x[0]).all():
@@ -77,7 +77,7 @@ def fit(vectors, *, seed=0):
             n_epochs=_EPOCHS,
             init="pca",
             min_dist=_MIN_DIST,
-            random_state=seed,
+            random_state=seed % 2**32,
             n_jobs=1,
             precomputed_knn=_nearest(x[rows], x[rows], k),
         )

@@ -6,6 +6,7 @@ import textwrap
 import numpy as np
 from markupsafe import Markup
 
+from workbench import files
 from workbench.files import atomic_path
 from workbench.lesson import figure_html, iframe
 from workbench.show import atlas
@@ -29,13 +30,14 @@ def write(dsl, path, title="The grammar of these prompts"):
         title: str, heading of the page.
 
     Returns:
-        `path` as it was given.
+        Path of the page.
 
     Raises:
         ArtifactError: `path` is a folder, or the disk is full.
     """
     by_use = sorted(dsl.codes, key=lambda code: -code.count)
     order = [code.name for code in by_use if not code.literal]  # of the chips: the order in which they get their colours
+    path = files.path(path)
     drawn, program = _map(dsl)
     page = render(
         "report.html",

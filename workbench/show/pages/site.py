@@ -1,9 +1,8 @@
 """Site: the codes of a fitted `DeepDSL` as a static web site, a page for each, that opens from a folder without a network."""
 
 import re
-from pathlib import Path
 
-from workbench import checks
+from workbench import checks, files
 from workbench.files import atomic_path, check_ours, replacing_ours
 from workbench.show.pages import code_page, language_map, occurrences
 from workbench.show.pages.code_facts import code_rows, gather
@@ -47,6 +46,7 @@ def write(dsl, folder, prompts=None, *, title="The codes of these prompts", addr
         ValueError: `n` is not 1 or more, or `address` is no web address.
         TypeError: `prompts` are not texts.
     """
+    folder = files.path(folder, "folder")
     check(folder, n, address)
     with replacing_ours(folder, *_PLACE) as part:
         seen, where = occurrences.look(dsl, prompts, n)
@@ -58,7 +58,7 @@ def write(dsl, folder, prompts=None, *, title="The codes of these prompts", addr
             badge = code_page.badge(code)
             _put(part / f"badges/{code.file}.svg", badge)
             _put(part / f"codes/{code.file}.html", code_page.page(code, codes, chart, badge, where, title, address))
-    return Path(folder).expanduser().resolve() / "index.html"
+    return folder.resolve() / "index.html"
 
 
 def check(folder, n=_N, address=None):

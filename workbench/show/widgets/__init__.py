@@ -17,14 +17,14 @@ def studio(dsl, text="", *, n=6, seed=0):
         dsl: `DeepDSL`, fitted or loaded. One without a writer is read only, and the studio says so.
         text: str, the prompt to start with.
         n: int, results of one click, 1..20.
-        seed: int, 0..2,147,483,647, of the first results; each click takes the next one.
+        seed: int, modulo 2**31, of the first results; each click takes the next one.
 
     Returns:
         `Studio`, an ipywidgets box with the attributes `session` (a `Session`) and `to_html()`, its static twin.
 
     Raises:
         ImportError: ipywidgets is missing.
-        ValueError: `n` or `seed` out of range.
+        ValueError: `n` out of range, or `seed` no int.
     """
     _check_ipywidgets("studio")
     from workbench.show.widgets.studio_view import Studio

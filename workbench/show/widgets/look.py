@@ -3,8 +3,9 @@
 Nothing here is needed for the studio to work.
 """
 
+from workbench.chips import AS_IS, CHIPS, INK, OPEN_CHIP, Syntax, as_html, chip_number
 from workbench.show.rendering import file_text, render
-from workbench.template import CHIPS, INK, OPEN_CHIP, Slot, as_html, chip_number
+from workbench.template import Slot
 
 _JOINERS = "\u200c\u200d"  # they are not printable, but make one emoji of several
 
@@ -74,10 +75,12 @@ def _how(result):
 def _parts(template, places, locked=()):
     """The parts of a template as plain values; a slot is a chip with its text, the name of its code, and its state."""
     parts, number = [], 0
-    for part in template.parts:
+    for part in template.pieces():
         if isinstance(part, Slot):
             parts.append(_chip(part, colour(part, places), number in locked))
             number += 1
+        elif isinstance(part, Syntax):
+            parts.append(AS_IS | {"text": visible(part)})
         else:
             parts.append({"text": visible(part), "ground": ""})
     return parts

@@ -25,10 +25,11 @@ from functools import cache
 import ipywidgets as w
 
 from workbench import words
+from workbench.chips import Syntax, as_html, literal_html
 from workbench.show.widgets import look
 from workbench.show.widgets.controls import STYLE, Status, button, classed, named, row, slider
 from workbench.show.widgets.session import COOLEST, HOTTEST, LAST_SEED
-from workbench.template import Slot, as_html
+from workbench.template import Slot
 
 SHOWN_CHIPS = 60  # chips that are buttons: each costs the page a few messages
 _LONGEST_CHIP = 80  # characters of a filler on its chip
@@ -200,9 +201,10 @@ class Studio(w.VBox):
     def _parts(self):
         """The prompt as chips and texts; what comes after the last chip that is shown is text."""
         number, texts, template = 0, 0, self.session.template
-        for place, part in enumerate(template.parts):
+        pieces = template.pieces()
+        for place, part in enumerate(pieces):
             if isinstance(part, Slot) and number == SHOWN_CHIPS:
-                rest = "".join(p if isinstance(p, str) else p.text or str(p) for p in template.parts[place:])
+                rest = "".join(p if isinstance(p, str) else p.text or str(p) for p in pieces[place:])
                 more = f" <i>(the first {SHOWN_CHIPS} of {len(template.slots):,} chips are shown)</i>"
                 yield self._text(texts, look.plain(rest, 2000) + more)
                 return
@@ -210,7 +212,8 @@ class Studio(w.VBox):
                 yield self._show_chip(number, part)
                 number += 1
             elif part.strip():
-                yield self._text(texts, look.plain(part.strip(" "), 2000))
+                as_is = isinstance(part, Syntax)
+                yield self._text(texts, literal_html(part) if as_is else look.plain(part.strip(" "), 2000))
                 texts += 1
 
     def _text(self, number, inside):
