@@ -224,3 +224,9 @@ def test_100_kb_of_the_worst_take_seconds(piece):
     template = Template.build([text, Slot("x", "y")])
     assert parse(str(template)) == template and without_syntax(template)
     assert time.process_time() - begin < 8  # usual is one to two seconds, a quadratic step would need minutes
+
+
+def test_a_text_that_would_take_minutes_to_read_is_refused(dsl):
+    for verb in (dsl.read, dsl.tag, lambda text: dsl.sample(1, template=text)):
+        with pytest.raises(ValueError, match=r"may have 20,000 characters, got 100,000: '--a --a"):
+            verb("--a " * 25_000)
