@@ -120,13 +120,15 @@ class DeepDSL:
 
         Args:
             folder: str or Path; "world" is the DSL that comes with the package, learned from the built-in grammar.
-            encoder: name or `Encoder`; None is the one it was learned with.
+            encoder: name or `Encoder`; None is the one it was learned with. Only all-MiniLM-L6-v2 is then downloaded if need be:
+                any other that a folder names must be on this machine, or be given here by its name.
 
         Returns:
             `DeepDSL`.
 
         Raises:
-            ArtifactError: no such folder, damaged, written by another version, or learned with another encoder.
+            ArtifactError: no such folder, damaged, written by another version, learned with another encoder, or with one that is
+                not on this machine.
         """
         return cls(saving.load(folder, encoder))
 

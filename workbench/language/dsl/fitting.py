@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 import time
+import warnings
 from collections import Counter
 from dataclasses import asdict
 from typing import NamedTuple
@@ -12,6 +13,7 @@ import numpy as np
 
 from workbench import files
 from workbench import progress as bars
+from workbench.artifacts import CONFIG
 from workbench.data.corpus import Corpus
 from workbench.language import encode, ngram, prior, writer
 from workbench.language.codebook import Codebook, distinctive, suggest_names
@@ -76,6 +78,13 @@ def fit(prompts, config, encoder, folder, progress, codes):
         encoder = load_encoder(encoder, layer=_LAYER) if encoder else load_encoder(layer=_LAYER)
     stage = root / "fits" / _fit_key(corpus, config, encoder, codes)
     clock.stop("encoder")
+    files.make_folder(stage)
+    with files.locked(stage / ".lock", f"This fit, in {stage},"):  # an equal fit in another process: its stages serve here too
+        return _stages(corpus, config, encoder, codes, root, stage, clock, progress)
+
+
+def _stages(corpus, config, encoder, codes, root, stage, clock, progress):
+    """`Learned`, from what is finished in the folder `stage` and what is not."""
     units = _finished(stage / "units", Units, lambda: Units(config.units).fit(corpus, progress=progress))
     _check_enough(corpus, units, config)
     check_met(corpus, units, codes)
@@ -135,11 +144,12 @@ def _digest(values):
 
 def _finished(folder, cls, learn):
     """An object of class `cls` from its folder; if that is missing or damaged, what `learn()` gives, which is kept there."""
-    if folder.is_dir():
+    if (folder / CONFIG).exists():
         try:
             return cls.load(folder)
-        except ArtifactError:
-            shutil.rmtree(folder)  # `save` refuses to write over a broken config
+        except ArtifactError as err:
+            warnings.warn(f"{err} It is learned again.", stacklevel=2)
+            shutil.rmtree(folder, ignore_errors=True)  # `save` refuses to write over a broken config
     found = learn()
     found.save(folder)
     return found

@@ -23,6 +23,11 @@ def read(dsl, text):
     return (dsl.read(template) if literals.strip() else template), _ALMOST.findall(literals)
 
 
+def whole(text):
+    """The text without halves of characters, which no page can take: two that belong together are joined, others become �."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
 def write(template):
     """The text of a template as it is typed: fillers and literals as they are, masks printed. The inverse of `read`."""
     return "".join(p if isinstance(p, str) else str(p) if p.text is None else p.text for p in template.parts)
