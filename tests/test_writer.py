@@ -22,7 +22,7 @@ from workbench.language.writer.losses import info_nce
 from workbench.language.writer.network import Network, visible_mask
 from workbench.language.writer.rules import State
 from workbench.language.writer.tokens import END, FILL, GAP, GO, LEFT, PAD, RIGHT, Tokens
-from workbench.language.writer.trie import SPACE, grow
+from workbench.language.writer.trie import SPACE, grow, single, writable
 from workbench.template import Slot, Template, parse
 from workbench.values import ArtifactError, NotFittedError, TemplateError
 
@@ -122,8 +122,8 @@ def test_blanks_between_tokens_are_kept_as_some_or_none(tokens):
 
 def test_known_are_the_tokens_that_occur_often_enough():
     texts = ["a cat, by Ann"] * 3 + ["a cat,dog"] * 2 + ["CAT owl"]
-    assert Tokens.learn(texts, 60, min_count=3).known == sorted(["▁a", "▁cat", ",", "▁by", "▁ann"])
-    assert Tokens.learn(texts, 60, min_count=1).known == sorted(["▁a", "▁cat", ",", "▁by", "▁ann", "dog", "▁owl"])
+    assert Tokens.learn(texts, 60, min_count=3).known == sorted(["▁a", "▁cat", "▁by", "▁ann"])
+    assert Tokens.learn(texts, 60, min_count=1).known == sorted(["▁a", "▁cat", "▁by", "▁ann", "dog", "▁owl"])
 
 
 def test_the_trie_holds_the_known_tokens_and_nothing_else(tokens):
@@ -138,10 +138,7 @@ def test_the_trie_holds_the_known_tokens_and_nothing_else(tokens):
     assert not trie.ends[0]
 
 
-TOKENS = (
-    "castle|o'keeffe|close-up|d&d|a|8|50|16:9|1.2|8k|35mm|1980s|50%|f/1.8|h.|m.c.|(|((|[|)|))|]|{|}|<|>|,|.|!|...|:|;|::"
-    "|:1.2|::2|--ar 16:9|--v 5|--ar|*|**|#|_|\"|👩‍🎨|塔|قلعة|%|°|$|-|'|&|+|/|—|·"
-).split("|") + ["|", "||"]
+TOKENS = "castle|o'keeffe|close-up|d&d|a|8|50|16:9|1.2|8k|35mm|1980s|50%|f/1.8|h.|m.c.|👩‍🎨|塔|قلعة|°|$|-|&|+|/".split("|")
 
 
 def read_tokens(text):
@@ -150,7 +147,8 @@ def read_tokens(text):
 
 def test_tokens_that_the_trie_lets_follow_each_other_are_read_as_these_tokens():
     """The trie has a grammar of its own; it must agree with `words.split`, whatever pair of tokens is written."""
-    bare = [token for token in TOKENS if read_tokens(f"{token} x")[0] == token]
+    bare = [token for token in TOKENS if single(token)]
+    assert bare == TOKENS
     known = [mark + token for token in bare for mark in ("", SPACE)]
     ids = {token: (i,) for i, token in enumerate(known)}
     trie = grow(known, ids.get, len(known))
@@ -162,10 +160,10 @@ def test_tokens_that_the_trie_lets_follow_each_other_are_read_as_these_tokens():
                 allowed[kind] += 1
                 follows = " x" if trie.unfinished(trie.children[0][ids[other][0]]) else ""  # initials need a word
                 text = one + other.replace(SPACE, " ")
-                if read_tokens(text + follows)[:2] != [one, other.removeprefix(SPACE)]:
+                if read_tokens(text + follows)[:2] != [one, other.removeprefix(SPACE)] or not writable(f"x {text} x"):
                     wrong.append(text)
     assert not wrong
-    assert len(bare) > 45 and len(allowed) == 13 and allowed.total() > 0.5 * len(bare) * len(known)
+    assert len(allowed) == 3 and allowed.total() > 0.4 * len(bare) * len(known)
 
 
 def test_words_get_the_casing_they_usually_have():
@@ -179,7 +177,7 @@ def test_saved_tokens_are_the_same_tokens(tokens):
     for text in [*ROUGH, "an unseen wörd 👾"]:
         assert again.split(text) == tokens.split(text)
     assert again.to_config() == tokens.to_config() and again.size == tokens.size
-    assert again.trie.children == tokens.trie.children and again.brackets == tokens.brackets
+    assert again.trie.children == tokens.trie.children
 
 
 @pytest.mark.parametrize("damage", [{"merges": [["q", "zz"]]}, {"merges": 3}, {"known": None}, {"pieces": None}])
@@ -382,7 +380,7 @@ def every_filling(rules, tokens, spaced, most):
 @pytest.mark.parametrize(("decoding", "most"), [(PLAIN, 3), (SHARP, 3), (Decoding(2.0), 2)])
 @pytest.mark.parametrize("spaced", [True, False])
 def test_the_probabilities_of_all_fillings_sum_to_one(decoding, most, spaced):
-    texts = ["a (cat), dog", "a cat, (dog)"] * 3
+    texts = ["a (cat), dog", "a cat - (dog)"] * 3
     templates = [Template.build([Slot("x", text[:1], code=0), text[1:]]) for text in texts]
     writer = Writer(replace(TINY, steps=2, pieces=60, min_count=1)).fit(templates, embed, K, progress=False)
     decoder = GapFiller(writer.network_, writer.tokens_, decoding, most=most)
@@ -410,19 +408,6 @@ def rough_fillings(rough, decoding, most, seeds):
             yield from zip(layout.gaps, fills, strict=True)
 
 
-PAIRS = {"(": ")", "[": "]", "{": "}", "<": ">"}
-
-
-def balanced(text):
-    waiting = []
-    for c in text:
-        if c in PAIRS:
-            waiting.append(PAIRS[c])
-        elif c in PAIRS.values() and (not waiting or waiting.pop() != c):
-            return False
-    return not waiting
-
-
 @pytest.mark.parametrize("known", [True, False])
 @pytest.mark.parametrize("most", [1, 2, 3, 5, 12, 32])
 def test_fillings_keep_the_rules(rough, known, most):
@@ -431,7 +416,7 @@ def test_fillings_keep_the_rules(rough, known, most):
         text = tokens.text(fill)
         assert 1 <= len(fill) <= most
         assert text.startswith(" ") == gap.spaced
-        assert balanced(text), text
+        assert writable(text) or most < 5, text  # too little room for what a joint or initials need after them
         if known:
             read = as_tokens(text, gap.spaced)
             assert set(read) <= set(tokens.known), text
@@ -480,6 +465,9 @@ def test_probabilities_are_the_shares_of_the_language(toy_writer):
     assert np.abs(p - list(COLOURS.values())).max() < 0.12 and p.sum() > 0.9
     assert toy_writer.score([template], [("no such word",)])[0] == -np.inf
     assert np.isfinite(toy_writer.score([template], [("no such word",)], decoding=Decoding(known=False))[0])
+    for text in ("red, blue", "(red)", '"red"', "--red", "<red>"):
+        scores = [toy_writer.score([template], [(text,)], decoding=way)[0] for way in (PLAIN, FREE, None)]
+        assert scores[:2] == [-np.inf] * 2 and np.isfinite(scores[2])  # nobody writes them, but people may give them
 
 
 def test_content_of_a_filler_brings_it_back(toy_writer):

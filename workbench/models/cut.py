@@ -10,6 +10,8 @@ import math
 import numbers
 from dataclasses import dataclass
 
+from workbench.values import ModelError
+
 CLOSE = 1e-4  # nats or probability within which two cuts are the same; float32 networks agree to 1e-5
 _COLDEST = 1e-30  # a lower temperature would be 0 in float32
 
@@ -55,6 +57,9 @@ class Cut:
         Returns:
             (float (n, v), nats, -inf for symbols cut off; int64 (n,), how many were kept, 0 if none is ever cut).
 
+        Raises:
+            ModelError: a row holds NaN or infinity, or nothing that may be chosen.
+
         Source:
             Nucleus sampling: Holtzman et al., arXiv:1904.09751, section 3.1.
         """
@@ -62,8 +67,14 @@ class Cut:
 
         if allowed is not None:
             logits = logits.masked_fill(~allowed, -math.inf)
+        top = logits.amax(-1, keepdim=True)
+        if not torch.isfinite(top).all():  # else whoever draws until a text ends would draw for ever
+            raise ModelError(
+                "The model gives NaN or infinity where scores of symbols belong, so nothing can be drawn or scored. Are its "
+                "weights damaged? Load it from its source or fit it again."
+            )
         # less the largest first, so that no temperature overflows
-        logits = (logits - logits.amax(-1, keepdim=True)) / max(self.temperature, _COLDEST)
+        logits = (logits - top) / max(self.temperature, _COLDEST)
         if self.whole:
             return logits.log_softmax(-1), torch.zeros(len(logits), dtype=torch.int64, device=logits.device)
         values, order = logits.sort(dim=-1, descending=True, stable=True)

@@ -175,7 +175,7 @@ def _exchange(clip, target, choices, best, ranked, most):
                 others.append((*best.picked[:i], *[None] * (after - i), *best.picked[after:]))
         others = [picked for picked in others if _no_filler_twice(picked)]
         found = _best(_scored(clip, target, choices, others), 1)
-        if not found or found[0].score <= best.score + _GAIN:
+        if not found or not found[0].score > best.score + _GAIN:  # so that NaN ends it too
             return best
         best = found[0]
 

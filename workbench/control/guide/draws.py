@@ -9,8 +9,11 @@ import numpy as np
 from workbench import checks
 from workbench.control.guide.pool import Pool, first_draws, source_of
 from workbench.control.guide.scoring import draw
+from workbench.values import GuideError
 
 _CHUNK = 4096  # draws at a time
+_MOST = 10**9  # draws that are begun at all
+_PATIENCE = 20  # times the draws that are needed on average
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +73,7 @@ def quasi_rejection(ebm, proposal=None, beta=None, n=256, seed=0, *, budget=None
         `Draws`.
 
     Raises:
-        GuideError: no draw has any probability under the target.
+        GuideError: no draw has any probability under the target, or far fewer are accepted than the pool says.
         ValueError: both or neither of beta and budget, or one out of range.
 
     Warns:
@@ -97,6 +100,9 @@ def quasi_rejection(ebm, proposal=None, beta=None, n=256, seed=0, *, budget=None
         )
     rng = np.random.default_rng([seed, 1])
     samples, log_ratio, out, ratios, proposed = known.samples, known.log_ratio, [], [], 0
+    needed = n / max(float(found.acceptance[0]), 1e-300)
+    if needed > _MOST:
+        raise GuideError(f"{n} samples with beta={beta:g} would take {needed:.3g} draws. Take a smaller beta.")
     while True:
         keep = np.flatnonzero(_counts(np.exp(np.minimum(log_ratio - np.log(beta), 0)), log_ratio, rng))
         out += [samples[i] for i in keep]
@@ -104,6 +110,11 @@ def quasi_rejection(ebm, proposal=None, beta=None, n=256, seed=0, *, budget=None
         proposed += len(samples)
         if len(out) >= n:
             break
+        if proposed > len(known.samples) + _PATIENCE * needed:
+            raise GuideError(
+                f"Only {len(out)} of {n} samples were accepted in {proposed:,} draws, though {found.acceptance[0]:.2%} of the "
+                "pool were: the proposal does not draw as it did. Draw a new pool, or take importance_resample."
+            )
         size = min(_CHUNK, math.ceil(1.1 * (n - len(out)) / found.acceptance[0]) + 8)
         samples = draw(proposal, size, seed + 104_729 * proposed)
         log_ratio = ebm.parts(samples, proposal).log_score

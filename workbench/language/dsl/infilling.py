@@ -1,6 +1,5 @@
 """Infilling: candidates for the masks of a prompt, from the writer and the n-grams, and their ranking."""
 
-import re
 from collections import Counter
 
 import numpy as np
@@ -10,15 +9,13 @@ from workbench.checks import did_you_mean, unit_rows
 from workbench.language import ngram
 from workbench.language.dsl import weighing
 from workbench.language.dsl.masks import without_syntax
-from workbench.language.writer import Decoding
+from workbench.language.writer.trie import writable
 from workbench.template import Slot, Template
 from workbench.values import Sample, TemplateError
 
 _BLEND = 0.9  # share of the wanted filler's content in guided infill
 _PULL = 5.0  # nats that a candidate for a guided mask gains with the cosine to the wanted filler
 _CANDIDATES = 64  # fillings drawn from the writer, and as many from the n-grams, before they are ranked
-_SCORED = Decoding(known=False)  # nothing that was proposed or given is cut
-_CLOSE = re.compile(r" ([,;.!?:])")  # no blank stands before a separator
 _NEAR = 24  # known fillers near the wanted one that guided infill considers
 _FEWEST, HELD_OUT = 20, 240  # prompts that a ranking is learned on, at least and at most
 
@@ -147,13 +144,14 @@ def proposed(author, template, wishes, drawn, n, seed):
     learned, options = author.learned, []
     masks = [slot for slot in template.slots if slot.text is None]
     rest = Counter(drawn).most_common(1)[0][0]  # the other masks hold what the writer put there most often
+    blanks = [" " if gap.apart else "" for gap in learned.writer.gaps(template)]
     for number, (slot, wish) in enumerate(zip(masks, wishes, strict=True)):
         left, right = _sides(template, number, rest)
-        spoken = [(" ".join(words), score) for words, score in learned.ngram.propose(left, right, n, seed=seed)]
-        found = [(learned.writer.tokens_.dress(_CLOSE.sub(r"\1", text)), score) for text, score in spoken]
+        spoken = learned.ngram.propose(left, right, n, seed=seed, only=writable)
+        found = [(learned.writer.tokens_.dress(" ".join(words)), score) for words, score in spoken]
         if wish is not None:
             found = [(text, 0.0) for text in neighbours(learned, wish, slot.code)] + found[: n // 4]
-        options.append([(text, score) for text, score in found if text] or [(rest[number], 0.0)])
+        options.append([(blanks[number] + text, score) for text, score in found] or [(rest[number], 0.0)])
     if len(masks) == 1:
         return [(text,) for text, _ in options[0]]
     rng = np.random.default_rng(seed)
@@ -167,10 +165,11 @@ def proposed(author, template, wishes, drawn, n, seed):
 
 
 def neighbours(learned, filler, code):
-    """Known fillers near one, of a code if it is given; the filler itself may be among them."""
+    """Known fillers near one that may be written, of a code if it is given; the filler itself may be among them."""
     known = learned.fillers
     rows = np.arange(len(known.texts)) if code is None else np.flatnonzero(known.codes == code)
-    if not len(rows):
+    rows = [row for row in rows.tolist() if writable(known.texts[row])]
+    if not rows:
         return []
     near = _nearness(learned, [known.texts[i] for i in rows], filler)
     return [learned.writer.tokens_.dress(known.texts[rows[i]]) for i in np.argsort(-near, kind="stable")[:_NEAR]]
@@ -231,7 +230,7 @@ def features(learned, template, candidates, content):
         content: list of m float32 vectors or None, as for `Writer.score`; None for no content.
     """
     owner = np.zeros(len(candidates), np.int64)
-    written = learned.writer.score([template], candidates, owner, content and [content], _SCORED)
+    written = learned.writer.score([template], candidates, owner, content and [content], None)  # people may give any text
     words = [[ngram.tokens(filler) for filler in fillers] for fillers in candidates]
     left, right = _sides(template, 0, [""] * len(candidates[0]))
     if len(candidates[0]) == 1:  # the same up to a constant

@@ -1,19 +1,20 @@
 """N-grams: which words follow, and which stand between, by counting. The baseline of writers and a source of fillers."""
 
 from dataclasses import asdict, dataclass
-from itertools import chain
+from itertools import chain, islice
 
 import numpy as np
 
 from workbench import checks, words
 from workbench.artifacts import Saved
 from workbench.language.ngram.tables import Lexicon, Tables, checked, checked_words, small
-from workbench.values import NotFittedError, Sample
+from workbench.values import ModelError, NotFittedError, Sample
 
 __all__ = ["KneserNey", "NgramConfig", "tokens"]
 
 _ROWS = 200_000  # probabilities looked up at a time, to bound memory
 MAX_WORDS = 80  # of a sample; longer texts are cut
+_REDRAWS = 1000  # of an unknown word, which has no spelling
 _PARTICLES = 20  # beginnings and ends grown for each filler that is asked for
 
 
@@ -228,13 +229,19 @@ class KneserNey(Saved):
         alive = np.arange(n)
         for at in range(depth, depth + length):
             todo = alive
-            while len(todo):
+            for _ in range(_REDRAWS):
                 line[todo, at] = self._tables.draw([line[todo, at - 1 - k] for k in range(depth)], len(todo), rng)
                 todo = todo[line[todo, at] == lexicon.unknown]
+                if not len(todo):
+                    break
+            else:
+                raise ModelError(
+                    "These n-grams draw nothing but unknown words: their tables are damaged. Fit or load them again."
+                )
             alive = alive[line[alive, at] != lexicon.end]
         return line[:, depth:]
 
-    def propose(self, left, right, n, seed=0, max_words=6, length=None):
+    def propose(self, left, right, n, seed=0, max_words=6, length=None, only=None):
         """Fillers for a gap: grown from the left, from the right, and from both sides until they meet.
 
         Args:
@@ -244,6 +251,7 @@ class KneserNey(Saved):
             seed: int.
             max_words: int, longest filler where the length is not known.
             length: int, words of each filler, or None for 1 to `max_words`.
+            only: function, str (the words of a filler, joined by blanks) -> bool, which fillers may be proposed; None: all.
 
         Returns:
             list of (tuple of str, float), different fillers of known words with their `fill_log_prob`, best first. Fewer than n
@@ -255,7 +263,7 @@ class KneserNey(Saved):
         rng, (before, after) = np.random.default_rng(checks.seed(seed)), self._sides(left, right)
         forward = self._grow(before, _PARTICLES * n, lengths[-1], rng)
         backward = self._grow_back(lexicon.numbers(right[:1]), _PARTICLES * n, lengths[-1], rng)[:, ::-1]
-        found = []
+        found, names = [], lexicon.vocabulary
         for size in lengths:
             if size == 1:
                 block = np.arange(lexicon.unknown)[:, None]
@@ -264,11 +272,11 @@ class KneserNey(Saved):
                 block = np.where(ours, forward[:, :size], backward[:, -size:])
                 block = np.unique(block[(block < lexicon.unknown).all(1)], axis=0)
             scores = self._score(before, after, block)
-            best = np.argsort(-scores, kind="stable")[:n]
-            found += [(score, block[row]) for score, row in zip(scores[best].tolist(), best, strict=True)]
-        found.sort(key=lambda each: -each[0])
-        names = lexicon.vocabulary
-        return [(tuple(names[number] for number in filler), score) for score, filler in found[:n]]
+            best = np.argsort(-scores, kind="stable")
+            some = ((tuple(names[number] for number in block[row].tolist()), float(scores[row])) for row in best)
+            found += islice((each for each in some if only is None or only(" ".join(each[0]))), n)
+        found.sort(key=lambda each: -each[1])
+        return found[:n]
 
     def _grow_back(self, first, n, length, rng):
         """Draw what stands before a word, `first` (or before the end, []), by pairs -> int64 (n, length), nearest first."""

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from workbench.language.writer.layout import Gap, Visible, lay
+from workbench.language.writer.trie import writable
 from workbench.template import Slot
 
 P_TEMPLATE = 0.42  # share of examples in which slots are gaps
@@ -39,6 +40,8 @@ class Prompts(NamedTuple):
 def marked(templates, tokens, n_codes, longest=None):
     """Templates, all slots filled and with codes, as `Prompts`, and the texts of their fillers.
 
+    A slot that holds markup is literal text here: the writer learns around it.
+
     Args:
         templates: iterable of `Template`.
         tokens: `Tokens`.
@@ -58,8 +61,8 @@ def marked(templates, tokens, n_codes, longest=None):
             dropped["too_long" if found else "empty"] += 1
             continue
         for part in template.parts:
-            slot = isinstance(part, Slot)
-            text = part.text if slot else part
+            text = part.text if isinstance(part, Slot) else part
+            slot = isinstance(part, Slot) and writable(text)  # what no filler may hold stays as it is
             end += len(text)
             first = at
             while at < len(found) and found[at].start < end:

@@ -11,6 +11,7 @@ from workbench.language.writer.content import ContentPrior
 from workbench.language.writer.layout import NEIGHBOURS
 from workbench.language.writer.rules import Rules, State
 from workbench.language.writer.tokens import END, FILL, GO
+from workbench.models.cut import Cut
 
 NOISE = -2  # as `Gap.slot`: content is drawn from the prior when the gap is reached
 KNOWN_PIECES, FREE_PIECES = 32, 256  # pieces of a filling at most: of known words, and where any word may be spelled
@@ -34,14 +35,15 @@ class GapFiller:
     Args:
         network: `Network`, in evaluation mode.
         tokens: `Tokens`.
-        options: `Decoding`.
+        options: `Decoding`; None to score any text.
         prior: `ContentPrior` that noise is drawn from; None is the Gaussian without exemplars.
         most: int, pieces of a filling at most; None is the constant for known or for any words.
     """
 
     def __init__(self, network, tokens, options, prior=None, most=None):
-        self.network, self.tokens, self.cut, self.prior = network, tokens, options.cut, prior or ContentPrior()
-        self.rules = Rules(tokens, options.known, most or (KNOWN_PIECES if options.known else FREE_PIECES))
+        self.network, self.tokens, self.prior = network, tokens, prior or ContentPrior()
+        self.cut, known = (Cut(), None) if options is None else (options.cut, options.known)
+        self.rules = Rules(tokens, known, most or (KNOWN_PIECES if known else FREE_PIECES))
         self.device = next(network.parameters()).device
 
     @torch.inference_mode()

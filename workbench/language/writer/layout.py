@@ -22,9 +22,9 @@ NEIGHBOURS = 4  # visible pieces next to a gap that its input holds: two to the 
 class Gap(NamedTuple):
     """A gap of a prompt.
 
-    `code` is the code shown to the writer. `spaced`: a blank or the beginning stands before it. `fill`: ids of its pieces,
+    `code` is the code shown to the writer. `spaced`: its first word is written as after a blank. `fill`: ids of its pieces,
     None if they are to be written. `truth`: its true code where the writer has to guess it, else -1. `slot`: row of the batch's
-    content, -1 for absent content.
+    content, -1 for absent content. `apart`: a word or a gap stands right before it, so that this blank is part of the filling.
     """
 
     code: int
@@ -32,6 +32,7 @@ class Gap(NamedTuple):
     fill: tuple | None = None
     truth: int = -1
     slot: int = -1
+    apart: bool = False
 
 
 class Visible(NamedTuple):

@@ -3,6 +3,7 @@
 import copy
 import json
 import re
+import unicodedata
 from collections import Counter
 from typing import NamedTuple
 
@@ -12,7 +13,7 @@ from tokenizers.models import BPE
 from tokenizers.trainers import BpeTrainer
 
 from workbench import words
-from workbench.language.writer.trie import SPACE, brackets, grow
+from workbench.language.writer.trie import JOINTS, SPACE, grow, single, writable
 
 # The marks: padding, a gap in the visible text, where a filling begins, where its words begin, its end, the prompt's edges.
 PAD, GAP, FILL, GO, END, LEFT, RIGHT = range(7)
@@ -43,7 +44,9 @@ class Tokens:
     """
 
     def __init__(self, pieces, merges, known, cased, articles=False):
-        self.pieces, self.merges, self.known, self.cased = list(pieces), [tuple(m) for m in merges], list(known), dict(cased)
+        self.pieces, self.merges = list(pieces), [tuple(m) for m in merges]
+        self.known = [token for token in known if single(token.removeprefix(SPACE))]
+        self.cased = {low: form for low, form in dict(cased).items() if single(form)}
         self.articles = bool(articles)
         first = N_MARKS + _BYTES
         vocabulary = {f"<0x{byte:02X}>": N_MARKS + byte for byte in range(_BYTES)}
@@ -52,12 +55,17 @@ class Tokens:
         self._ids = {}
         self.size = first + len(self.pieces)
         self.trie = grow(self.known, self.spell, self.size)
-        found = {N_MARKS + ord(c): c for c in "()[]{}<>"} | {first + i: brackets(p) for i, p in enumerate(self.pieces)}
-        self.brackets = {i: those for i, those in found.items() if those}  # of the pieces that hold any
-        # Pieces after a blank, and all that can be written: no marks, and no bytes that spell a blank.
+        # Pieces after a blank, and all that text can be made of: no marks, and no bytes that spell a blank.
         self.marked = np.array([False] * first + [p.startswith((SPACE, " ")) for p in self.pieces])
         self.written = np.arange(self.size) >= N_MARKS
         self.written[[N_MARKS + ord(c) for c in " \t\n\r\v\f"]] = False
+        # Pieces that any word may be spelled with, and which begin with a joint, or end with one (1) or with a blank (2).
+        self.plain = np.array([False] * first + [_plain(piece) for piece in self.pieces])
+        self.plain[[N_MARKS + byte for byte in range(128) if chr(byte).isalnum()]] = True
+        self.opens = np.array([False] * first + [piece.removeprefix(SPACE)[:1] in JOINTS for piece in self.pieces])
+        self.joins = np.array([0] * first + [2 if p == SPACE else int(p[-1:] in JOINTS) for p in self.pieces])
+        # Whether words often stand right after a mark, "(castle", or without any blanks: then they may begin a filling so.
+        self.glues = 5 * sum(not token.startswith(SPACE) for token in self.known) >= len(self.known)
         self.clashes = {}  # by the piece of an article, which pieces may not follow it
         for article, clash in _CLASH.items() if self.articles else ():
             ids = self.spell(SPACE + article)
@@ -81,7 +89,8 @@ class Tokens:
         learner.train_from_iterator((token for token, n in counts.items() for _ in range(min(n, 2000))), trainer)
         state = json.loads(learner.to_str())["model"]
         merges = [m.split(" ") if isinstance(m, str) else m for m in state["merges"]]
-        known = sorted(token for token, n in counts.items() if n >= min_count and not _misspelt(token, n, counts))
+        known = [token for token in _said(counts, forms) if counts[token] >= min_count]
+        known = sorted(token for token in known if not _misspelt(token, counts[token], counts))
         return cls(sorted(state["vocab"], key=state["vocab"].get), merges, known, _usual_case(forms), articles)
 
     def split(self, text, glued=False):
@@ -120,7 +129,7 @@ class Tokens:
     def knowing(self, texts):
         """Tokens that know the words of some texts too, cased as they are there unless the corpus has a casing for them."""
         counts, forms, _ = _counted(texts)
-        new = sorted(set(counts) - set(self.known))
+        new = sorted(token for token in _said(counts, forms) - set(self.known) if single(token.removeprefix(SPACE)))
         if not new:
             return self
         other = copy.copy(self)
@@ -176,6 +185,20 @@ def _counted(texts):
             last = token.removeprefix(SPACE)
     agree = [articles[article, True] / max(1, articles[article, True] + articles[article, False]) for article in _CLASH]
     return counts, forms, min(agree) >= _ENGLISH
+
+
+def _plain(piece):
+    """Whether a piece may be part of any word: inside one of letters, digits and joints only, since signs would cut it."""
+    if piece.startswith(SPACE):
+        return piece == SPACE or (" " not in piece and writable(f"x {piece[1:]}" + " x" * (piece[-1] in JOINTS)))
+    inside = all(c in JOINTS or c.isalnum() or unicodedata.category(c)[0] == "M" for c in piece)
+    return inside and writable(f"x{piece}x")
+
+
+def _said(counts, forms):
+    """The tokens that were typed as words or joints: "BREAK" and "AND" are other programs' syntax."""
+    bares = {" ".join(form.lower().split()) for form in forms} | JOINTS
+    return {token for token in counts if token.removeprefix(SPACE) in bares}
 
 
 def _misspelt(token, n, counts):

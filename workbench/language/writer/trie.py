@@ -1,81 +1,86 @@
-"""Trie: the known tokens by their pieces, and which token may stand glued to which, so that a text is read as it was written."""
+"""Trie: what a filler may hold, the known tokens by their pieces, and which token may follow which."""
 
 import unicodedata
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
-SPACE = "▁"  # marks a token that follows a blank, or begins the prompt
-OPENING = {"(": ")", "[": "]", "{": "}", "<": ">"}
-CLOSING = frozenset(OPENING.values())
-NEVER = 1 << 20  # more pieces than any filling has
-_SEPARATORS = frozenset(",;|.!?:\n\r•·…—–。、，；！？؛،")
-_MARKS = frozenset('*_#@~^=\\`"“”«»')
-_JOINTS = frozenset("-'‘’&+/")
+from workbench import words
 
-# What a token is, by its first character; bits, as a piece may begin several tokens.
-LETTER, DIGIT, SEPARATOR, DOT, COMMA, WEIGHT, OPENS, CLOSES, MARK, JOINT, SYMBOL = (1 << i for i in range(11))
-_BRACKET, _ANY = OPENS | CLOSES, (1 << 11) - 1
-# What may not be glued to a token, and what may not follow it after a blank: `words.split` would read other tokens.
-_WORD, _NUMBER, _SIZE, _INITIAL, _INITIALS, _OPENED, _CLOSED, _SEPARATED, _COMMA, _MARKED, _WEIGHT, _FLAG, _SYMBOL = range(13)
-_GLUED = {
-    _WORD: LETTER | DIGIT,
-    _NUMBER: LETTER | DIGIT | SYMBOL | WEIGHT,  # 16 and :9, 50 and % are one token
-    _SIZE: LETTER | DIGIT | SYMBOL,  # 8k
-    _INITIAL: LETTER | DIGIT | DOT,  # h. giger
-    _INITIALS: _ANY,
-    _OPENED: _BRACKET,
-    _CLOSED: _BRACKET,
-    _SEPARATED: LETTER | DIGIT | SEPARATOR | DOT | COMMA | WEIGHT,
-    _COMMA: SEPARATOR | DOT | COMMA | WEIGHT,
-    _MARKED: MARK,
-    _WEIGHT: _ANY & ~(CLOSES | COMMA),
-    _FLAG: _ANY & ~(_BRACKET | COMMA),
-    _SYMBOL: LETTER | DIGIT | SYMBOL,  # signs may join to one grapheme
-}
-_SPACED = {_INITIALS: _ANY & ~LETTER, _WEIGHT: DIGIT, _FLAG: DIGIT}  # initials need a letter after them
+SPACE = "▁"  # marks a token that follows a blank, or begins the prompt
+NEVER = 1 << 20  # more pieces than any filling has
+JOINTS = frozenset("-&+/")  # that fillers may hold: the others are quotes
+
+# What a token begins with; bits, as a piece may begin several tokens.
+_LETTER, _JOINT, _OTHER = (1 << i for i in range(3))
+# What a token is: initials and joints need a word after them.
+_WORD, _INITIALS, _JOINS = range(3)
+
+
+def writable(text):
+    """Whether a filler that is written may be this text: words, with joints between such as the hyphen of "sci - fi".
+
+    Separators, brackets, quotes, weights, flags and all else that is syntax say where a filler ends or what a program does with
+    it: they are the user's. Words such as "f/1.8", "16:9", "o'keeffe" and "h. r. giger" are single tokens.
+    """
+    text = unicodedata.normalize("NFKC", text)  # wide brackets and commas are brackets and commas
+    tokens = words.split(text)
+    kinds = [words.JOINT, *(token.kind for token in tokens), words.JOINT]
+    between = all(words.JOINT not in pair or pair[0] != pair[1] for pair in pairwise(kinds))
+    return bool(tokens) and between and all(_plain(text[start:end], kind) for start, end, kind in tokens)
+
+
+def single(token):
+    """Whether a text is one token that `writable` text may hold; initials need a word after them."""
+    end = words.split(f"{token} x")[0].end if token.strip() else -1
+    return end == len(token) and writable(f"x {token} x")
+
+
+def _plain(token, kind):
+    if kind == words.JOINT:
+        return token in JOINTS
+    return kind == words.WORD and unicodedata.category(token[0])[0] not in "PC"  # a lone sign, or nothing that is seen
 
 
 class Trie(NamedTuple):
     """Known tokens by their pieces. Node 0 is "between two tokens"; `children` per node, a dict piece -> node.
 
     `ends` bool (nodes,): a token may end here; `kinds` int8 (nodes,), which kind it is then. `needs` int64 (nodes,): fewest
-    pieces until a token ends, with the word that initials need; `NEVER` for brackets of several pieces, never written.
-    `starts` int64 (2, pieces): bits of what tokens a piece may begin, glued or (second row) after a blank. `after` bool
-    (kinds, pieces): pieces that may begin a token after one of a kind. `word` int: fewest pieces of a word after a blank.
+    pieces until a token ends, with the word that initials and joints need. `begin` bool (2, pieces): pieces that may begin a
+    filling, glued to what stands before or (second row) after a blank. `after` bool (kinds, pieces): pieces that may begin a
+    token after one of a kind, so that `words.split` reads these two tokens again.
     """
 
     children: list
     ends: np.ndarray
     kinds: np.ndarray
     needs: np.ndarray
-    starts: np.ndarray
+    begin: np.ndarray
     after: np.ndarray
-    word: int
 
     def unfinished(self, node):
         """Whether the token that ends here must be followed by a word."""
-        return self.kinds[node] == _INITIALS
+        return self.kinds[node] != _WORD
 
 
 def grow(known, spell, size):
     """The `Trie` of known tokens.
 
     Args:
-        known: list of str, tokens with their mark for a blank.
+        known: list of str, tokens with their mark for a blank, each a `single` one.
         spell: function, token -> tuple of pieces.
         size: int, number of pieces there are.
     """
     children, ends, kinds, needs, starts = [{}], [False], [0], [NEVER], np.zeros((2, size), np.int64)
-    bares = ((token, token.removeprefix(SPACE)) for token in known)
-    spelt = [(token != bare, bare, _kind(bare), spell(token)) for token, bare in bares if bare]
-    written = [kind not in (_OPENED, _CLOSED) or len(ids) == 1 for _, _, kind, ids in spelt]
-    for (spaced, bare, _, ids), may in zip(spelt, written, strict=True):
-        starts[int(spaced), ids[0]] |= _begins(bare) if may else 0
-    words = (len(ids) for spaced, _, kind, ids in spelt if spaced and kind == _WORD and starts[1, ids[0]] == LETTER)
-    word = min(words, default=NEVER)
-    for (_, _, kind, ids), may in zip(spelt, written, strict=True):
-        node, left = 0, len(ids) + (word if kind == _INITIALS else 0)
+    spelt = [(token.startswith(SPACE), token.removeprefix(SPACE), spell(token)) for token in known]
+    for spaced, bare, ids in spelt:
+        starts[int(spaced), ids[0]] |= _begins(bare)
+    glued, spaced = starts
+    word = min((len(ids) for after_blank, _, ids in spelt if after_blank and spaced[ids[0]] == _LETTER), default=NEVER)
+    for _, bare, ids in spelt:
+        kind = _kind(bare)
+        node, left = 0, len(ids) + (0 if kind == _WORD else word)
         for piece in ids:
             after = children[node].get(piece)
             if after is None:
@@ -85,65 +90,25 @@ def grow(known, spell, size):
                 kinds.append(0)
                 needs.append(NEVER)
             node, left = after, left - 1
-            if may:
-                needs[node] = min(needs[node], left)
+            needs[node] = min(needs[node], left)
         ends[node], kinds[node] = True, kind
-    glued, spaced = starts
-    after = [
-        (glued > 0) & (glued & barred == 0) | (spaced > 0) & (spaced & _SPACED.get(kind, 0) == 0)
-        for kind, barred in _GLUED.items()
-    ]
-    return Trie(children, np.array(ends), np.array(kinds, np.int8), np.array(needs), starts, np.stack(after), word)
-
-
-def brackets(text):
-    """The brackets of a text, in order."""
-    return "".join(c for c in text if c in OPENING or c in CLOSING)
-
-
-def nested(stack, text):
-    """What is still to be closed, in the order of opening, after brackets `text`; None where one closes that is not open."""
-    for c in text:
-        if c in OPENING:
-            stack += OPENING[c]
-        elif stack[-1:] == c:
-            stack = stack[:-1]
-        else:
-            return None
-    return stack
+    after = np.stack(
+        [
+            (spaced > 0) | (glued == _JOINT),  # letters, digits and signs would join the word
+            spaced == _LETTER,  # initials are initials before a letter
+            (spaced > 0) & (spaced & _JOINT == 0),
+        ]
+    )
+    return Trie(children, np.array(ends), np.array(kinds, np.int8), np.array(needs), starts & ~_JOINT > 0, after)
 
 
 def _begins(bare):
-    c = bare[0]
-    if c.isalpha() or unicodedata.category(c)[0] == "M" or c == "\u200d":
-        return LETTER
-    if c.isnumeric():
-        return DIGIT
-    if c in _SEPARATORS:
-        return WEIGHT if _weighs(bare) else DOT if c == "." else COMMA if bare == "," else SEPARATOR
-    if c in OPENING or c in CLOSING:
-        return OPENS if any(one in OPENING for one in bare) else CLOSES
-    return MARK if c in _MARKS else JOINT if c in _JOINTS else SYMBOL
-
-
-def _weighs(bare):
-    return any(c.isnumeric() for c in bare)  # :1.2
+    if bare[0].isalpha() or unicodedata.category(bare[0])[0] == "M":
+        return _LETTER
+    return _JOINT if _kind(bare) == _JOINS else _OTHER
 
 
 def _kind(bare):
-    c = bare[0]
-    if brackets(bare):
-        return _OPENED if bare[-1] in OPENING else _CLOSED
-    if c in _SEPARATORS:
-        return _WEIGHT if _weighs(bare) else _COMMA if bare == "," else _SEPARATED
-    if bare.startswith("--"):
-        return _FLAG
-    if c in _MARKS:
-        return _MARKED
-    if c.isnumeric() or bare[-1].isnumeric():
-        return _NUMBER if bare[-1].isnumeric() else _SIZE
-    if c in _JOINTS:
-        return _WORD
-    if c.isalpha():
-        return _INITIALS if bare[-1] == "." else _INITIAL if len(bare) == 1 else _WORD
-    return _SYMBOL
+    if bare[-1] == ".":
+        return _INITIALS
+    return _JOINS if words.split(bare)[0].kind == words.JOINT else _WORD

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from workbench import checks
-from workbench.artifacts import Checkpoint, Saved
+from workbench.artifacts import Checkpoint, Saved, check_layout, from_half
 from workbench.language.writer.batches import Batches, Fillers
 from workbench.language.writer.config import CONTENT_DIMS, WINDOW, Decoding, WriterConfig
 from workbench.language.writer.content import ContentPrior, spelled_rows
@@ -21,6 +21,7 @@ from workbench.language.writer.tokens import SPACE, Tokens
 from workbench.template import Slot
 from workbench.training import adamw, cosine, train
 from workbench.values import NotFittedError, Sample, TemplateError
+from workbench.words import WORD, split
 
 _LEAST = 3  # positions a gap takes beyond its mark: where it begins, where its words begin, one piece
 _LEXICON = 20_000  # words of the encoder that spelling is practised with
@@ -111,14 +112,15 @@ class Writer(Saved):
 
     def _train(self, batches, folder, progress, seed):
         config, network = self.config, self.network_
+        steps = config.steps_for(len(batches.lengths), batches.size)
         run = {"options": asdict(config), "seed": seed, "data": _digest(batches)}
         network.train()
         done = train(
             lambda step: batch_loss(network, *batches(step)),
             {"network": network},
             adamw(network, weight_decay=0.02, betas=(0.9, 0.98)),
-            config.steps,
-            cosine(config.rate, config.steps, min(_WARM, config.steps // 4 + 1), _FLOOR),
+            steps,
+            cosine(config.rate, steps, min(_WARM, steps // 4 + 1), _FLOOR),
             name="training the writer",
             checkpoint=None if folder is None else Checkpoint(folder, "writer training", run),
             save_every=_SAVE_EVERY,
@@ -132,11 +134,10 @@ class Writer(Saved):
                 p.copy_(p.half().float())
         network.eval()
 
-    def _spell(self, text, glued=False):
-        pieces = self.tokens_.split(text)
-        if glued and pieces:  # to what stands before the gap, even if blanks were typed
-            pieces = self.tokens_.split(text[pieces[0].start :], glued)
-        return tuple(i for piece in pieces for i in piece.ids)
+    def _spell(self, text, gap=Gap(0)):  # noqa: B008 - frozen
+        if not gap.apart:
+            text = text.lstrip()  # blanks were typed; what stands before the gap says whether there are any
+        return tuple(i for piece in self.tokens_.split(text, gap.apart or not gap.spaced) for i in piece.ids)
 
     def _standard(self, features):
         return ((features - self._mean) / self._scale).astype(np.float32)
@@ -146,10 +147,14 @@ class Writer(Saved):
     def fits(self, template):
         """Whether a template with masked slots is short enough for the writer's window."""
         try:
-            self._layout(template, None, [])
+            self.gaps(template)
         except TemplateError:
             return False
         return True
+
+    def gaps(self, template):
+        """The `Gap`s of a template, one for each masked slot; errors as of `fillers`."""
+        return self._layout(template, None, []).gaps
 
     def fill(self, templates, content=None, decoding=Decoding(), blend=1.0, seed=0, words=()):  # noqa: B008 - frozen
         """Fill the masked slots of templates; arguments and errors as of `fillers`.
@@ -186,7 +191,7 @@ class Writer(Saved):
         found = GapFiller(self._network(), tokens, decoding, self.content_prior_).fill(layouts, rows, blend, seed)
         texts = [
             tuple(
-                tokens.dress(tokens.text(ids)).removeprefix(" " if gap.spaced else "")
+                tokens.dress(tokens.text(ids)).removeprefix(" " if gap.spaced and not gap.apart else "")
                 for ids, gap in zip(fills, layout.gaps, strict=True)
             )
             for layout, fills in zip(layouts, found.fills, strict=True)
@@ -194,17 +199,18 @@ class Writer(Saved):
         return texts, found.log_probs
 
     def score(self, templates, fillers, owner=None, content=None, decoding=Decoding()):  # noqa: B008 - frozen
-        """Log-probability of fillers for the masked slots of templates, exactly as `fill` draws them.
+        """Log-probability of fillers for the masked slots of templates, exactly as `fill` draws them, or of any text.
 
         Args:
             templates: list of b `Template` with masked slots.
             fillers: list of c tuples of str, one for each masked slot.
             owner: int (c,), which template each fills; None: one each, in order.
             content: as in `fill`, without "noise".
-            decoding: `Decoding`.
+            decoding: `Decoding`; None scores any text, as people give it, and cuts nothing.
 
         Returns:
-            float64 (c,), nats; -inf for what this decoding cannot write, such as words that are not known.
+            float64 (c,), nats; -inf for what this decoding cannot write, such as words that are not known. No decoding writes
+            separators, brackets or other markup (`trie.writable`).
         """
         layouts, rows = self._layouts(templates, content)
         if any(gap.slot == NOISE for layout in layouts for gap in layout.gaps):
@@ -213,7 +219,7 @@ class Writer(Saved):
         if len(owner) != len(fillers):
             raise ValueError(f"{len(fillers)} tuples of fillers need as many owners, got {len(owner)}.")
         pieces = [
-            [self._spell(text, not gap.spaced) for text, gap in zip(one, layouts[o].gaps, strict=True)]
+            [self._spell(text, gap) for text, gap in zip(one, layouts[o].gaps, strict=True)]
             for one, o in zip(fillers, owner, strict=True)
         ]
         return GapFiller(self._network(), self.tokens_, decoding).score(layouts, pieces, owner, rows)
@@ -278,7 +284,11 @@ class Writer(Saved):
             slot = -1 if given is None else NOISE if isinstance(given, str) else len(rows)
             rows += [np.asarray(given)] if slot >= 0 else []
             code = k + 1 if part.code is None else part.code
-            parts.append(Gap(code, not text and not parts or text[-1:].isspace(), (), -1, slot))
+            spaced, apart = not text and not parts or text[-1:].isspace(), False
+            if not spaced:
+                apart = not text or split(text)[-1].kind == WORD
+                spaced = apart or not self.tokens_.glues
+            parts.append(Gap(code, spaced, (), -1, slot, apart))
             stretch, masks = [], masks + 1
         if not masks:
             raise TemplateError("Nothing to write: no slot of this template is masked. Mask some with open(), or write <?>.")
@@ -321,17 +331,16 @@ class Writer(Saved):
     def from_state(cls, config, tensors):
         """The `Writer` that `to_state` described; KeyError, TypeError, ValueError or RuntimeError for what is none."""
         writer = cls(WriterConfig(**config["options"]))
+        check_layout(tensors, {"mean": "float32 d"})
+        checks.whole("n_codes", config["n_codes"])
+        checks.number("scale", config["scale"], 0, above=True)
         writer._n_codes, writer._scale, writer._mean = config["n_codes"], np.float32(config["scale"]), tensors["mean"]
         writer.history_, writer.seconds_, writer.report_ = config["history"], config["seconds"], config["report"]
         writer.tokens_, writer.content_prior_ = Tokens.from_config(config["tokens"]), ContentPrior.of_tensors(tensors)
         with torch.random.fork_rng(devices=[]):
             network = Network(writer.config, writer.tokens_.size, writer._n_codes + 2, len(writer._mean))
-        weights = {
-            name.removeprefix("network."): torch.from_numpy(np.asarray(t, np.float32))
-            for name, t in tensors.items()
-            if name.startswith("network.")
-        }
-        network.load_state_dict(weights)
+        half = from_half({name.removeprefix("network."): t for name, t in tensors.items() if name.startswith("network.")})
+        network.load_state_dict({name: torch.from_numpy(array) for name, array in half.items()})
         writer.network_ = (network.cuda() if torch.cuda.is_available() else network).eval()
         return writer
 
