@@ -112,14 +112,15 @@ class Writer(Saved):
 
     def _train(self, batches, folder, progress, seed):
         config, network = self.config, self.network_
+        steps = config.steps_for(len(batches.lengths), batches.size)
         run = {"options": asdict(config), "seed": seed, "data": _digest(batches)}
         network.train()
         done = train(
             lambda step: batch_loss(network, *batches(step)),
             {"network": network},
             adamw(network, weight_decay=0.02, betas=(0.9, 0.98)),
-            config.steps,
-            cosine(config.rate, config.steps, min(_WARM, config.steps // 4 + 1), _FLOOR),
+            steps,
+            cosine(config.rate, steps, min(_WARM, steps // 4 + 1), _FLOOR),
             name="training the writer",
             checkpoint=None if folder is None else Checkpoint(folder, "writer training", run),
             save_every=_SAVE_EVERY,
