@@ -253,8 +253,8 @@ def test_one_error_for_what_is_no_path(place, home, dsl, minilm, no_map):
 INSIDE = {
     "seed": "guide.pool.first_draws guide.scoring.draw corpus.readers.open_source context.learn_context session.Moment "
     "session.Result values.Proposal.sample filling.GapFiller.fill gru.learn training.train",
-    "folder": "artifacts.restored descent.Descent shards.Features export.Export files.check_ours files.replacing_ours files.make_folder "
-    "pages.site.check folders.lists app.page guide.tuning.tune writer.Writer.fit",
+    "folder": "artifacts.restored descent.Descent shards.Features export.Export files.check_ours files.replacing_ours "
+    "files.make_folder pages.site.check folders.lists app.page guide.tuning.tune writer.Writer.fit",
 }
 
 
