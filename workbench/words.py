@@ -185,7 +185,8 @@ def _is_syntax(text, kind, start, end, chooses):
 
 def visible(token):
     """A token in lower case without the signs that nobody sees: equal for "Water\u00adcolor" and "watercolor"."""
-    return token.lower().translate(_UNSEEN) or token
+    token = token.lower()
+    return token.translate(_UNSEEN) if any(map(str.isalnum, token)) else token  # emoji are made with joiners
 
 
 def is_function(phrase):
