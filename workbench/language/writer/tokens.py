@@ -221,7 +221,7 @@ def _misspelt(token, n, counts):
 def _marked(text, start, end, glued=False):
     """A token as the writer sees it: lower-case, with a mark if a blank or, unless `glued`, the beginning stands before it."""
     spaced = text[start - 1].isspace() if start else not glued
-    return (SPACE if spaced else "") + " ".join(words.visible(text[start:end]).split()).replace(SPACE, "_")
+    return (SPACE if spaced else "") + " ".join(text[start:end].lower().split()).replace(SPACE, "_")
 
 
 def _usual_case(forms):
