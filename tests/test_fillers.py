@@ -11,7 +11,7 @@ from workbench.language.dsl import Decoding, infilling
 from workbench.language.ngram import KneserNey
 from workbench.language.writer import Writer
 from workbench.language.writer.trie import single, writable
-from workbench.template import Slot, Template
+from workbench.template import Template
 from workbench.values import ModelError, Sample
 
 WORDS = [
