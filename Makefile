@@ -37,11 +37,9 @@ demo: $(VENV)/.installed
 studio: $(VENV)/.installed-studio
 	@dsl='$(DSL)'; case "$$dsl" in ''|world|/*) ;; *) dsl="$$PWD/$$dsl";; esac; \
 	case "$$dsl" in ''|world) ;; *) [ -d "$$dsl" ] || { echo "There is no folder $$dsl: give one that DeepDSL.save has written."; exit 2; };; esac; \
-	echo 'The studio will be at http://localhost:$(PORT)/ - the first page takes half a minute. Ctrl-C ends it.'; \
+	echo 'The address of the studio comes below; the first page takes half a minute. Ctrl-C ends it.'; \
 	exec env WORKBENCH_DSL="$$dsl" WORKBENCH_OUT="$${WORKBENCH_OUT:-$$PWD/out/favourites}" HF_HUB_OFFLINE=1 OMP_NUM_THREADS="$${OMP_NUM_THREADS:-1}" \
-		JUPYTER_PATH="$$PWD/workbench/show/widgets/app/share$${JUPYTER_PATH:+:$$JUPYTER_PATH}" \
-		$(BIN)/voila workbench/show/widgets/app/studio.ipynb --template=studio --no-browser --Voila.ip=localhost --port='$(PORT)' \
-		--Voila.port_retries=0 --strip_sources=True
+		$(BIN)/python workbench/show/widgets/app/serve.py --port='$(PORT)'
 
 test: $(VENV)/.installed-test
 	$(BIN)/python -m ruff check .

@@ -46,8 +46,8 @@ def cost(dsl, world, seed):
         begin = time.perf_counter()
         write()
         rates.append(64 / (time.perf_counter() - begin))
-    config = dsl.writer_.config
-    trained = f"{dsl.writer_.seconds_ / 60:.1f} min, {config.steps:,} steps of {config.batch:,} positions"
+    steps, batch = dsl.writer_.history_[-1]["step"], dsl.writer_.config.batch
+    trained = f"{dsl.writer_.seconds_ / 60:.1f} min, {steps:,} steps of {batch:,} positions"
     return [
         ("cost: prompts written per second, of a template / from nothing", "-", "-", f"{rates[0]:.0f} / {rates[1]:.0f}", None),
         ("cost: seconds of training of the writer", "-", "-", trained, None),

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -66,7 +67,7 @@ def serving(command, port, ready, log, *, env=None, timeout=120):
     Args:
         command: list of str or Path, of one process that ends its own children when it is terminated.
         port: the port that it was told to listen on.
-        ready: path of a static file; asking for a page would start a kernel.
+        ready: path of a static file, as asking for a page would start a kernel; a server that refuses it answers too.
         log: file that takes what the server says; its end is part of the error when it does not start.
         env: variables on top of those of this process.
         timeout: seconds to wait for the first answer.
@@ -101,11 +102,13 @@ def serving(command, port, ready, log, *, env=None, timeout=120):
 
 
 def answers(url):
-    """Whether a GET of `url` succeeds now."""
+    """Whether a GET of `url` succeeds now, or is answered by 403."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(url, timeout=5) as answer:
             return bool(answer.read())
+    except urllib.error.HTTPError as err:
+        return err.code == 403
     except OSError:
         return False
 

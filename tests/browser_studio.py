@@ -1,6 +1,7 @@
 """Studio: what a visitor does on its page, for the browser tests."""
 
 import contextlib
+import re
 import sys
 from pathlib import Path
 
@@ -24,14 +25,21 @@ FOCUSED = "() => window.controls.indexOf(document.activeElement)"
 
 
 @contextlib.contextmanager
-def visiting(log):
-    """A page of the studio as `make studio` serves it; `log` is a file in a folder that takes all that is written."""
+def serving_studio(log):
+    """The studio as `make studio` serves it; yields the address that it prints. `log` is a file in a folder that takes all."""
     port = free_port()
     # what is installed is not looked at: this environment is it
     make = ["make", "-C", ROOT, "-o", f"{sys.prefix}/.installed-studio", f"VENV={sys.prefix}", f"PORT={port}", "DSL=", "studio"]
-    with serving(make, port, "voila/static/voila-style.js", log, env=homeless(log.parent)) as address, browsing() as new_page:
+    with serving(make, port, "voila/static/voila-style.js", log, env=homeless(log.parent)) as address:
+        yield re.search(rf"{address}/\?token=\S+", log.read_text("utf-8"))[0]
+
+
+@contextlib.contextmanager
+def visiting(log):
+    """A page of the studio as `make studio` serves it; `log` is a file in a folder that takes all that is written."""
+    with serving_studio(log) as address, browsing() as new_page:
         page = new_page()
-        page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=address)
+        page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=address.partition("?")[0])
         page.goto(address)
         page.locator(".dsl-prompt textarea").wait_for()
         yield page

@@ -1,5 +1,9 @@
 import contextlib
 import errno
+import os
+import select
+import socket
+import subprocess
 import sys
 from pathlib import Path
 
@@ -7,8 +11,10 @@ import numpy as np
 import pytest
 import safetensors
 
-from workbench import files
-from workbench.values import ArtifactError
+from workbench import artifacts, files
+from workbench.values import ArtifactError, DamagedError
+
+ROOT = Path(files.__file__).parents[1]
 
 
 def names(folder):
@@ -156,65 +162,264 @@ def test_a_file_is_never_replaced_by_a_folder(tmp_path):
     assert (tmp_path / "file").read_text() == "mine" and names(tmp_path) == ["file"]
 
 
+def interrupted(work, moment):
+    """Press Ctrl-C at one bytecode instruction of `work`, also in contextlib; whether it came so far."""
+    traced, left = {files.__file__, contextlib.__file__}, moment
+
+    def trace(frame, event, _):
+        nonlocal left
+        frame.f_trace_opcodes = True
+        if event == "opcode":
+            left -= 1
+            if left == 0:
+                raise KeyboardInterrupt
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(lambda frame, *_: trace(frame, "call", None) if frame.f_code.co_filename in traced else None)
+    try:
+        work()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(before)
+    return False
+
+
 @pytest.mark.parametrize("there", [False, True])
 def test_an_interrupt_at_any_line_leaves_the_old_folder_or_the_new_one(tmp_path, there):
     """Ctrl-C at each bytecode instruction in turn, also those of contextlib around the block."""
-    traced = {files.__file__, contextlib.__file__}
     old, new, seen = {"a.txt": "old", "b.txt": "old"} if there else None, {"a.txt": "new", "b.txt": "new"}, []
-
-    def interrupt_at(moment):
-        def trace(frame, event, _):
-            nonlocal left
-            frame.f_trace_opcodes = True
-            if event == "opcode":
-                left -= 1
-                if left == 0:
-                    raise KeyboardInterrupt
-            return trace
-
-        left = moment
-        before = sys.gettrace()
-        sys.settrace(lambda frame, *_: trace(frame, "call", None) if frame.f_code.co_filename in traced else None)
-        try:
-            replace(folder, "new")
-        except KeyboardInterrupt:
-            return True
-        finally:
-            sys.settrace(before)
-        return False
-
-    for moment in range(1, 2000):
+    for moment in range(1, 4000):
         folder = tmp_path / str(moment) / "folder"
         folder.parent.mkdir()
         if there:
             replace(folder, "old")
-        if not interrupt_at(moment):
+        if not interrupted(lambda folder=folder: replace(folder, "new"), moment):
             break
         seen.append(contents(folder))
         assert seen[-1] in (old, new), moment
-    assert seen.count(old) > 50 and seen.count(new) > 5 and not interrupt_at(10**9)
+    assert seen.count(old) > 50 and seen.count(new) > 5 and moment < 3999
 
 
-class InAnObject:
-    def __fspath__(self):
-        return "~/a.txt"
+# ---- what cannot be read or written -----------------------------------------------------------------------------------------
 
 
-def test_a_path_is_a_str_or_a_path_and_its_tilde_is_the_home_folder(monkeypatch, tmp_path):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    for value in ("~/a.txt", Path("~/a.txt"), f"{tmp_path}/a.txt", tmp_path / "a.txt", InAnObject(), Path("~") / "a.txt"):
-        assert files.path(value) == tmp_path / "a.txt"
-    assert files.path("~") == tmp_path
-    for name in ("a/~/b", "a~", ".", "..", " a", "é.txt"):
-        assert files.path(name) == Path(name)
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[" * 5000, "nested too deeply"),
+        ('{"a":' * 5000, "nested too deeply"),
+        ("1" * 5000, "4300 digits"),
+        ("-" + "1" * 5000, "4300 digits"),
+        ('{"a": [NaN]}', "number NaN"),
+        ("-Infinity", "number -Infinity"),
+        ("1e999", "number 1e999"),
+        ("", "line 1, column 1"),
+        ("\ufeff{}", "line 1, column 1"),
+        ('{"a": 1}{', "line 1, column 9"),
+        ("\0", "line 1, column 1"),
+        ('"\x01"', "control character"),
+    ],
+    ids=range(12),
+)
+def test_json_that_is_no_json_or_no_number_is_damaged_and_named(tmp_path, text, message):
+    (tmp_path / "x.json").write_text(text, "utf-8")
+    with pytest.raises(DamagedError, match=f"x.json is damaged: .*{message}"):
+        files.read_json(tmp_path / "x.json")
 
 
-@pytest.mark.parametrize("value", ["", "  ", None, b"out", 3, 3.0, True, ["out"], "a\0b", np.array(["out"])])
-def test_what_is_no_path_is_named_before_any_work(value):
-    with pytest.raises(ValueError, match="^folder must be a str or Path with something in it, such as 'out/dsl'; got "):
-        files.path(value, "folder")
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes")
+def test_only_plain_files_of_bounded_size_are_read(tmp_path, monkeypatch):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    (tmp_path / "circle").symlink_to(tmp_path / "circle")
+    (tmp_path / "nowhere").symlink_to(tmp_path / "nobody")
+    (tmp_path / "link").symlink_to(tmp_path / "x.json")
+    (tmp_path / "x.json").write_text('{"a": 1}')
+    with socket.socket(socket.AF_UNIX) as server:
+        monkeypatch.chdir(tmp_path)  # names of sockets are short
+        server.bind("socket")
+    for name in ("pipe", "zero", "socket"):
+        with pytest.raises(ArtifactError, match=f"{name} is a pipe or a device"):
+            files.read_json(tmp_path / name)
+    for name in ("circle", "nowhere", "x.json/below", "n" * 300):
+        with pytest.raises(ArtifactError, match="There is no file|Cannot read"):
+            files.read_json(tmp_path / name)
+    assert files.read_json(tmp_path / "link") == {"a": 1}
+    with pytest.raises(ArtifactError, match="has 8 bytes, more than the 7 that"):
+        files.read_json(tmp_path / "x.json", most=7)
+    with open(tmp_path / "huge.json", "wb") as file:
+        file.truncate(10**12)
+    with pytest.raises(ArtifactError, match="1,000,000,000,000 bytes, more than"):
+        files.read_json(tmp_path / "huge.json")
 
 
-def test_a_tilde_of_nobody_is_said():
-    with pytest.raises(ValueError, match=r"'~no_such_user_here/x', but there is no such user"):
-        files.path("~no_such_user_here/x")
+DOORS = {
+    "write_json": lambda place: files.write_json(place / "x.json", 1),
+    "a folder": lambda place: replace(place / "x", "new"),
+    "make_folder": lambda place: files.make_folder(place / "x"),
+    "save": lambda place: artifacts.save(place / "x", "toy", {}, {}),
+    "checkpoint": lambda place: artifacts.Checkpoint(place / "x", "toy", {}).save({}, {}),
+}
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_what_cannot_be_written_is_one_error_that_names_the_path(tmp_path, door):
+    (tmp_path / "file").write_text("mine")
+    for place in (tmp_path / "file", tmp_path / "file" / "deep", tmp_path / ("n" * 300), *map(Path, ("/proc/x", "/dev/null/x"))):
+        with pytest.raises(ArtifactError, match="(?s)Cannot write .*x.* Give"):
+            DOORS[door](place)
+    assert (tmp_path / "file").read_text() == "mine" and names(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("code", ["EACCES", "EPERM", "EROFS", "EIO", "EFBIG", "ENOSPC", "EDQUOT"])
+@pytest.mark.parametrize("call", ["mkdir", "replace", "fsync"])
+@pytest.mark.parametrize("door", ["write_json", "a folder", "save"])
+def test_what_the_system_refuses_is_one_error_and_older_files_stay(tmp_path, monkeypatch, door, call, code):
+    DOORS[door](tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+    if call == "fsync" and code in ("EACCES", "EPERM"):
+        return  # it never says that
+
+    def refuse(first, *more, **options):
+        number = getattr(errno, code)
+        raise OSError(number, os.strerror(number), *([] if call == "fsync" else [str(first)]))
+
+    monkeypatch.setattr(os, call, refuse)
+    try:
+        DOORS[door](tmp_path)
+    except ArtifactError as err:
+        assert str(tmp_path) in str(err) and ("Cannot write" in str(err) or "disk is full" in str(err))
+    monkeypatch.undo()
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_a_file_that_may_not_be_that_large_is_an_error_of_ours(tmp_path):
+    code = (
+        "import resource, sys; from workbench import files; from workbench.values import ArtifactError\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))\n"
+        "try: files.write_json(sys.argv[1], 'x' * 100_000)\n"
+        "except ArtifactError as err: print(err)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, tmp_path / "x.json"], cwd=ROOT, capture_output=True, text=True)
+    assert "Cannot write" in done.stdout and "x.json: File too large" in done.stdout and not names(tmp_path)
+
+
+def test_devices_and_pipes_are_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (Path("/dev/null"), tmp_path / "pipe"):
+        with pytest.raises(ArtifactError, match="no plain file"), files.atomic_path(path):
+            pytest.fail("the block must not run")
+    assert Path("/dev/null").is_char_device()
+
+
+def test_a_link_to_a_file_stays_one(tmp_path):
+    (tmp_path / "link.json").symlink_to(tmp_path / "deep" / "real.json")
+    for value in (1, 2):
+        files.write_json(tmp_path / "link.json", value)
+        assert (tmp_path / "link.json").is_symlink() and files.read_json(tmp_path / "deep" / "real.json") == value
+
+
+@pytest.mark.parametrize("name", ["😀" * 60, "塔" * 80 + ".json", "a." + "b" * 240, "." + "c" * 250, "n" * 255])
+def test_every_name_that_the_system_takes_can_be_written(tmp_path, name):
+    files.write_json(tmp_path / name, 1)
+    replace(tmp_path / "folder" / name, "new")
+    assert names(tmp_path) == sorted(["folder", name]) and names(tmp_path / "folder") == [name]
+
+
+# ---- leftovers and locks ----------------------------------------------------------------------------------------------------
+
+
+def test_leftovers_of_the_dead_are_swept_and_nothing_of_the_living(tmp_path):
+    code = (
+        "import os, sys; from workbench import files\n"
+        "a = files.atomic_path(sys.argv[1] + '/x.json'); a.__enter__()\n"
+        "b = files.replacing_folder(sys.argv[1] + '/site'); (b.__enter__() / 'deep').mkdir()\n"
+        "if sys.argv[2] == 'dies': os._exit(9)\n"
+        "print('ready', flush=True); sys.stdin.read()"
+    )
+    living = subprocess.Popen(
+        [sys.executable, "-c", code, tmp_path, "lives"], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    living.stdout.readline()
+    assert len(names(tmp_path)) == 2
+    subprocess.run([sys.executable, "-c", code, tmp_path, "dies"], cwd=ROOT)
+    assert len(names(tmp_path)) == 4
+    foreign = [tmp_path / f".{name}.1-0123abcd.part.json" for name in ("old", "new")]
+    mine = [tmp_path / name for name in (".x.part.json", ".a.1-2.part", ".12-01234567.part", "b.1-0123abcd.part", ".git")]
+    for path in (*foreign, *mine):
+        path.touch()
+    os.utime(foreign[0], (0, 0))
+    files.write_json(tmp_path / "x.json", 1)
+    left = names(tmp_path)
+    assert sum(f".{living.pid}-" in name for name in left) == 2
+    assert {name for name in left if f".{living.pid}-" not in name} == {"x.json", *(p.name for p in (foreign[1], *mine))}
+    living.communicate()
+    assert living.returncode == 0
+    replace(tmp_path / "site", "new")
+    assert not any(f".{living.pid}-" in name for name in names(tmp_path))
+
+
+def test_a_folder_whose_exchange_was_killed_is_put_back(tmp_path):
+    replace(tmp_path / "site", "old")
+    code = (
+        "import os, sys; from workbench import files; real = os.replace\n"
+        "def replace(*two): real(*two); os._exit(9)\n"
+        "with files.replacing_folder(sys.argv[1]) as part: os.replace = replace"
+    )
+    subprocess.run([sys.executable, "-c", code, tmp_path / "site"], cwd=ROOT)
+    assert not (tmp_path / "site").exists() and len(names(tmp_path)) == 2
+    files.write_json(tmp_path / "x.json", 1)
+    assert names(tmp_path) == ["site", "x.json"] and contents(tmp_path / "site") == {"a.txt": "old", "b.txt": "old"}
+
+
+LOCKED = (
+    "import sys, time; from workbench import files; files._PATIENCE = 0.1\n"
+    "with files.locked(sys.argv[1], 'The cache'): print('in', flush=True); sys.stdin.read()"
+)
+
+
+def test_a_lock_lets_one_process_in_and_says_who_holds_it(tmp_path):
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "cwd": ROOT, "text": True}
+    first, second = (subprocess.Popen([sys.executable, "-c", LOCKED, tmp_path / ".lock"], **pipes) for _ in range(2))
+    holder, waiting = (first, second) if _waits(second) else (second, first)
+    said = waiting.stderr.readline()
+    assert f"The cache is in use by process {holder.pid}: waiting for it." in said
+    holder.kill()  # a dead process holds nothing
+    holder.communicate()
+    assert waiting.stdout.readline() == "in\n"
+    waiting.communicate()
+    assert waiting.returncode == 0
+
+
+def _waits(process):
+    """Whether a process says that it waits, rather than that it is in."""
+    ready = select.select([process.stdout, process.stderr], [], [], 60)[0]
+    return process.stderr in ready
+
+
+def test_where_no_lock_can_be_made_nobody_waits(tmp_path):
+    (tmp_path / "file").touch()
+    with files.locked(tmp_path / "file" / ".lock", "it"):
+        pass
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("there", [False, True])
+def test_an_interrupt_at_any_line_leaves_the_old_file_or_the_new_one(tmp_path, there):
+    """Ctrl-C at each bytecode instruction in turn, as for folders."""
+
+    def write(path, text):
+        with files.atomic_path(path) as temporary:
+            temporary.write_text(text)
+
+    seen, path = [], tmp_path / "x.txt"
+    for moment in range(1, 4000):
+        write(path, "old") if there else path.unlink(missing_ok=True)
+        if not interrupted(lambda: write(path, "new"), moment):
+            break
+        seen.append(path.read_text() if path.exists() else None)
+        assert seen[-1] in ("old" if there else None, "new"), moment
+    assert seen.count("new") > 5 and len(seen) > 100 and moment < 3999

@@ -1,7 +1,9 @@
 import itertools
 import os
+import signal
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,9 +11,10 @@ import pytest
 from tiny_encoder import write_bert
 
 from workbench import __main__ as command
-from workbench import site
-from workbench.language.dsl import DeepDSL
+from workbench import corpus, site
+from workbench.language.dsl import DeepDSL, fitting
 from workbench.language.prior import TemplatePrior
+from workbench.show.pages import report
 from workbench.values import ModelError
 
 THINGS = ("castle", "red boat", "old tower", "tin robot", "sleepy cat", "glass bird", "wooden horse", "snow hill")
@@ -210,3 +213,140 @@ def test_help_needs_no_torch():
 def _env():
     """The environment with the package in reach, whatever the folder."""
     return {**os.environ, "PYTHONPATH": os.path.dirname(os.path.dirname(command.__file__))}
+
+
+class Language:
+    """Stands for a fitted language: what it was asked for, and whether it writes."""
+
+    def __init__(self, config, encoder="the encoder"):
+        self.stats, self.encoder = {"seconds": {"encode": 2.0, "tag all": 1.0}}, encoder
+        self.writer_ = config.writer
+
+    def save(self, folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "config.json").write_text("writes" if self.writer_ else "reads")
+
+
+@pytest.fixture
+def steps(monkeypatch):
+    """Fits and reports that take no time: list of (what, whether it writes)."""
+    done = []
+
+    def fit(corpus, config, encoder, progress):
+        done.append(("fit", config.writer is not None, encoder))
+        return Language(config)
+
+    def write(dsl, page, title):
+        done.append(("report", dsl.writer_ is not None, dict(dsl.stats["seconds"])))
+        page.write_text("complete" if dsl.writer_ else "what was read")
+
+    monkeypatch.setattr(DeepDSL, "fit", fit)
+    monkeypatch.setattr(report, "write", write)
+    monkeypatch.setattr(report, "summary", lambda dsl, width: "a summary")
+    monkeypatch.setattr(report, "samples", lambda dsl, width: "six samples")
+    return done
+
+
+def test_the_report_is_written_after_reading_and_completed_after_writing(prompts, steps, capsys):
+    assert command.main([str(prompts), "--no-progress"]) == 0
+    kinds = [(what, writes) for what, writes, _ in steps]
+    assert kinds == [("fit", False), ("report", False), ("fit", True), ("report", True)]
+    assert steps[2][2] == "the encoder"  # that of the first part: it is loaded once
+    assert steps[3][2]["encode"] == 4.0 and steps[3][2]["tag all"] == 2.0  # seconds of both parts
+    said = capsys.readouterr().out
+    assert said.index("a summary") < said.index("shows what was read") < said.index("six samples") < said.index("Done in")
+    assert Path("out/report.html").read_text() == "complete" and Path("out/dsl/config.json").read_text() == "writes"
+
+
+def test_a_language_that_only_reads_is_learned_once(prompts, steps):
+    assert command.main([str(prompts), "--writing", "none", "--no-progress"]) == 0
+    assert [(what, writes) for what, writes, _ in steps] == [("fit", False), ("report", False)]
+
+
+@pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt, 130), (ValueError("a fault"), 2), (OSError(28, "full"), 2)])
+def test_a_stop_while_writing_is_learned_leaves_the_report_and_a_language_that_reads(
+    prompts, steps, monkeypatch, capsys, error, code
+):
+    fit = DeepDSL.fit
+
+    def stops(corpus, config, encoder, progress):
+        if config.writer is not None:
+            raise error
+        return fit(corpus, config, encoder, progress)
+
+    monkeypatch.setattr(DeepDSL, "fit", stops)
+    assert command.main([str(prompts), "--no-progress"]) == code
+    said = capsys.readouterr().err
+    assert Path("out/report.html").read_text() == "what was read" and Path("out/dsl/config.json").read_text() == "reads"
+    if code == 130:
+        assert "hold a language that reads" in said and "type the same command again" in said
+    else:
+        assert said.count("\n") == 1 and said.startswith("error: ")
+
+
+@pytest.mark.parametrize("stage", ["load", "fit", "save", "write"])
+def test_ctrl_c_at_any_stage_ends_in_130(prompts, steps, monkeypatch, capsys, stage):
+    def stops(*_, **__):
+        os.kill(os.getpid(), signal.SIGINT)
+
+    owners = {"load": corpus, "fit": DeepDSL, "save": Language, "write": report}
+    monkeypatch.setattr(owners[stage], stage, stops)
+    assert command.main([str(prompts), "--no-progress"]) == 130
+    assert "Nothing is lost" in capsys.readouterr().err
+
+
+def test_warnings_are_one_line_each_and_said_once(prompts, steps, monkeypatch, capsys):
+    fit = DeepDSL.fit
+
+    def warns(*args, **options):
+        warnings.warn("few prompts:\n  226", stacklevel=2)
+        warnings.warn("old", DeprecationWarning, stacklevel=2)
+        return fit(*args, **options)
+
+    monkeypatch.setattr(DeepDSL, "fit", warns)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        assert command.main([str(prompts), "--no-progress"]) == 0
+    assert capsys.readouterr().err == "warning: few prompts: 226\n"
+
+
+def test_the_cost_of_a_large_pile_is_measured_before_the_work(steps, monkeypatch, capsys):
+    encoder = object()
+    monkeypatch.setattr(fitting, "load_reader", lambda name: encoder)
+    monkeypatch.setattr(fitting, "cost", lambda prompts, config, encoder: (80.0, 300.0 if config.writer else 0.0))
+    monkeypatch.setattr(corpus, "load", lambda *_, **__: Pile())
+    assert command.main(["--no-progress"]) == 0
+    assert command.main(["--no-progress", "--writing", "none"]) == 0
+    said = capsys.readouterr().out
+    assert "Measured here: encoding about 80 s, learning to write at most 5 min; the codes" in said
+    assert "Measured here: encoding about 80 s; the codes" in said
+    assert steps[0][2] is encoder
+
+
+class Pile(list):
+    """1,000 prompts."""
+
+    def __init__(self):
+        super().__init__(["a castle"] * 1000)
+        self.report = SimpleNamespace(read=1000)
+
+
+def test_a_closed_output_stops_the_command_without_a_traceback(prompts):
+    line = "import sys, workbench.__main__ as m; m._run = lambda options: print('x' * 99999); sys.exit(m.main([]))"
+    with subprocess.Popen([sys.executable, "-c", line], stdout=-1, stderr=-1, text=True, env=_env()) as work:
+        work.stdout.close()
+        said = work.stderr.read()
+    assert work.returncode == 141
+    assert "The output was closed. Stopped. Nothing is lost" in said and "Traceback" not in said and "ignored" not in said
+
+
+@pytest.mark.parametrize(("flags", "kept"), [([], 1), (["--keep-near-duplicates"], 12)])
+def test_a_pile_of_near_duplicates_is_said_in_a_line_and_kept_by_a_flag(steps, tmp_path, capsys, flags, kept):
+    tail = "in a quiet garden at dawn, soft light, fine grain, oil on canvas, warm colours, calm mood, wide view"
+    (tmp_path / "alike.txt").write_text("\n".join(f"a {animal} {tail}" for animal in "abcdefghijkl"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        assert command.main(["alike.txt", "--no-progress", *flags]) == 0
+    said = capsys.readouterr()
+    assert f"{kept} prompts kept of 12 rows read" in said.out
+    assert said.err.count("\n") == (kept == 1) and said.err.startswith("warning: " if kept == 1 else "")

@@ -3,8 +3,10 @@
 import ast
 import csv
 import json
+import os
 import re
 import sys
+import threading
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
@@ -121,6 +123,7 @@ def test_a_prompt_becomes_chips_and_stays_to_the_letter(session):
     | st.lists(st.sampled_from(["<", ">", "?", ":", "artist", "<?>", "<artist:?>", "\\", " cat", "👨‍👩‍👧", "\n"])).map("".join)
 )
 def test_any_text_is_shown_as_it_was_typed(text):
+    text = re.sub("<artist:(?=[^?])", "<artists:", text)  # a slot of a printed template shows its filler alone
     session = Session(Lists())
     assert session.type(text)
     assert session.text == text
@@ -130,6 +133,13 @@ def test_only_masks_of_known_names_are_masks():
     session = Session(Lists(), r"I <3 <lora:cat:0.8> a < b \< <?> <artist:?> <foo:?>")
     assert [slot.name for slot in session.template.slots if slot.text is None] == [None, "artist"]
     assert "<foo:?> is taken as text" in session.message
+
+
+def test_a_printed_template_is_understood_and_syntax_has_its_own_chip():
+    session = Session(Lists(), "<subject:cat>, <lora:x:1>, by <artist:?>, __style__")
+    assert [(slot.name, slot.text) for slot in session.template.slots] == [("subject", "cat"), ("artist", None)]
+    shown = look.studio_html(session)
+    assert shown.count(" as is</span>") == 2 and "&lt;lora:x:1&gt;" in shown
 
 
 def test_locked_text_stays_to_the_letter_in_all_results(session):
@@ -311,6 +321,26 @@ def test_a_paste_that_is_too_long_is_refused_and_the_prompt_stays(session):
     assert "24,000 characters" in session.message and session.text == PROMPT
 
 
+def test_what_is_put_into_the_prompt_and_what_is_kept_has_an_end(session, monkeypatch):
+    assert not session.put("x" * 20_001) and "may have 20,000" in session.message and session.text == PROMPT
+    assert session.type("x" * 19_990) and session.put("a cat") and not session.put("a cat")
+    assert "may have 20,000" in session.message and len(session.text) == 19_997
+    monkeypatch.setattr("workbench.show.widgets.session.MOST_KEPT", 2)
+    for text in ("a cat", "a dog", "a ship"):
+        session.type(text), session.keep()
+    assert session.failed and "save them, then remove some" in session.message and len(session.kept) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [("half \ud83d cat", "half � cat"), ("\udc00", "�"), ("\udc00\ud83d", "��"), ("\ud83d\ude00 cat", "😀 cat")],
+)
+def test_halves_of_characters_are_joined_or_replaced_as_no_page_takes_them(session, text, shown):
+    assert session.type(text) and session.text == shown and ("�" in shown) == ("Half a character" in session.message)
+    session.type("a cat")
+    assert session.put(text) and session.text == f"a cat, {shown}"
+
+
 def test_masks_alone_are_written_from_nothing():
     session = Session(Lists(), "<?>")
     assert session.fill() and session.use(0) and not session.template.masked
@@ -441,26 +471,82 @@ def test_no_cell_of_the_csv_is_a_formula(tmp_path, text):
 
 
 def test_quotes_commas_and_halves_of_emoji_survive(tmp_path):
-    rows = Favourites(kept('a "cat", 👨‍👩‍👧', "half \ud83d cat"))
+    one, half = kept('a "cat", 👨‍👩‍👧', "half a cat")
+    broken = "half \ud83d cat"
+    rows = Favourites([one, half._replace(text=broken, template=Template.build([broken]), start=Template.build([broken]))])
     assert json.loads(rows.to_jsonl().splitlines()[1])["text"] == "half \ud83d cat"
     assert '"a ""cat"", 👨‍👩‍👧"' in rows.to_csv()
     assert rows.save(tmp_path / "a.csv").read_text("utf-8").count("half ? ") == 3  # text, template and start
 
 
+def files_of(folder):
+    return sorted(path.name for path in folder.iterdir() if not path.name.endswith(".lock"))
+
+
 def test_a_file_of_other_origin_is_not_replaced(tmp_path):
     (tmp_path / "a.csv").write_text("mine")
-    with pytest.raises(ArtifactError, match="there already"):
+    with pytest.raises(ArtifactError, match="a.csv is there already; it stays as it is. Give another name"):
         Favourites(kept("cat")).save(tmp_path / "a.csv")
     assert (tmp_path / "a.csv").read_text() == "mine"
-    Favourites(kept("cat")).save(tmp_path / "a.csv", overwrite=True)
     with pytest.raises(ValueError, match="csv or .jsonl"):
         Favourites(kept("cat")).save(tmp_path / "a.xlsx")
     with pytest.raises(ValueError, match="Nothing is kept"):
         Favourites(()).save(tmp_path / "b.csv")
-    assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
+    assert files_of(tmp_path) == ["a.csv"]
 
 
-@pytest.mark.parametrize("name", ["", "..", "../a", "a/b", ".hidden", "a\\b", "x" * 200, "a.", "nul\0"])
+def damages(path, data):
+    """Ways in which a file can be another than it was written."""
+    yield from (
+        lambda bad=bad: path.write_bytes(bad) for bad in (b"", data[:-1], data + b"x", data[:9] + b"?" + data[10:], b"\0")
+    )
+    yield lambda: (path.unlink(), path.symlink_to(path.with_name("elsewhere")))
+    yield lambda: (path.unlink(), path.with_name("elsewhere").write_bytes(b"other"), path.symlink_to(path.with_name("elsewhere")))
+    yield lambda: (path.unlink(), os.mkfifo(path))
+
+
+@pytest.mark.parametrize("ending", [".csv", ".jsonl"])
+def test_own_favourites_are_replaced_and_damaged_or_changed_ones_are_named_and_stay(tmp_path, ending):
+    path, first, more = tmp_path / f"mine{ending}", Favourites(kept("cat")), Favourites(kept("cat", "dog"))
+    first.save(path)
+    data = path.read_bytes()
+    more.save(path, before=first)
+    assert path.read_bytes().startswith(data) and path.read_bytes() != data
+    for damage in damages(path, data):
+        path.unlink()
+        first.save(path)
+        damage()
+        before = path.lstat()
+        with pytest.raises(ArtifactError, match=f"mine{ending} was damaged or changed since it was saved; it stays"):
+            more.save(path, before=first)
+        assert path.lstat() == before
+    assert set(files_of(tmp_path)) == {path.name, "elsewhere"}
+
+
+def test_of_windows_that_save_under_one_name_at_once_one_does_and_the_others_are_told(tmp_path):
+    start, said = threading.Barrier(8), []
+
+    def window(number):
+        rows = Favourites(kept(f"cat number {number}"))
+        start.wait()
+        try:
+            said.append(rows.save(tmp_path / "favourites.jsonl"))
+            mine.append(number)
+        except ArtifactError as err:
+            said.append(str(err))
+
+    mine = []
+    threads = [threading.Thread(target=window, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    (row,) = map(json.loads, (tmp_path / "favourites.jsonl").read_text().splitlines())
+    assert len(mine) == 1 and row["text"] == f"cat number {mine[0]}"
+    assert sum("there already" in str(one) for one in said) == 7 and files_of(tmp_path) == ["favourites.jsonl"]
+
+
+@pytest.mark.parametrize("name", ["", "..", "../a", "a/b", ".hidden", "a\\b", "x" * 200, "a.", "nul\0", "字" * 60, "\ud83d"])
 def test_names_that_are_no_file_names_are_refused(name):
     with pytest.raises(ValueError, match="no name for a file"):
         file_name(name, ".csv")
@@ -617,6 +703,41 @@ def test_what_goes_wrong_is_said_and_not_raised(studio):
     assert "No chip is open" in studio.status.value
 
 
+def test_a_message_is_one_line_of_text(studio):
+    def broken(*_, **__):
+        raise RuntimeError("first\nsecond\0\r\n" + "x" * 10_000)
+
+    studio.session.dsl.sample = broken
+    studio.reroll_button.click()
+    assert "\n" not in studio.status.value and "(RuntimeError): first second▫ xxx" in studio.status.value
+    assert 400 < len(shown(studio.status)) <= 500
+
+
+def test_a_search_that_is_too_long_and_a_map_that_fails_say_so(studio, monkeypatch):
+    view = widgets.atlas_view(studio.session.dsl, studio, draw=False)
+    view.search.value = "x" * 20_001
+    assert "search for less" in view.status.value
+    view.search.value = "cat"
+    assert "1 filler found" in view.status.value
+    monkeypatch.setattr("workbench.show.atlas.fit", lambda *_, **__: 1 / 0)
+    view.draw()
+    assert "The map cannot be drawn (ZeroDivisionError)" in view.status.value and not view.map.value
+
+
+def test_favourites_too_long_for_a_link_can_be_saved_only(studio, tmp_path):
+    view = widgets.gallery(studio, tmp_path)
+    for number in range(35):
+        studio.session.type(f"{number} " + "x" * 19_900)
+        studio.session.keep()
+    view.show()
+    assert "save them" in view.links.value and len(view.links.value) < 100
+    view.save(".jsonl"), studio.session.remove(0), view.save(".jsonl")
+    assert "Saved 34" in view.status.value and len((tmp_path / "favourites.jsonl").read_text().splitlines()) == 34
+    (tmp_path / "favourites.jsonl").write_text("damaged")
+    view.save(".jsonl")
+    assert "was damaged or changed" in view.status.value and "dsl-complaint" in view.status.value
+
+
 def test_what_was_refused_stays_in_the_field(studio):
     studio.prompt.value = "cat " * 6000
     assert len(studio.prompt.value) == 24_000 and "may have 20,000" in studio.status.value
@@ -725,7 +846,7 @@ def test_the_gallery_shows_removes_and_saves(studio, tmp_path):
     view.list.children[1].children[1].click()
     assert [one.text for one in studio.session.kept] == [studio.session.results[i].text for i in (0, 2)]
     view.jsonl.click(), view.csv.click()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["favourites.csv", "favourites.jsonl"]
+    assert files_of(tmp_path) == ["favourites.csv", "favourites.jsonl"]
     view.csv.click()  # its own file is replaced
     assert "Saved 2" in view.status.value
     view.file.value = "../up"

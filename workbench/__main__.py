@@ -1,18 +1,22 @@
 """Command line: learn a DSL from a pile of prompts, save it and write a report. `python -m workbench --help`."""
 
 import argparse
+import contextlib
 import os
 import shutil
 import sys
 import time
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
 from workbench import files
+from workbench.progress import duration
 from workbench.values import WorkbenchError
 
 _GO_ON = "Stopped. Nothing is lost: finished work is kept in {cache}. To continue, type the same command again."
 _AS_BEFORE = "Stopped. No page was written; an earlier site is unchanged."
+_LONG = 1000  # prompts from which on the cost is measured before the work
 _SITE = "site"  # the first argument that asks for pages; a file of that name is ./site
 
 
@@ -23,7 +27,7 @@ def main(arguments=None):
         arguments: list of str, or None for those of the process.
 
     Returns:
-        int, the exit code: 0 done, 2 bad input (with one message on stderr), 130 stopped by Ctrl-C.
+        int, the exit code: 0 done, 2 bad input (with one line on stderr), 130 stopped by Ctrl-C, 141 stdout was closed.
 
     Raises:
         SystemExit: code 2, for arguments that do not parse.
@@ -31,15 +35,41 @@ def main(arguments=None):
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     pages = arguments[:1] == [_SITE]
     options = _site_parser().parse_args(arguments[1:]) if pages else _parser().parse_args(arguments)
+    stopped = _AS_BEFORE if pages else _GO_ON.format(cache=_cache())
     try:
-        _write_site(options) if pages else _run(options)
+        with _warnings_in_a_line():
+            _write_site(options) if pages else _run(options)
+            sys.stdout.flush()
     except KeyboardInterrupt:
-        print(f"\n{_AS_BEFORE if pages else _GO_ON.format(cache=_cache())}", file=sys.stderr)
+        print(f"\n{stopped}", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # as of `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python writes what is left at its end
+        print(f"The output was closed. {stopped}", file=sys.stderr)
+        return 141
     except (WorkbenchError, ValueError, TypeError, ImportError, OSError) as err:
-        print(f"error: {err}", file=sys.stderr)
+        print(f"error: {_line(err)}", file=sys.stderr)
         return 2
     return 0
+
+
+@contextlib.contextmanager
+def _warnings_in_a_line():
+    """Print what the package warns of as one line each, once."""
+    said = set()
+
+    def show(message, category, *_):
+        if issubclass(category, UserWarning) and _line(message) not in said:
+            said.add(_line(message))
+            print(f"warning: {_line(message)}", file=sys.stderr, flush=True)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield
+
+
+def _line(message):
+    return " ".join(str(message).split())
 
 
 def _parser():
@@ -58,6 +88,7 @@ def _parser():
     )
     parser.add_argument("--n", type=int, metavar="N", help="largest number of prompts (default: all; built-in corpus: 20,000)")
     parser.add_argument("--column", metavar="C", help="column that holds the prompts (default: found by its name)")
+    parser.add_argument("--keep-near-duplicates", action="store_true", help="drop exact duplicates only")
     parser.add_argument("--codes", type=int, default=32, metavar="K", help="size of the alphabet (default: 32)")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="random seed (default: 0)")
     parser.add_argument("--out", type=files.path, default=Path("out"), help="folder to write to (default: out)")
@@ -66,7 +97,7 @@ def _parser():
         "--writing",
         choices=("none", "quick", "full"),
         default="quick",
-        help="how long it learns to write: not at all, minutes, or about an hour on 2 cores (default: quick)",
+        help="how long it learns to write: not at all, minutes, or up to an hour on 2 cores (default: quick)",
     )
     parser.add_argument("--no-progress", dest="progress", action="store_false", help="no progress bars")
     return parser
@@ -116,30 +147,66 @@ def _run(options):
     _check_folder(options.out)
     print(f"Reading {_say_source(options)}, then learning {options.codes} codes from them, without labels.")
     print(f"Will write  {page}\n            {folder}{os.sep}\nCache       {_cache()}")
-    cost = "about an hour" if options.writing == "full" else "minutes"
-    print(f"This takes {cost}. Ctrl-C loses nothing: the same command continues.\n", flush=True)
+    print("Ctrl-C loses nothing: the same command continues.\n", flush=True)
 
     # Not at the top: these take seconds, and --help should not. What finds bad input comes first.
     from workbench.data import corpus
     from workbench.language.codebook import CodebookConfig
 
     codes, before = CodebookConfig(n_codes=options.codes), time.perf_counter()
-    prompts = corpus.load(options.prompts, column=options.column, n=options.n, seed=options.seed, progress=options.progress)
+    chosen = {
+        "column": options.column,
+        "n": options.n,
+        "seed": options.seed,
+        "keep_near_duplicates": options.keep_near_duplicates,
+    }
+    prompts = corpus.load(options.prompts, **chosen, progress=options.progress)
     read = round(time.perf_counter() - before, 2)
     print(f"{len(prompts):,} prompts kept of {prompts.report.read:,} rows read.", flush=True)
 
     from workbench.language.dsl import DeepDSL, DSLConfig
+    from workbench.language.dsl.fitting import cost, load_reader
     from workbench.show.pages import report
 
     base = DSLConfig.full() if options.writing == "full" else DSLConfig()
-    writer = None if options.writing == "none" else base.writer
-    config = replace(base, codebook=codes, writer=writer, seed=options.seed)
-    dsl = DeepDSL.fit(prompts, config, encoder=options.encoder, progress=options.progress)
+    config = replace(base, codebook=codes, writer=None if options.writing == "none" else base.writer, seed=options.seed)
+    encoder = options.encoder
+    if len(prompts) >= _LONG:
+        encoder = load_reader(encoder)
+        print(_say_cost(*cost(prompts, config, encoder)), flush=True)
+    title, width = f"The grammar of {len(prompts):,} prompts", shutil.get_terminal_size((100, 24)).columns
+    dsl = DeepDSL.fit(prompts, replace(config, writer=None), encoder=encoder, progress=options.progress)
     dsl.stats["seconds"]["corpus"] = read  # fit got them read
     dsl.save(folder)
-    print(f"\n{report.summary(dsl, shutil.get_terminal_size((100, 24)).columns)}\n\nDrawing the map ...", flush=True)
-    report.write(dsl, page, title=f"The grammar of {len(prompts):,} prompts")
+    print(f"\n{report.summary(dsl, width)}\n\nDrawing the map ...", flush=True)
+    report.write(dsl, page, title=title)
+    if config.writer is not None:
+        print(f"{page} shows what was read. It is completed once writing is learned, too.", flush=True)
+        try:
+            dsl = _learn_to_write(prompts, config, dsl, options.progress)
+            dsl.save(folder)
+            print(f"\n{report.samples(dsl, width)}\n", flush=True)
+            report.write(dsl, page, title=title)
+        except KeyboardInterrupt:
+            print(f"\n{page} and {folder}{os.sep} hold a language that reads.", file=sys.stderr)
+            raise
     print(_closing(page, folder, time.perf_counter() - started, dsl.writer_ is not None))
+
+
+def _say_cost(encoding, writing):
+    parts = [f"encoding about {duration(encoding)}"] + [f"learning to write at most {duration(writing)}"] * (writing > 0)
+    return f"Measured here: {', '.join(parts)}; the codes come on top. What is in the cache takes no time."
+
+
+def _learn_to_write(prompts, config, dsl, progress):
+    """The language that `dsl` is, once it writes too. What was read is in the cache and is not learned again."""
+    from workbench.language.dsl import DeepDSL
+
+    took = dsl.stats["seconds"]
+    dsl = DeepDSL.fit(prompts, config, encoder=dsl.encoder, progress=progress)
+    for stage, seconds in took.items():
+        dsl.stats["seconds"][stage] = round(dsl.stats["seconds"].get(stage, 0) + seconds, 2)
+    return dsl
 
 
 def _check_folder(out):

@@ -352,10 +352,9 @@ def check_layout(tensors, layout):
     for name, expected in layout.items():
         dtype, *axes = expected.split()
         array = tensors[name]
-        wanted = [int(axis) if axis.isdigit() else sizes.get(axis, n) for axis, n in zip(axes, array.shape, strict=False)]
+        wanted = [int(axis) if axis.isdigit() else sizes.setdefault(axis, n) for axis, n in zip(axes, array.shape, strict=False)]
         if array.dtype != dtype or array.ndim != len(axes) or list(array.shape) != wanted:
             raise ValueError(f"{name} is {array.dtype} {array.shape}, expected {dtype} ({', '.join(axes)}), {sizes}")
-        sizes |= {axis: n for axis, n in zip(axes, array.shape, strict=True) if axis.isalpha()}
     return sizes
 
 

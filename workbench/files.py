@@ -74,6 +74,7 @@ def atomic_path(file):
         ArtifactError: `file` is a folder or a device, it cannot be written there, or the disk is full.
     """
     file = path(file)
+    file = Path(os.path.realpath(file)) if os.path.islink(file) else file  # a link stays a link
     if os.path.isdir(file):
         raise ArtifactError(f"Cannot write {file}: it is a folder. Give the path of a file.")
     if os.path.exists(file) and not os.path.isfile(file):
@@ -82,7 +83,7 @@ def atomic_path(file):
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         sweep(file.parent)
-        open(temporary, "xb").close()  # what forbids it is said before the block runs
+        temporary.touch(exist_ok=False)  # what forbids it is said before the block runs
         yield temporary
         with open(temporary, "rb+") as written:
             os.fsync(written.fileno())  # a rename may reach the disk before the bytes do
@@ -110,10 +111,9 @@ def sweep(folder):
     Args:
         folder: str or Path; nothing happens if it cannot be listed.
     """
-    try:
+    names = []
+    with contextlib.suppress(OSError):
         names = os.listdir(folder)
-    except OSError:
-        return
     for found in filter(None, map(_TEMPORARY.fullmatch, names)):
         path, place = os.path.join(folder, found[0]), os.path.join(folder, found["name"])
         with contextlib.suppress(OSError):  # another process may sweep too
@@ -155,7 +155,7 @@ def refused(path, err):
 def _of_the_disk(err, path, temporary):
     """`err` as an `ArtifactError` if it is about writing `path` by way of `temporary`, otherwise None."""
     if _disk_is_full(err):
-        there = next(folder for folder in (temporary, *path.absolute().parents) if folder.exists())
+        there = next(folder for folder in (temporary, *path.absolute().parents) if os.path.exists(folder))
         size = there.stat().st_size if there.is_file() else 0
         there = there.parent if there == temporary else there
         return ArtifactError(
@@ -192,7 +192,7 @@ def replacing_folder(folder):
     Raises:
         ArtifactError: `folder` is a file, it cannot be written there, or the disk is full.
     """
-    folder = path(folder).resolve()  # a link to a folder stays a link
+    folder = Path(os.path.realpath(path(folder)))  # a link to a folder stays a link
     if os.path.exists(folder) and not os.path.isdir(folder):
         raise ArtifactError(f"Cannot write to {folder}: it is a file. Give the path of a folder.")
     sweep(folder.parent)
@@ -213,7 +213,7 @@ def replacing_folder(folder):
         raise found from err
     finally:
         # What is on the disk decides, not how far the lines above came: an interrupt may fall between any two of them.
-        if old.exists() and not folder.exists():
+        if os.path.exists(old) and not os.path.exists(folder):
             os.replace(old, folder)
         shutil.rmtree(part, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
@@ -281,10 +281,10 @@ def replacing_ours(folder, kind, marker):
 
 def check_ours(folder, kind, marker):
     """Raise ArtifactError unless `replacing_ours` would take this folder."""
-    folder = path(folder).resolve()
-    if not folder.exists():
+    folder = Path(os.path.realpath(path(folder)))
+    if not os.path.exists(folder):
         return
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise ArtifactError(f"Cannot write the {kind} to {folder}: it is a file. Give the path of a folder.")
     try:
         ours = {marker, *read_json(folder / marker)["files"]}
@@ -394,7 +394,6 @@ def read_json(file, most=_MOST):
 
 
 def _finite(text):
-    value = float(text)
-    if not np.isfinite(value):
+    if not np.isfinite(value := float(text)):
         raise ValueError(f"it holds the number {text:.20}, which is not finite")
     return value

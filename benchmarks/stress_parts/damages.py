@@ -43,7 +43,8 @@ def _harm(world, case, n, rng):
     row, top = Row(f"damages: {case.name}"), world.folder / "harmed"
 
     def ready():
-        shutil.rmtree(top, ignore_errors=True)
+        for one in (top, *world.folder.glob("harmed.damaged-*")):  # checkpoints that were put aside
+            shutil.rmtree(one, ignore_errors=True)
         shutil.copytree(case.made, top)
 
     ready()

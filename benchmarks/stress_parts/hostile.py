@@ -1,5 +1,7 @@
 """Hostile prompts: whatever is typed is printed, parsed and read without loss, in linear time, and markup stays to the letter."""
 
+import contextlib
+import functools
 import random
 import re
 import time
@@ -31,6 +33,7 @@ _ODD = (
     "قلعة¦לילה¦ﬁ¦İ¦ß¦ǅ¦\u3000¦((((¦))))¦[[¦]]¦{{¦}}¦|¦||¦,,,,¦...¦;¦:¦::¦'¦\"¦“”¦`¦$¦%¦=cmd()¦+1¦-¦<script>alert(1)</script>¦javascript:alert(1)¦"
     "1.2.3.4¦f/1.8¦16:9¦h. r. giger¦d&d¦sci - fi"
 ).split("¦") + ["a" * 300, "-" * 60]
+_SLOWEST = 5  # seconds of one core
 # What is slow for a parser that looks back; each is repeated up to the length that is tried.
 SLOW = (
     "a¦a ¦a,¦(¦)¦(a¦[a:¦{a|¦<¦<a¦<a:¦<a:b¦\\¦\\<¦<?>¦<a:?>¦--¦--a¦--a ¦-a¦-¦h.¦h. ¦a.b¦1:¦:1¦1.¦1x¦f/¦__¦__a¦a_¦$¦${¦"
@@ -43,9 +46,16 @@ def hostile(world, n, seed, short=False):
     """Yield a `Row` for `n` prompts, for a tenth of them as they are written anew, and for the time of `SLOW`."""
     rng = random.Random(f"{seed} hostile")
     dsl = world.dsl if short else DeepDSL.load("world")
-    yield _kept(dsl, n, rng)
+    yield _kept(world.dsl, n, rng)
     yield _rewritten(dsl, max(20, n // 25), rng)
-    yield from _timed(dsl, world.folder / "end.json", SLOW[::4] if short else SLOW, 20_000 if short else 100_000)
+    slow, length = (SLOW[::4], 20_000) if short else (SLOW, 100_000)
+    timed = functools.partial(_timed, world.folder / "end.json", length)
+    yield timed("split", words.split, slow)[0]
+    yield timed("parse and print", _parsed, slow)[0]
+    row, slow = timed("read", lambda text: _read(world.dsl, text), slow)
+    yield row
+    if not short:
+        yield timed("read with the shipped language", lambda text: _read(dsl, text), slow[:6])[0]
 
 
 def mixed(rng):
@@ -144,38 +154,37 @@ def _rewritten(dsl, n, rng):
     return row.done()
 
 
-def _timed(dsl, report, slow, length):
-    """A `Row` for each verb on the inputs `slow`; a note says which took the longest."""
+def _read(dsl, text):
+    with contextlib.suppress(TemplateError):
+        dsl.read(text)
 
-    def read(text):
-        try:
-            dsl.read(text)
-        except TemplateError:
-            pass
 
-    def parsed(text):
-        try:
-            str(parse(text))
-        except TemplateError:
-            str(parse(str(Template.build([text]))))
+def _parsed(text):
+    try:
+        str(parse(text))
+    except TemplateError:
+        str(parse(str(Template.build([text]))))
 
-    for name, verb in {"split": words.split, "parse and print": parsed, "read": read}.items():
-        row, worst = Row(""), (0, "")
-        for piece in slow:
-            text = (piece * (length // len(piece) + 1))[:length]
-            row.tried += 1
 
-            def call(text=text, verb=verb):
-                begin = time.perf_counter()
-                verb(text)
-                return Result({}, str(time.perf_counter() - begin))
+def _timed(report, length, name, verb, slow):
+    """A `Row` for a verb on texts of `length` characters, and the pieces `slow` again, that which took longest first."""
+    row, took = Row(""), []
+    for piece in slow:
+        text = (piece * (length // len(piece) + 1))[:length]
+        row.tried += 1
 
-            how, result, said = Fork(call, report).wait(20)
-            seconds = float(result.digest) if how == ENDED else 20.0
-            worst = max(worst, (seconds, piece))
-            if how != ENDED or seconds > 5:
-                row.fail("crashed", f"{piece!r} x {length // len(piece):,}: {said or f'{seconds:.1f} s'}")
-            else:
-                row.rebuilt += 1
-        row.what = f"hostile: {name} of {length // 1000} kB, slowest {worst[0]:.2f} s ({ascii(worst[1])})".replace("|", "\\|")
-        yield row.done()
+        def call(text=text):
+            begin = time.process_time()
+            verb(text)
+            return Result({}, str(time.process_time() - begin))
+
+        how, result, said = Fork(call, report).wait()
+        took.append((float(result.digest) if how == ENDED else 120, piece))
+        if how != ENDED or took[-1][0] > _SLOWEST:
+            row.fail("crashed", f"{piece!r} x {length // len(piece):,}: {said or f'{took[-1][0]:.1f} s'}")
+        else:
+            row.rebuilt += 1
+    took.sort(reverse=True)
+    first = f", slowest {took[0][0]:.2f} s ({ascii(took[0][1])})".replace("|", "/") if took else ""
+    row.what = f"hostile: {name} of {length // 1000} kB{first}"
+    return row.done(), [piece for _, piece in took]

@@ -41,6 +41,10 @@ def beauty(images):
     return (5 + 10 * (luma.std((1, 2)) + (spread + 0.3 * mean) / 3 - fineness / 2)).astype(np.float32)
 
 
+_LAYOUT = {"mean": "float32 d", "scale": "float32 d", "linear": "float32 d", "hidden": "float32 d h"}
+_LAYOUT |= {"hidden_bias": "float32 h", "out": "float32 h", "bias": "float32"}
+
+
 class Aesthetic(artifacts.Saved):
     """A head of one hidden layer on the unit image features of a CLIP.
 
@@ -105,7 +109,7 @@ class Aesthetic(artifacts.Saved):
     @classmethod
     def from_state(cls, config, tensors):
         """The head that `to_state` describes."""
-        if len(tensors["mean"]) != config["width"]:
+        if artifacts.check_layout(tensors, _LAYOUT)["d"] != config["width"]:
             raise ValueError("its weights have another width")
         return cls(tensors)
 

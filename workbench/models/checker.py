@@ -133,7 +133,9 @@ class Checker(artifacts.Saved):
         if tuple(values) != Reading._fields:
             raise ValueError(f"it should read {', '.join(Reading._fields)}")
         model = network(values, config["width"])
-        model.load_state_dict({key: torch.from_numpy(value.astype(np.float32)) for key, value in tensors.items()}, strict=False)
+        weights = {key: torch.from_numpy(array) for key, array in artifacts.from_half(tensors).items()}
+        counters = {key: value for key, value in model.state_dict().items() if not value.is_floating_point()}  # of training only
+        model.load_state_dict({**weights, **counters})
         return cls(model, values)
 
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import regex
 
+from workbench.data.corpus.identifiers import kind_of
 from workbench.words import WORD, split
 
 MIN_WORDS, MAX_WORDS = 2, 150
@@ -18,10 +19,12 @@ UNDECODABLE = "not valid Unicode"
 EMPTY = "empty"
 TOO_SHORT = "too short"
 TOO_LONG = "too long"
+IDENTIFIER = "identifier"  # a file name, an address, a number or a date
 EXACT = "exact duplicate"
 NEAR = "near duplicate"
 NOT_SAMPLED = "not in the sample"
 
+_FEW = 10  # rows: of fewer than that, whoever gave them sees what became of each
 _EXAMPLES = 5  # rows shown per rule
 _EXCERPT = 70  # characters of each
 
@@ -32,6 +35,8 @@ _BLANKS = regex.compile(r"[^\S\n]+")
 _CONTROLS = regex.compile(r"[^\P{Cc}\s]|\ufeff")
 _PUNCTUATION = regex.compile(r"[\s\p{P}\p{Z}\p{C}$+<=>^`|~]+")
 _ASCII_PUNCTUATION = {code: None for code in range(128) if not chr(code).isalnum()}
+# What leaves a mark: no blanks, controls and joiners, nor the empty Braille cell, which is a symbol by its class.
+_VISIBLE = regex.compile(r"[^\s\p{Z}\p{Cc}\p{Cf}\p{DI}\u2800]")
 # Scripts written without blanks between words: there one "word" of `split` is a whole phrase.
 _UNSPACED = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]")
 _UNSPACED_CHARACTERS = 4  # of those make a prompt, as two words do elsewhere
@@ -41,6 +46,10 @@ class Broken(NamedTuple):
     """What a reader yields in place of a value when the row itself is malformed."""
 
     why: str
+
+
+class Cut(str):
+    """The beginning of a line that is too long to be read."""
 
 
 class Cleaned(NamedTuple):
@@ -66,20 +75,22 @@ def unusable(value):
 def clean(text):
     """Clean one text that is not `unusable` -> `Cleaned`.
 
-    Dropped are texts without visible characters, under 2 words, over 150 words or 2,000 characters.
+    Dropped are texts without visible characters, under 2 words, over 150 words or 2,000 characters, and identifiers.
     """
     text = normalise(text)
-    if not text:
+    if not _VISIBLE.search(text):
         return Cleaned("", [], EMPTY)
     if len(text) > MAX_CHARACTERS:
         return Cleaned("", [], TOO_LONG)
     folded = text.casefold()
     words = [folded[start:end] for start, end, kind in split(folded) if kind == WORD]
+    if not text.isascii():
+        words = [word for word in words if _VISIBLE.search(word)]
     if len(words) < MIN_WORDS and len(_UNSPACED.findall(text)) < _UNSPACED_CHARACTERS:
         return Cleaned("", [], TOO_SHORT)
     if len(words) > MAX_WORDS:
         return Cleaned("", [], TOO_LONG)
-    return Cleaned(text, words, None)
+    return Cleaned("", [], IDENTIFIER) if kind_of(text) else Cleaned(text, words, None)
 
 
 def normalise(text):
@@ -112,13 +123,17 @@ class Report:
 
     Attributes:
         read: int, rows read.
+        shape: str, what a file or a table was taken for: its column of prompts, why this one, and what separates fields.
         changed: int, kept rows whose text cleaning changed (white space, control characters, Unicode form).
+        mended: dict of what was wrong with a row of a table to rows that were read all the same, kept or not.
         dropped: dict of rule to rows dropped by it; each row counts once, for the first rule it breaks.
         examples: dict of rule to up to five (row, excerpt); `row` counts from 0 in the source.
     """
 
     read: int = 0
+    shape: str = ""
     changed: int = 0
+    mended: dict = field(default_factory=dict)
     dropped: dict = field(default_factory=dict)
     examples: dict = field(default_factory=dict)
 
@@ -134,9 +149,36 @@ class Report:
         if len(shown) < _EXAMPLES:
             shown.append((int(row), _excerpt(value) + ("" if like is None else f" [like row {like}]")))
 
+    def mend(self, what, row, text):
+        """Count a row that was not written by the rules of its file and is read all the same."""
+        self.mended[what] = self.mended.get(what, 0) + 1
+        shown = self.examples.setdefault(what, [])
+        if len(shown) < _EXAMPLES:
+            shown.append((int(row), _excerpt(text)))
+
+    def most_dropped(self):
+        """Words for a warning if more than half of ten rows or more that were looked at are dropped, else None."""
+        looked = self.read - self.dropped.get(NOT_SAMPLED, 0)
+        dropped = looked - self.kept
+        if looked < _FEW or dropped <= looked / 2:
+            return None
+        rules = {rule: count for rule, count in self.dropped.items() if rule != NOT_SAMPLED}
+        rule = max(rules, key=rules.get)
+        row, excerpt = self.examples[rule][0]
+        advice = "keep_near_duplicates=True keeps them." if rule == NEAR else "print(corpus.report) shows all counts."
+        return (
+            f"{dropped:,} of {looked:,} rows were dropped ({dropped / looked:.0%}), {rules[rule]:,} of them by the rule {rule!r} "
+            f"(row {row}: {excerpt}). {advice}"
+        )
+
     def __str__(self):
         share = self.kept / max(self.read, 1)
         lines = [f"{self.read:,} rows read, {self.kept:,} kept ({share:.1%}), {self.changed:,} of them tidied"]
+        if self.shape:
+            lines.append(f"  read as: {self.shape}")
+        for what, count in self.mended.items():
+            row, excerpt = self.examples[what][0]
+            lines.append(f"  mended: {what}, {count:,} rows   row {row}: {excerpt}")
         for rule, count in sorted(self.dropped.items(), key=lambda item: -item[1]):
             # rows that only the sample left out have no example
             example = "".join(f"   row {row}: {excerpt}" for row, excerpt in self.examples.get(rule, ())[:1])
@@ -148,7 +190,9 @@ def _excerpt(value):
     if isinstance(value, Broken):
         return value.why
     if not isinstance(value, str):
-        return f"{type(value).__name__} {repr(value)[:_EXCERPT]}"
+        # an int of more than 4,300 digits has no repr
+        shown = f"of {value.bit_length():,} bits" if isinstance(value, int) and value.bit_length() > 999 else repr(value)
+        return f"{type(value).__name__} {shown[:_EXCERPT]}"
     # half surrogate pairs cannot be printed or saved
     text = " ".join(value[: 4 * _EXCERPT].split()).encode("utf-8", "replace").decode()
     return text if len(text) <= _EXCERPT and len(value) <= 4 * _EXCERPT else text[:_EXCERPT].rstrip() + "…"

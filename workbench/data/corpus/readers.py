@@ -7,7 +7,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from workbench.data.corpus.columns import from_columns, from_items
+from workbench.data.corpus.columns import from_items, from_mapping
 from workbench.data.corpus.formats import is_file, read_file, suffix_of
 from workbench.data.corpus.store import cache_folder
 from workbench.values import CorpusError
@@ -29,8 +29,8 @@ class Rows(NamedTuple):
     world: tuple[int, str] | None = None
 
 
-def open_source(source, column, n, seed, split):
-    """Recognise a source, check it and open it. Arguments as in `workbench.data.corpus.load`.
+def open_source(source, column, n, seed, split, report):
+    """Recognise a source, check it and open it; what it was taken for goes to the report. Arguments as in `corpus.load`.
 
     Returns:
         `Rows`; reading them raises CorpusError where the source is damaged.
@@ -45,12 +45,12 @@ def open_source(source, column, n, seed, split):
         prompts = grammar.generate(n, seed=seed, split=split)
         return Rows(WORLD, enumerate(prompt.text for prompt in prompts), n, (seed, split))
     if isinstance(source, str) and not is_file(source) and _HUB_ID.fullmatch(source) and suffix_of(Path(source)) is None:
-        return Rows(source, _from_hub(source, column, n, split))
+        return Rows(source, _from_hub(source, column, n, split, report))
     if split != "train":
         what = repr(str(source)[:80]) if isinstance(source, (str, os.PathLike)) else f"a {type(source).__name__}"
         raise CorpusError(f'split={split!r} is for "world" and hub data sets; {what} has no splits. Leave it out.')
     if isinstance(source, (str, os.PathLike)):
-        return Rows(str(source), read_file(source, column))
+        return Rows(str(source), read_file(source, column, report))
     if isinstance(source, (bytes, bytearray)) or not isinstance(source, Iterable) or hasattr(source, "columns"):
         raise CorpusError(
             f'Cannot load prompts from a {type(source).__name__}. Expected "world", the path of a file, the id of a hub data '
@@ -58,16 +58,16 @@ def open_source(source, column, n, seed, split):
         )
     name = type(source).__name__
     if isinstance(source, Mapping):
-        return Rows(name, enumerate(from_columns(source, f"this {name}", column)))
+        return Rows(name, from_mapping(source, f"this {name}", column, report))
     total = len(source) if hasattr(source, "__len__") else None
-    return Rows(name, enumerate(from_items(source, f"this {name}", column)), total)
+    return Rows(name, from_items(source, f"this {name}", column, report), total)
 
 
-def _from_hub(source, column, n, split):
+def _from_hub(source, column, n, split, report):
     rows = _streamed(source, split)
     rows = chain(list(islice(rows, 1)), rows)  # reads the first row now: errors come before any work
     rows = rows if n is None else islice(rows, _HUB_ROWS * n)
-    return enumerate(from_items(rows, f"The hub data set {source!r}", column))
+    return from_items(rows, f"The hub data set {source!r}", column, report)
 
 
 def _streamed(source, split):

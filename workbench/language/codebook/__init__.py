@@ -6,7 +6,7 @@ import numpy as np
 
 from workbench import checks
 from workbench import progress as bars
-from workbench.artifacts import Saved
+from workbench.artifacts import Saved, check_layout
 from workbench.checks import unit_rows
 from workbench.language.codebook.context import learn_context
 from workbench.language.codebook.memory import identities, recall, remember
@@ -239,6 +239,9 @@ class Codebook(Saved):
     def from_state(cls, config, tensors):
         """The `Codebook` that `to_state` described."""
         book = cls(CodebookConfig(**config["options"]))
+        sizes = check_layout(tensors, _LAYOUT)
+        if sizes["k"] != book.config.n_codes or sizes["x"] != sizes["d"] + sizes["c"] or not config["variance"] > 0:
+            raise ValueError(f"its arrays have the sizes {sizes}, which do not fit to {book.config.n_codes} codes")
         book.variance_, book.history_ = config["variance"], list(config["history"])
         for name, attribute in _TENSORS.items():
             setattr(book, attribute, tensors[name])
@@ -247,6 +250,21 @@ class Codebook(Saved):
 
 _TENSORS = {name: f"{name}_" for name in ("vectors", "medoid_rows", "transitions", "start", "usage")}
 _TENSORS |= {name: f"_{name}" for name in ("known", "memory", "layer_mean", "static_mean", "context", "axes", "offset")}
+
+_LAYOUT = {
+    "vectors": "float32 k w",
+    "medoid_rows": "int64 k",
+    "transitions": "float32 2 k k",
+    "start": "float32 k",
+    "usage": "float32 k",
+    "known": "uint64 t",
+    "memory": "float16 t k",
+    "layer_mean": "float32 d",
+    "static_mean": "float32 e",
+    "context": "float32 e c",
+    "axes": "float32 x w",
+    "offset": "float32 w",
+}
 
 
 def _check_rows(layer, static, types, before):

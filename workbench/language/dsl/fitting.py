@@ -3,15 +3,18 @@
 import hashlib
 import json
 import shutil
+import tempfile
 import time
+import warnings
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import NamedTuple
 
 import numpy as np
 
 from workbench import files
 from workbench import progress as bars
+from workbench.artifacts import CONFIG
 from workbench.data.corpus import Corpus
 from workbench.language import encode, ngram, prior, writer
 from workbench.language.codebook import Codebook, distinctive, suggest_names
@@ -33,6 +36,9 @@ _RECIPE = 5  # raise it when a change of code changes what a finished stage hold
 _LAYER = 3  # hidden layer of the encoder that is read: the best one measured
 _SAMPLE = 10_000  # prompts that vectors of phrases, context and codes are learned on; all prompts are counted
 _LITERAL = 0.8  # share of function words from which a code is shown as plain text
+_LEAST, _FEW = 20, 3000  # prompts below which there is no language, and below which it is a poor one
+_TRUE = 100  # words for each code from which the V-measure says something: of a few words any codes agree with any labels
+_TRIED, _STEPS = 256, 3  # prompts and steps of training that the cost of a fit is measured on
 _ENOUGH, _SHARE = 1000, 50  # prompts from which on one in 50 is held out to learn the ranking of fillers
 _COUNTED = 300_000  # different (code, filler) pairs held while counting; beyond that the rarest are forgotten
 _MAP_FILLERS = 4000  # points of the map
@@ -65,7 +71,7 @@ class _Clock(dict):
 
 def fit(prompts, config, encoder, folder, progress, codes):
     """See `DeepDSL.fit`. `Learned`."""
-    from workbench.models import Encoder, load_encoder
+    from workbench.models import Encoder
 
     clock = _Clock()
     root = encode.default_folder().parent if folder is None else files.path(folder, "folder")
@@ -73,9 +79,16 @@ def fit(prompts, config, encoder, folder, progress, codes):
     corpus = prompts if isinstance(prompts, Corpus) else Corpus.from_texts(prompts, progress=progress)
     clock.stop("corpus")
     if not isinstance(encoder, Encoder):
-        encoder = load_encoder(encoder, layer=_LAYER) if encoder else load_encoder(layer=_LAYER)
+        encoder = load_reader(encoder)
     stage = root / "fits" / _fit_key(corpus, config, encoder, codes)
     clock.stop("encoder")
+    files.make_folder(stage)
+    with files.locked(stage / ".lock", f"This fit, in {stage},"):  # an equal fit in another process: its stages serve here too
+        return _stages(corpus, config, encoder, codes, root, stage, clock, progress)
+
+
+def _stages(corpus, config, encoder, codes, root, stage, clock, progress):
+    """`Learned`, from what is finished in the folder `stage` and what is not."""
     units = _finished(stage / "units", Units, lambda: Units(config.units).fit(corpus, progress=progress))
     _check_enough(corpus, units, config)
     check_met(corpus, units, codes)
@@ -101,22 +114,68 @@ def fit(prompts, config, encoder, folder, progress, codes):
         _learn_to_write(learned, reader, corpus, features, stage, progress)
         clock.stop("writing")
     learned.stats["seconds"] = dict(clock)
-    if corpus.source == "world":
+    if corpus.source == "world" and learned.stats["words"] >= _TRUE * len(learned.codes):
         learned.stats["v_measure"] = evaluate(reader, corpus)
     return learned
 
 
+def load_reader(encoder=None):
+    """The `Encoder` that `fit` takes for a name, or for None."""
+    from workbench.models import load_encoder
+
+    return load_encoder(encoder, layer=_LAYER) if encoder else load_encoder(layer=_LAYER)
+
+
+def cost(prompts, config, encoder):
+    """Measure on a few prompts what a fit will cost on this machine. Takes seconds.
+
+    Args:
+        prompts: `Corpus`.
+        config: `DSLConfig`.
+        encoder: `Encoder`.
+
+    Returns:
+        (float, float), seconds to encode all prompts, and at most to train the writer (0 without one): the longest stages. What
+        is in the cache takes none.
+    """
+    texts = prompts[:_TRIED]
+    with tempfile.TemporaryDirectory() as folder:
+        begin = time.perf_counter()
+        encode.encode(texts[: _TRIED // 8], encoder, folder, progress=False)
+        encoding = (time.perf_counter() - begin) * len(prompts) / len(texts[: _TRIED // 8])
+    if config.writer is None:
+        return encoding, 0.0
+    units, rng = Units(config.units).fit(texts, progress=False), np.random.default_rng(0)
+    cut, code = [units.split(text) for text in texts], Code(0, "phrase", 0, 0.0, (), False)
+    templates = [template_of(text, spans, [0] * len(spans), (code,)) for text, spans in zip(texts, cut, strict=True)]
+    tried = writer.Writer(replace(config.writer, steps=_STEPS))
+    tried.fit(templates, lambda rows: rng.standard_normal((len(rows), encoder.width), np.float32), 1, progress=False)
+    return encoding, tried.seconds_ / _STEPS * (config.writer.steps or config.writer.most)
+
+
 def _check_enough(corpus, units, config):
-    """Before the long work: are there enough phrases for the codes?"""
+    """Before the long work: are there enough phrases for the codes, and enough prompts?"""
     k, phrases = config.codebook.n_codes, set()
     for prompt in corpus:
         phrases.update(span.text for span in units.split(prompt))
         if len(phrases) >= 4 * k:  # the sample may hold fewer than the corpus; Codebook.fit looks again
-            return
+            break
     if len(phrases) < k:
         raise ValueError(
             f"{k} codes need {k} different phrases or more; the {len(corpus)} prompts kept of {corpus.report.read} hold "
             f"{len(phrases)}. Add prompts, or take fewer codes (n_codes={max(2, len(phrases) // 3)})."
+        )
+    if len(corpus) < _LEAST:
+        dropped = ", ".join(f"{count:,} {rule}" for rule, count in corpus.report.dropped.items() if count)
+        raise ValueError(
+            f"A language is learned from {_LEAST} prompts or more, good ones from {_FEW:,}; there are {len(corpus)}, kept of "
+            f"{corpus.report.read:,} rows{f' ({dropped})' if dropped else ''}. Add prompts."
+        )
+    if len(corpus) < _FEW:
+        warnings.warn(
+            f"{len(corpus):,} prompts are few: some codes will mix several kinds of phrase, and new prompts will repeat these. "
+            f"More prompts help most ({_FEW:,} or more), then fewer codes (now {k}).",
+            stacklevel=4,
         )
 
 
@@ -135,11 +194,12 @@ def _digest(values):
 
 def _finished(folder, cls, learn):
     """An object of class `cls` from its folder; if that is missing or damaged, what `learn()` gives, which is kept there."""
-    if folder.is_dir():
+    if (folder / CONFIG).exists():
         try:
             return cls.load(folder)
-        except ArtifactError:
-            shutil.rmtree(folder)  # `save` refuses to write over a broken config
+        except ArtifactError as err:
+            warnings.warn(f"{err} It is learned again.", stacklevel=2)
+            shutil.rmtree(folder, ignore_errors=True)  # `save` refuses to write over a broken config
     found = learn()
     found.save(folder)
     return found

@@ -34,8 +34,8 @@ class DSLConfig:
 
     @classmethod
     def full(cls):
-        """Options of a writer with a full budget: wider, with more words, trained for about an hour on 2 cores of a laptop."""
-        return cls(writer=WriterConfig(width=192, layers=3, heads=6, pieces=8000, rate=2.5e-3, steps=4000))
+        """Options of a writer with a full budget: wider, with more words, trained for up to an hour on 2 cores of a laptop."""
+        return cls(writer=WriterConfig(width=192, layers=3, heads=6, pieces=8000, rate=2.5e-3, most=4000))
 
 
 class Code(NamedTuple):

@@ -1,5 +1,7 @@
 """Saving: a learned language as JSON values and arrays, and back. The encoder is named, not stored."""
 
+import os
+from dataclasses import replace
 from pathlib import Path
 
 from workbench import artifacts
@@ -59,15 +61,36 @@ def _learned(config, tensors, folder, encoder):
     for name in ("templates", "segments"):
         parts[name] = tuple(TemplateCount(s, n, tuple(examples)) for s, n, examples in config[name])
     parts["codes"] = tuple(Code(*row, tuple(map(tuple, some)), literal) for *row, some, literal in config["codes"])
+    _check(config, tensors, len(parts["codes"]), parts["codebook"])
     arrays = [tensors[f"fillers.{name}"] for name in ("codes", "counts", "vectors")]
     parts |= {"fillers": Fillers(tuple(config["fillers"]), *arrays), "transitions": tensors["transitions"]}
     return Learned(options, _encoder(config["encoder"], folder, encoder), stats=config["stats"], **parts)
 
 
+def _check(config, tensors, k, codebook):
+    """Raise ValueError for arrays that do not fit to the k codes and to each other."""
+    layout = {
+        "fillers.codes": "int64 m",
+        "fillers.counts": "int64 m",
+        "fillers.vectors": "float32 m w",
+        "transitions": "float32 n n",
+    }
+    sizes = artifacts.check_layout(tensors, layout)
+    expected = {"m": len(config["fillers"]), "w": codebook.vectors_.shape[1], "n": k + 1}
+    if sizes != expected or len(codebook.vectors_) != k or not all(isinstance(text, str) for text in config["fillers"]):
+        raise ValueError(f"the fillers and transitions have the sizes {sizes}, expected {expected} and {k} codes")
+    codes = tensors["fillers.codes"]
+    if not 0 <= codes.min(initial=0) <= codes.max(initial=0) < k or tensors["fillers.counts"].min(initial=0) < 0:
+        raise ValueError(f"the fillers have codes beyond 0..{k - 1}, or counts below 0")
+
+
 def _encoder(saved, folder, encoder):
     """The encoder that a language was learned with, or an error if `encoder` is another one."""
     from workbench.models import Encoder, load_encoder
+    from workbench.models.encoder import DEFAULT
 
+    if encoder is None and saved["name"] != DEFAULT and not os.path.isdir(saved["name"]):
+        encoder = _downloaded(saved, folder)
     if not isinstance(encoder, Encoder):
         encoder = load_encoder(encoder or saved["name"], layer=saved["layer"])
     if encoder.fingerprint != saved["fingerprint"]:
@@ -76,3 +99,21 @@ def _encoder(saved, folder, encoder):
             f"Load it with encoder={saved['name']!r}, layer {saved['layer']}."
         )
     return encoder
+
+
+def _downloaded(saved, folder):
+    """The encoder that a saved language names, from the cache of the hub: a folder of somebody else asks no network."""
+    import huggingface_hub
+
+    from workbench.models import load_encoder
+
+    try:
+        config = huggingface_hub.try_to_load_from_cache(saved["name"], "config.json")
+    except ValueError:  # no name that the hub knows
+        config = None
+    if not isinstance(config, str):
+        raise ArtifactError(
+            f"{folder} was learned with the encoder {saved['name']!r}, which is not on this machine, and loading a folder "
+            f"downloads nothing by itself. If you trust that name: DeepDSL.load(folder, encoder={saved['name']!r})."
+        )
+    return replace(load_encoder(Path(config).parent, layer=saved["layer"]), name=saved["name"])

@@ -211,7 +211,10 @@ class Tables:
         """The tables that `to_state` described; KeyError or ValueError for others."""
         levels = []
         for order, three in enumerate(discounts, 1):
-            keys, lengths, totals, words, counts = (tensors[f"{name}_{order}"].astype(np.int64) for name in _SAVED)
+            arrays = [tensors[f"{name}_{order}"] for name in _SAVED]
+            if any(array.dtype.kind != "u" or array.ndim != 1 for array in arrays):
+                raise ValueError(f"the tables of order {order} are no counts")
+            keys, lengths, totals, words, counts = (array.astype(np.int64) for array in arrays)
             if not len(keys) == len(lengths) == len(totals) or not lengths.sum() == len(words) == len(counts):
                 raise ValueError(f"the tables of order {order} do not fit together")
             if len(words) and not 0 <= words.min() <= words.max() < outcomes:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from workbench import checks
-from workbench.artifacts import Saved
+from workbench.artifacts import Saved, from_half
 from workbench.language.prior.config import PriorConfig
 from workbench.language.prior.gru import BLOCK, Network, learn, padded
 from workbench.language.prior.steps import Alphabet, check_templates
@@ -246,7 +246,7 @@ class TemplatePrior(Saved):
         prior = cls(PriorConfig(**config["options"]))
         alphabet = Alphabet(config["codes"], ("", *config["literals"]))
         net = Network(len(alphabet.codes), len(alphabet.literals), prior.config.width)
-        net.load_state_dict({name: torch.from_numpy(np.array(tensor, np.float32)) for name, tensor in tensors.items()})
+        net.load_state_dict({name: torch.from_numpy(array) for name, array in from_half(tensors).items()})
         return prior._restore(net, alphabet, dict(config["report"]), list(config["history"]))
 
 

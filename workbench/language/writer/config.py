@@ -1,5 +1,6 @@
 """Options of the writer and of how it chooses pieces, and the sizes that are the same for all writers."""
 
+import math
 from dataclasses import asdict, dataclass
 
 from workbench import checks
@@ -8,6 +9,7 @@ from workbench.models.cut import Cut, check_cut
 WINDOW = 256  # positions of the longest prompt with its gaps
 SAMPLE = 40_000  # prompts that a language trains its writer on at most
 CONTENT_DIMS = 64  # of a filler's meaning
+_READ, _LEAST = 60, 50  # times a prompt is read at most, by a training of so many steps at least
 SPELLED = 12  # pieces of a filler that its content is read from, one by one
 LETTERS = 16  # dimensions of content for each of these pieces
 SPELLED_DIMS = SPELLED * LETTERS  # of a filler's spelling
@@ -17,7 +19,8 @@ SPELLED_DIMS = SPELLED * LETTERS  # of a filler's spelling
 class WriterConfig:
     """Options of `Writer`.
 
-    Training costs `steps` times `batch` positions; a core of a laptop does some 5,000 to 10,000 positions a second.
+    Training costs `steps` times `batch` positions; a core of a laptop does some 5,000 to 10,000 positions a second. Without
+    `steps` there are `most`, or fewer for a small pile: no prompt is read more than 60 times.
     """
 
     width: int = 160  # d, of the network's hidden states
@@ -25,17 +28,22 @@ class WriterConfig:
     heads: int = 5
     pieces: int = 3000  # vocabulary of learned pieces
     min_count: int = 3  # times a word must occur to be known
-    steps: int = 900  # of training
+    steps: int | None = None  # of training, whatever the size of the pile
+    most: int = 900  # steps of a large pile, where `steps` is None
     batch: int = 4096  # positions of a step, padding counted
     rate: float = 3e-3  # highest learning rate
 
     def __post_init__(self):
         for name, value in asdict(self).items():
-            if name != "rate":
+            if name != "rate" and (name, value) != ("steps", None):
                 checks.whole(name, value)
         checks.number("rate", self.rate, 0)
         if self.width % (4 * self.heads):
             raise ValueError(f"width must be a multiple of 4 x heads = {4 * self.heads}, got {self.width}.")
+
+    def steps_for(self, prompts, size):
+        """Steps of training for a number of prompts, `size` of which make a step."""
+        return self.steps or min(self.most, max(_LEAST, math.ceil(_READ * prompts / size)))
 
 
 @dataclass(frozen=True)

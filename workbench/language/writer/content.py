@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from workbench.artifacts import check_layout
 from workbench.language.writer.config import CONTENT_DIMS, SPELLED, SPELLED_DIMS
 from workbench.language.writer.tokens import PAD
 
@@ -83,7 +84,11 @@ class ContentPrior:
 
     @classmethod
     def of_tensors(cls, tensors):
-        """The prior whose `tensors` are among these."""
+        """The prior whose `tensors` are among these; KeyError or ValueError for what is none."""
+        layout = {"codes": "int64 m", "counts": "int64 m"} | dict.fromkeys(("mean", "scale"), f"float16 m {CONTENT_DIMS}")
+        check_layout(tensors, {f"exemplars.{name}": expected for name, expected in layout.items()})
+        if tensors["exemplars.counts"].min(initial=1) < 1:
+            raise ValueError("exemplars.counts has counts below 1")
         return cls(*(tensors[f"exemplars.{name}"] for name in ("codes", "counts", "mean", "scale")))
 
     @classmethod

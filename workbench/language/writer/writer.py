@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from workbench import checks
-from workbench.artifacts import Checkpoint, Saved
+from workbench.artifacts import Checkpoint, Saved, check_layout, from_half
 from workbench.language.writer.batches import Batches, Fillers
 from workbench.language.writer.config import CONTENT_DIMS, WINDOW, Decoding, WriterConfig
 from workbench.language.writer.content import ContentPrior, spelled_rows
@@ -112,14 +112,15 @@ class Writer(Saved):
 
     def _train(self, batches, folder, progress, seed):
         config, network = self.config, self.network_
+        steps = config.steps_for(len(batches.lengths), batches.size)
         run = {"options": asdict(config), "seed": seed, "data": _digest(batches)}
         network.train()
         done = train(
             lambda step: batch_loss(network, *batches(step)),
             {"network": network},
             adamw(network, weight_decay=0.02, betas=(0.9, 0.98)),
-            config.steps,
-            cosine(config.rate, config.steps, min(_WARM, config.steps // 4 + 1), _FLOOR),
+            steps,
+            cosine(config.rate, steps, min(_WARM, steps // 4 + 1), _FLOOR),
             name="training the writer",
             checkpoint=None if folder is None else Checkpoint(folder, "writer training", run),
             save_every=_SAVE_EVERY,
@@ -330,17 +331,16 @@ class Writer(Saved):
     def from_state(cls, config, tensors):
         """The `Writer` that `to_state` described; KeyError, TypeError, ValueError or RuntimeError for what is none."""
         writer = cls(WriterConfig(**config["options"]))
+        check_layout(tensors, {"mean": "float32 d"})
+        checks.whole("n_codes", config["n_codes"])
+        checks.number("scale", config["scale"], 0, above=True)
         writer._n_codes, writer._scale, writer._mean = config["n_codes"], np.float32(config["scale"]), tensors["mean"]
         writer.history_, writer.seconds_, writer.report_ = config["history"], config["seconds"], config["report"]
         writer.tokens_, writer.content_prior_ = Tokens.from_config(config["tokens"]), ContentPrior.of_tensors(tensors)
         with torch.random.fork_rng(devices=[]):
             network = Network(writer.config, writer.tokens_.size, writer._n_codes + 2, len(writer._mean))
-        weights = {
-            name.removeprefix("network."): torch.from_numpy(np.asarray(t, np.float32))
-            for name, t in tensors.items()
-            if name.startswith("network.")
-        }
-        network.load_state_dict(weights)
+        half = from_half({name.removeprefix("network."): t for name, t in tensors.items() if name.startswith("network.")})
+        network.load_state_dict({name: torch.from_numpy(array) for name, array in half.items()})
         writer.network_ = (network.cuda() if torch.cuda.is_available() else network).eval()
         return writer
 

@@ -83,13 +83,18 @@ def summary(dsl, width=100):
         if not counted:
             lines.append("  none")
     if dsl.writer_ is not None:
-        lines += ["", "Written from nothing, unselected:"]
-        lines += [f"  {_cut(_plain(sample.text), max(width, 60) - 2)}" for sample in dsl.sample(6, seed=0)]
+        lines += ["", samples(dsl, width)]
     lines += ["", "This run:"]
     facts = _facts(dsl)
     space = max(len(label) for label, _ in facts)
     lines += [f"  {label:<{space}}  {_plain(value)}" for label, value in facts]
     return "\n".join(lines)
+
+
+def samples(dsl, width=100):
+    """Six prompts that a language writes, for a terminal: str, lines as of `summary`."""
+    lines = [f"  {_cut(_plain(sample.text), max(width, 60) - 2)}" for sample in dsl.sample(6, seed=0)]
+    return "\n".join(["Written from nothing, unselected:", *lines])
 
 
 def _facts(dsl):
@@ -112,16 +117,17 @@ def _facts(dsl):
         ("Codes", f"{len(dsl.codes)}, of which {sum(code.literal for code in dsl.codes)} for function words"),
         ("Dead codes", f"{stats['dead_codes']}"),
         ("Perplexity of code usage", f"{stats['perplexity']:.1f} of {len(dsl.codes)} (as many codes used alike)"),
-        *_truth_facts(stats.get("v_measure")),
+        *_truth_facts(stats.get("v_measure"), rows.get("source") == "world"),
         ("Encoder", f"{stats.get('encoder', 'unknown')}"),
         ("Seconds", f"{sum(seconds.values()):,.1f}: {', '.join(f'{stage} {took:,.1f}' for stage, took in seconds.items())}"),
     ]
 
 
-def _truth_facts(measured):
+def _truth_facts(measured, labelled):
     """How well codes agree with labels they never saw, where there are labels."""
     if not measured:
-        return [("V-measure", "unknown: only the built-in corpus comes with labels")]
+        why = "too few words to measure it" if labelled else "only the built-in corpus comes with labels"
+        return [("V-measure", f"unknown: {why}")]
     said = {
         "words": "V-measure, all words",
         "open_slots": "V-measure, open slots",

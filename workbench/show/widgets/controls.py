@@ -4,6 +4,7 @@ import ipywidgets as w
 
 from workbench.show.widgets import look
 
+_LONGEST = 500  # characters of a message
 STYLE = {"description_width": "initial"}
 
 
@@ -51,5 +52,6 @@ class Status(w.HTML):
         self.add_class("dsl-status")
 
     def say(self, message, failed=False):
-        """Show a message, as text."""
-        self.value = f'<div class="{"dsl-complaint" if failed else "dsl-said"}">{look.plain(message) or "&nbsp;"}</div>'
+        """Show a message, as text on one line."""
+        said = look.plain(" ".join(message.split()), _LONGEST)
+        self.value = f'<div class="{"dsl-complaint" if failed else "dsl-said"}">{said or "&nbsp;"}</div>'

@@ -3,13 +3,14 @@
 import csv
 import io
 import json
+import os
 import re
 
 from workbench import files
-from workbench.files import atomic_path, cell
 from workbench.values import ArtifactError
 
 FIELDS = ("text", "template", "seed", "number", "verb", "start", "locked", "temperature", "proximity")
+_LONGEST = 150  # bytes of a name: file systems take 255, and a name gets more while the file is written
 _NAME = re.compile(r"[^\W.][\w .-]{0,99}")
 
 
@@ -37,32 +38,45 @@ class Favourites:
             writer.writerow([_cell(row[field]) for field in FIELDS])
         return out.getvalue()
 
-    def save(self, path, overwrite=False):
-        """Write the rows to a file, by its ending .csv or .jsonl.
+    def save(self, path, before=None):
+        """Write the rows to a file, by its ending .csv or .jsonl. Of two windows that save at once one waits for the other.
 
         Args:
             path: str or Path; its folder is made.
-            overwrite: bool, whether a file that is there may be replaced.
+            before: `Favourites` that were saved there last: their file is replaced, unless somebody has changed it since. None
+                replaces nothing.
 
         Returns:
             Path.
 
         Raises:
             ValueError: nothing is kept, or another ending.
-            ArtifactError: the file is there already, its place is a folder, or the disk is full.
+            ArtifactError: the file is there already or was changed, its place is a folder, or the disk is full.
         """
         path = files.path(path)
-        ending = path.suffix.lower()
-        if ending not in (".csv", ".jsonl"):
+        if path.suffix.lower() not in (".csv", ".jsonl"):
             raise ValueError(f"Favourites are saved as .csv or .jsonl, got {path.name!r}.")
         if not self.rows:
             raise ValueError("Nothing is kept yet: keep a result first.")
-        if path.is_file() and not overwrite:
-            raise ArtifactError(f"{path} is there already. Give another name, or remove it first.")
-        text = self.to_csv() if ending == ".csv" else self.to_jsonl()
-        with atomic_path(path) as temporary:
-            temporary.write_bytes(text.encode("utf-8", "replace"))
+        files.make_folder(path.parent)
+        with files.locked(path.with_name(".favourites.lock"), f"The folder {path.parent}"):
+            if os.path.lexists(path) and not path.is_dir() and not _holds(path, before):
+                what = "is there already" if before is None else "was damaged or changed since it was saved"
+                raise ArtifactError(f"{path} {what}; it stays as it is. Give another name, or remove it first.")
+            with files.atomic_path(path) as temporary:
+                temporary.write_bytes(self._bytes(path))
         return path
+
+    def _bytes(self, path):
+        """What a file of these rows holds, by its ending."""
+        text = self.to_csv() if path.suffix.lower() == ".csv" else self.to_jsonl()
+        return text.encode("utf-8", "replace")
+
+
+def _holds(path, rows):
+    """Whether a file is, to the letter, what `Favourites` wrote."""
+    ours = None if rows is None else rows._bytes(path)
+    return ours is not None and path.is_file() and path.stat().st_size == len(ours) and path.read_bytes() == ours
 
 
 def file_name(text, ending):
@@ -74,8 +88,8 @@ def file_name(text, ending):
     text = str(text).strip()
     if text.lower().endswith(ending):
         text = text[: -len(ending)]
-    if not _NAME.fullmatch(text) or text.endswith((" ", ".")):
-        raise ValueError(f"{text[:60]!r} is no name for a file: take letters, digits, blanks, - and _, a letter or digit first.")
+    if not _NAME.fullmatch(text) or text.endswith((" ", ".")) or len(text.encode()) > _LONGEST:
+        raise ValueError(f"{text[:60]!r} is no name for a file: take a few letters, digits, blanks, - and _, no blank first.")
     return text + ending
 
 
@@ -87,4 +101,4 @@ def _row(result):
 def _cell(value):
     if isinstance(value, list):
         return " ".join(map(str, value))
-    return cell(value) if isinstance(value, str) else value
+    return files.cell(value) if isinstance(value, str) else value

@@ -16,6 +16,7 @@ from workbench.show.widgets.controls import STYLE, Status, button, classed, name
 from workbench.show.widgets.favourites import Favourites, file_name
 from workbench.values import WorkbenchError
 
+_LONGEST = 4_000_000  # characters of the two files as links: they are part of the page
 _SHOWN = 100  # rows with a button; all are saved
 
 
@@ -26,7 +27,7 @@ class Gallery(w.VBox):
         """A gallery whose files go to a folder."""
         self._studio = studio if hasattr(studio, "on_change") else None
         self.session = studio.session if self._studio is not None else studio
-        self._folder, self._mine = files.path(folder, "folder"), set()
+        self._folder, self._mine = files.path(folder, "folder"), {}  # what was saved where
         self._places = look.colours(self.session.dsl)
         self._row_of = cache(self._row)  # used again, so that the focus stays where it is
         self.list = classed(w.VBox(), "dsl-favourites")
@@ -73,8 +74,9 @@ class Gallery(w.VBox):
         """Save all favourites in the folder under the name in the field; a file of other origin is not replaced."""
         try:
             path = (self._folder / file_name(self.file.value, ending)).absolute()
-            Favourites(self.session.kept).save(path, overwrite=path in self._mine)
-            self._mine.add(path)
+            rows = Favourites(self.session.kept)
+            rows.save(path, before=self._mine.get(path))
+            self._mine[path] = rows
             self.status.say(f"Saved {len(self.session.kept):,} in {path}.")
         except (WorkbenchError, ValueError, OSError) as err:
             self.status.say(str(err), failed=True)
@@ -91,9 +93,11 @@ class Gallery(w.VBox):
 
     def _links(self):
         rows = Favourites(self.session.kept)
-        files = (("CSV", "text/csv", "csv", rows.to_csv()), ("JSONL", "application/json", "jsonl", rows.to_jsonl()))
+        made = (("CSV", "text/csv", "csv", rows.to_csv()), ("JSONL", "application/json", "jsonl", rows.to_jsonl()))
+        if sum(len(text) for *_, text in made) > _LONGEST:
+            return "These are too long for a link: save them."
         links, style = [], "color:inherit;text-decoration:underline"
-        for name, kind, ending, text in files:
+        for name, kind, ending, text in made:
             data = f"data:{kind};base64,{base64.b64encode(text.encode('utf-8', 'replace')).decode('ascii')}"
             links.append(f'<a download="favourites.{ending}" style="{style}" href="{data}">Download {name}</a>')
         return " ".join(links)

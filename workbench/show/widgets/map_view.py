@@ -10,11 +10,13 @@ from functools import cached_property
 import ipywidgets as w
 import numpy as np
 
+from workbench import checks
 from workbench.lesson import figure_html, iframe
 from workbench.show import atlas
 from workbench.show.pages import report
 from workbench.show.widgets import look
 from workbench.show.widgets.controls import STYLE, Status, button, classed, named, row
+from workbench.show.widgets.session import LONGEST
 
 _LISTED = 200  # fillers in the list; a search finds the others
 _NEAR = 8
@@ -27,7 +29,7 @@ class AtlasView(w.VBox):
 
     def __init__(self, dsl, studio=None, *, draw=True, seed=0):
         """A view of a language; see `widgets.atlas_view`."""
-        self.dsl, self.studio, self._seed = dsl, studio, seed
+        self.dsl, self.studio, self._seed = dsl, studio, checks.seed(seed)
         self._vectors, self._codes, self._names, self._texts = report.to_map(dsl)
         self._found = np.zeros(0, np.int64)
         self.search = named(w.Text(description="Search fillers", style=STYLE), "dsl-search", "Part of a filler")
@@ -87,7 +89,10 @@ class AtlasView(w.VBox):
             few = f"it needs {atlas.LEAST} different fillers, {len(self._vectors)} were found"
             return self.status.say(f"There is no map: {few}.", failed=True)
         self.status.say("Drawing…")
-        page = atlas.hover_map(self._places.xy, self._codes, self._names, self._texts, title="Fillers", height=_HEIGHT)
+        try:
+            page = atlas.hover_map(self._places.xy, self._codes, self._names, self._texts, title="Fillers", height=_HEIGHT)
+        except Exception as err:  # noqa: BLE001 - as in `Studio.act`
+            return self.status.say(f"The map cannot be drawn ({type(err).__name__}): {err}", failed=True)
         self.map.value = iframe(page, "Interactive map of fillers", _HEIGHT)
         self.draw_button.layout.display = "none"
         many = f"{len(self._texts):,} fillers: near ones are used alike."
@@ -111,6 +116,8 @@ class AtlasView(w.VBox):
         return atlas.fit(self._vectors, seed=self._seed)
 
     def _find(self):
+        if len(self.search.value) > LONGEST:
+            return self.status.say(f"No filler is longer than {LONGEST:,} characters: search for less.", failed=True)
         wanted = " ".join(self.search.value.lower().split())
         code = None if self.code.value == _ALL else self._names.index(self.code.value)
         rows = [i for i, text in enumerate(self._texts) if wanted in text.lower() and code in (None, self._codes[i])]
@@ -119,7 +126,7 @@ class AtlasView(w.VBox):
         self.list.options = [f"{self._texts[i]} · {self._names[self._codes[i]]}" for i in self._found]
         self.list.index = None
         more = f", the first {_LISTED} are listed" if len(rows) > _LISTED else ""
-        self.status.say(f"{len(rows):,} {'filler' if len(rows) == 1 else 'fillers'} found{more}.")
+        return self.status.say(f"{len(rows):,} {'filler' if len(rows) == 1 else 'fillers'} found{more}.")
 
     def _show_near(self):
         if self.list.index is None:

@@ -7,15 +7,16 @@ from functools import wraps
 from typing import NamedTuple
 
 from workbench import checks
+from workbench.language.dsl.reader import LONGEST
 from workbench.language.dsl.writing import DECODING
 from workbench.show.rendering import times
 from workbench.show.widgets import typed
 from workbench.template import Template
 from workbench.values import WorkbenchError
 
-LONGEST = 20_000  # characters that are read: beyond that a paste is a file, not a prompt
 COOLEST, HOTTEST = 0.1, 2.0  # temperature
 LAST_SEED = 2**31 - 1
+MOST_KEPT = 1000  # favourites: their rows are on the page
 _UNDOS = 100
 _SPARE = 2  # results written beyond those that are shown, as some may be equal
 READS_ONLY = (
@@ -52,6 +53,12 @@ class Moment:
     results: tuple = ()
     kept: tuple = ()
     seed: int = 0
+
+
+def check_length(text, then):
+    """Raise ValueError for a text that is too long to be read; `then` says what is so now."""
+    if len(text) > LONGEST:
+        raise ValueError(f"This text has {len(text):,} characters; a prompt may have {LONGEST:,}. {then}")
 
 
 def _verb(label):
@@ -155,15 +162,14 @@ class Session:
         """Read a prompt as typed; `<?>` and `<artist:?>` are masks. Locks stay on chips that are still there."""
         if text == self.text:
             return self.message
-        if len(text) > LONGEST:
-            raise ValueError(
-                f"This text has {len(text):,} characters; a prompt may have {LONGEST:,}. The chips still show the prompt before."
-            )
+        check_length(text, "The chips still show the prompt before.")
+        given, text = text, typed.whole(text)
         template, unknown = typed.read(self.dsl, text)
         self._set(template=template, locked=typed.carried(self.locked, self.template, template))
         if not text.strip():
             return "The prompt is empty. Type one, or re-roll to have prompts written from nothing."
         hint = f" {unknown[0]} is taken as text: no code has that name." if unknown else ""
+        hint += " Half a character in it is � now." if text.count("�") > given.count("�") else ""
         return f"{times(len(template.slots), 'chip')} read.{hint}"
 
     @_verb("lock")
@@ -198,7 +204,7 @@ class Session:
             number: the chip that takes it; None looks for an open chip, and otherwise appends it.
             name: name of the filler's code: an open chip of that kind comes before `<?>`, one of another kind is left alone.
         """
-        filler = " ".join(str(filler).split())
+        filler = " ".join(typed.whole(str(filler)).split())
         if not filler:
             raise ValueError("There is no filler to put into the prompt.")
         if number is None:
@@ -211,6 +217,7 @@ class Session:
             template = Template.build([f"{text}, {filler}" if text else filler])
         else:
             template = typed.with_text(self.template, number, filler)
+        check_length(typed.write(template), "The prompt is as it was.")
         if slot is not None and slot.name is not None:  # the chip keeps its name, whatever its new text would be read as
             self._set(template=template)
         else:
@@ -277,6 +284,8 @@ class Session:
             result = self._result(number)
         if any(one.text == result.text for one in self.kept):
             return "This prompt is kept already."
+        if len(self.kept) >= MOST_KEPT:
+            raise ValueError(f"{MOST_KEPT:,} favourites are kept, and no more fit: save them, then remove some.")
         self._set(kept=(*self.kept, result))
         return f"Kept: {times(len(self.kept), 'favourite')}."
 
