@@ -325,3 +325,60 @@ def test_a_disk_that_fills_up_while_saving_over_keeps_the_old_save(saved, monkey
     with pytest.raises(ArtifactError, match="The disk is full: .*safetensors could not be written"):
         artifacts.save(saved, "codebook", {"k": 4}, tensors(2.0))
     assert {name: (saved / name).read_bytes() for name in names(saved)} == before
+
+
+# --- two at once ---
+
+WRITER = (
+    "import sys, numpy as np; from workbench import artifacts\n"
+    "for i in range(40):\n"
+    "    artifacts.save(sys.argv[1], 'toy', {'who': sys.argv[2], 'i': i}, {'x': np.full(5000, int(sys.argv[2]) + i)})"
+)
+
+
+def test_of_two_processes_that_save_to_one_folder_the_last_wins_whole_and_a_reader_sees_whole_saves(tmp_path):
+    folder = tmp_path / "toy"
+    artifacts.save(folder, "toy", {"who": "0", "i": 0}, {"x": np.zeros(5000, int)})
+    processes = [subprocess.Popen([sys.executable, "-c", WRITER, folder, who], cwd=ROOT) for who in ("1000", "2000")]
+    while any(process.poll() is None for process in processes):
+        config, arrays = artifacts.load(folder, "toy")
+        assert (arrays["x"] == int(config["who"]) + config["i"]).all()
+    assert [process.returncode for process in processes] == [0, 0]
+    assert artifacts.load(folder, "toy")[0]["i"] == 39 and len(names(folder)) == 2
+
+
+def test_five_hundred_flipped_bits_are_all_named(saved):
+    """Over both files; a flip may leave the JSON equal (a digit of an exponent's e), which then loads to equal values."""
+    rng = np.random.default_rng(0)
+    for path in (saved / "config.json", only_tensors(saved)):
+        whole = path.read_bytes()
+        for _ in range(250):
+            data = bytearray(whole)
+            data[rng.integers(len(data))] ^= 1 << rng.integers(8)
+            path.write_bytes(data)
+            with pytest.raises(ArtifactError):
+                artifacts.load(saved, "codebook")
+        path.write_bytes(whole)
+    assert artifacts.load(saved, "codebook")[0] == CONFIG
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes")
+def test_tensors_and_config_that_are_no_plain_files_do_not_hang(saved):
+    for path in (only_tensors(saved), saved / "config.json"):
+        data = path.read_bytes()
+        path.unlink()
+        os.mkfifo(path)
+        with pytest.raises(ArtifactError, match="is a pipe or a device"):
+            artifacts.load(saved, "codebook")
+        path.unlink()
+        path.symlink_to("/dev/zero")
+        with pytest.raises(ArtifactError, match="is a pipe or a device"):
+            artifacts.load(saved, "codebook")
+        path.unlink()
+        path.write_bytes(data)
+
+
+def test_a_checkpoint_under_a_valid_checksum_that_names_no_run_is_put_aside(tmp_path):
+    artifacts.save(tmp_path / "part", "toy", {"state": {}}, {})
+    with pytest.warns(UserWarning, match="does not say of which run.* is now .*part.damaged-1"):
+        assert artifacts.Checkpoint(tmp_path / "part", "toy", {}).load() is None

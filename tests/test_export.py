@@ -115,6 +115,12 @@ def test_dynamicprompts_parses_all_templates_and_generates_only_literals_and_fil
     assert len(set(draw.generate("__templates__", 10))) > 3  # the templates are a list, too
 
 
+def test_a_filler_with_a_zero_character_is_left_out_counted_and_the_export_is_read_again(tmp_path):
+    done = export.write_wildcards(small({**FILLERS, "artist": {"a\0b": 9, "ok": 1, "\ufeffc": 1}}), tmp_path / "out")
+    assert done.left_out["fillers: text holds a zero character"] == 1
+    assert set(wildcards.read(done.folder)["artist"]) == {"ok"}
+
+
 def test_weights_are_the_usage_and_dynamicprompts_draws_by_them(tmp_path):
     done = export.write_wildcards(small(), tmp_path, weights=True)
     known = wildcards.read(done.folder)

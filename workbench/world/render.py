@@ -64,7 +64,8 @@ def render_all(scenes, seed=0, size=32, colors=None):
     Raises:
         ValueError: as in `render`.
     """
-    seeds = [checks.seed(seed) + i for i in range(len(scenes))] if np.ndim(seed) == 0 else seed
+    many = getattr(seed, "ndim", isinstance(seed, (list, tuple, range)))
+    seeds = seed if many else range(first := checks.seed(seed), first + len(scenes))
     if size < 8 or len(seeds) != len(scenes):
         raise ValueError(f"render needs size >= 8 and a seed for each scene; got size={size}, {len(seeds)} seeds.")
     seeds = [checks.seed(one) for one in seeds]

@@ -8,7 +8,7 @@ from workbench.checks import did_you_mean
 from workbench.values import TemplateError
 
 _EXPANDED = 1000  # texts that one line of a list may stand for
-_COMMENT = re.compile(r"(?:^|\s)(?:#|//)\s.*$|/\*.*?\*/")
+_COMMENT = re.compile(r"(?:^|\s)(?:#|//)\s.*$|/\*(?:(?!/\*).)*?\*/")
 _REFERENCE = re.compile("__(.+?)__")
 # What other programs read: <lora:my__style:0.7>, $5 and 50%, a # or // that is no comment.
 _FOREIGN = re.compile(r"<\w+:[^<>{}]*>|(?<!\$)\$(?![${])|%(?!\{)|#|//")

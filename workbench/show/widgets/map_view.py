@@ -10,6 +10,7 @@ from functools import cached_property
 import ipywidgets as w
 import numpy as np
 
+from workbench import checks
 from workbench.lesson import figure_html, iframe
 from workbench.show import atlas
 from workbench.show.pages import report
@@ -28,7 +29,7 @@ class AtlasView(w.VBox):
 
     def __init__(self, dsl, studio=None, *, draw=True, seed=0):
         """A view of a language; see `widgets.atlas_view`."""
-        self.dsl, self.studio, self._seed = dsl, studio, seed
+        self.dsl, self.studio, self._seed = dsl, studio, checks.seed(seed)
         self._vectors, self._codes, self._names, self._texts = report.to_map(dsl)
         self._found = np.zeros(0, np.int64)
         self.search = named(w.Text(description="Search fillers", style=STYLE), "dsl-search", "Part of a filler")
