@@ -39,18 +39,18 @@ def different(n):
 @pytest.mark.parametrize(
     ("texts", "kept"),
     [
-        (different(1), "are 1, kept of 1 rows"),
-        (different(5), "are 5, kept of 5 rows"),
-        (different(10), "are 10, kept of 10 rows"),
-        (different(19), "are 19, kept of 19 rows"),
-        (["a fox in the snow, oil on canvas"] * 50, r"are 1, kept of 50 rows \(49 "),
-        ([f"a {animal} {TAIL}" for animal in ANIMALS], r"are 1, kept of 10 rows \(9 near duplicate"),
-        (["狐狸 在 雪地 里, 油画, 柔和 的 光"], "are 1, kept of 1 rows"),
-        ([" ".join(f"word{i}" for i in range(60))], "are 1, kept of 1 rows"),
+        (different(1), "1 were kept of 1 rows"),
+        (different(5), "5 were kept of 5 rows"),
+        (different(10), "10 were kept of 10 rows"),
+        (different(19), "19 were kept of 19 rows"),
+        (["a fox in the snow, oil on canvas"] * 50, r"1 were kept of 50 rows \(49 "),
+        ([f"a {animal} {TAIL}" for animal in ANIMALS], r"1 were kept of 10 rows \(9 near duplicate"),
+        (["狐狸 在 雪地 里, 油画, 柔和 的 光"], "1 were kept of 1 rows"),
+        ([" ".join(f"word{i}" for i in range(60))], "1 were kept of 1 rows"),
     ],
 )
 def test_next_to_nothing_is_refused_with_what_was_dropped(check, texts, kept):
-    with pytest.raises(ValueError, match=f"learned from 20 prompts or more, good ones from 3,000; there {kept}"):
+    with pytest.raises(ValueError, match=f"of 2 codes is learned from 20 prompts or more, a good one from 3,000; {kept}"):
         check(texts)
 
 
@@ -67,6 +67,13 @@ def test_enough_prompts_are_not_warned_of(check):
 def test_more_codes_than_phrases_are_refused_first(check):
     with pytest.raises(ValueError, match="32 codes need 32 different phrases or more; the 20 prompts kept"):
         check([f"fox {'abcdefghijklmnopqrst'[i]}" for i in range(20)], codes=32)
+
+
+def test_more_codes_than_prompts_are_refused(check):
+    with pytest.raises(
+        ValueError, match=r"A language of 64 codes is learned from 64 prompts or more.* Add prompts, or take fewer codes\."
+    ):
+        check(different(30), codes=64)
 
 
 def test_the_warning_names_the_line_that_fits(minilm, tmp_path, monkeypatch):
