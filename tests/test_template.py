@@ -427,7 +427,7 @@ LARGE = {
 
 @pytest.mark.parametrize("text", LARGE.values(), ids=LARGE)
 def test_100_kb_take_time_in_proportion(text):
-    begin = time.perf_counter()
+    begin = time.process_time()
     template = Template.build([text[: BIG // 2], Slot(text, text), text[BIG // 2 :]])
     assert parse(str(template)) == template
     assert template.match(template.prompt) is not None
@@ -436,12 +436,12 @@ def test_100_kb_take_time_in_proportion(text):
         parse(text)
     except TemplateError as err:
         assert len(str(err)) < 500
-    assert time.perf_counter() - begin < 5  # a quadratic step would need minutes; usual is under a second
+    assert time.process_time() - begin < 5  # a quadratic step would need minutes; usual is under a second
 
 
 def test_a_hard_text_for_match_takes_time_in_proportion():
-    begin = time.perf_counter()
+    begin = time.process_time()
     template = parse("<?>".join(["a" * (BIG // 2) + "b", "ab", "a" * 1000]))
     assert template.match("a" * BIG) is None
     assert parse("<?>a<?>a<?>a<?>b").match("a" * BIG) is None
-    assert time.perf_counter() - begin < 2
+    assert time.process_time() - begin < 2

@@ -38,7 +38,7 @@ _PATTERN = regex.compile(
         | \.(?:blend|and|swap)\([^()\n]{0,200}+\)                      # of InvokeAI: ("a", "b").blend(.5, .5)
         | (?<!\w)(?:--|—)no(?!\w)(?:[^\S\n]++(?!(?:--|—)\p{L})\S++)*+  # --no text, letters
         | (?<!\w)(?:--|—)[scom]ref(?!\w)(?:[ ]++(?:https?://[^\s,]++|(?:random|\d)[\w:.]*+))*+
-        | (?<!\w)(?:--|—)(?:style|motion|p|profile|personalize|bs|mode)(?!\w)(?:[ ]++(?!--|—)[^\s,]++)?+
+        | (?<!\w)(?:--|—)(?:style|motion|p|profile|personalize|bs|mode)(?!\w)(?:[ =]++(?!--|—)[^\s,]++)?+
         | (?<!\w)--\p{L}[\w-]*+(?:=[^\s,]++|[ ]++https?://[^\s,]++)
         | (?<!\w)—(?:ar|aspect|v|version|niji|q|s|stylize|c|chaos|w|weird|iw|seed|stop|test|uplight|tile|hd)(?!\w)
             (?:[ ]+\d[\d.:]*)? )                                      # --ar as phones type it
@@ -132,8 +132,7 @@ def split(text):
 
 def _token(text, position):
     """The end and the kind of the token that begins here and is no group."""
-    found = _INITIALS.match(text, position)
-    if found:
+    if text.startswith(".", position + 1) and (found := _INITIALS.match(text, position)):
         return found.end(), WORD
     found = _PATTERN.match(text, position)
     if found is None:

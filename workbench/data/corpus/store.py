@@ -42,9 +42,12 @@ def stored(texts):
             while batch := list(islice(texts, _BATCH)):
                 writer.write_batch(pa.record_batch([pa.array(batch, pa.string())], schema=schema))
         file.flush()
-        mapped = pa.py_buffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        mapped = pa.py_buffer(mapping)
     # with a fingerprint of its own, since `datasets` would copy all texts to compute one
-    return Dataset(InMemoryTable.from_buffer(mapped), fingerprint=secrets.token_hex(8))
+    data = Dataset(InMemoryTable.from_buffer(mapped), fingerprint=secrets.token_hex(8))
+    data.mapping = mapping
+    return data
 
 
 @contextlib.contextmanager
@@ -68,9 +71,17 @@ def each(data, places=None):
     if places is None:
         for batch in data.iter(_BATCH):
             yield from batch["text"]
+            _let_go(data)
         return
     for start in range(0, len(places), _SCATTERED):
         yield from data[places[start : start + _SCATTERED].tolist()]["text"]
+        _let_go(data)
+
+
+def _let_go(data):
+    """Count the pages of the file that were read no longer as memory of this process; they are read again when needed."""
+    if hasattr(mmap, "MADV_DONTNEED") and hasattr(data, "mapping"):
+        data.mapping.madvise(mmap.MADV_DONTNEED)
 
 
 def fingerprint(texts):

@@ -153,6 +153,7 @@ class DeepDSL:
 
         Raises:
             TypeError: not a str or list of str.
+            ValueError: a prompt of more than 20,000 characters.
         """
         return self._reader.tag(prompt)
 
@@ -163,8 +164,10 @@ class DeepDSL:
 
         Args:
             prompt: str, or a list of str. `<?>` and `<artist:?>` are masks: they stay where they are, and the text around them
-                is read. In a prompt with masks, `\<` is the character itself. Or a `Template`: if none of its slots is filled,
-                its text is read around them; otherwise it stays as it is, and its slots get the codes of this language.
+                is read. A template in its printed form, `<subject:a fox>, by <artist:?>`, is one; in both, `\<` is the character
+                itself. `<lora:ink:0.8>` and other syntax of other programs is text, and in no slot. Or a `Template`: if none of
+                its slots is filled, its text is read around them; otherwise it stays as it is, and its slots get the codes of
+                this language.
 
         Returns:
             `Template`, whose `prompt` is the given text to the letter if it has no mask; a list of them for a list.
@@ -172,6 +175,7 @@ class DeepDSL:
         Raises:
             TypeError: something else.
             TemplateError: nothing but masks, a slot name that this language does not have, or a template of another DSL.
+            ValueError: a prompt of more than 20,000 characters.
         """
         return self._reader.read(prompt)
 
@@ -225,7 +229,7 @@ class DeepDSL:
         """Write prompts near a prompt.
 
         Args:
-            prompt: str or `Template` without masks.
+            prompt: str or `Template` without masks. Syntax of other programs in it stays to the letter.
             n: int.
             proximity: float 0..1. 0 keeps the template only, 1 changes one slot to something near.
             by: "slots" keeps a share `proximity` of the slots as text and writes the others anew, near their meaning. "noise"

@@ -9,6 +9,7 @@ from workbench.template import Slot, Template
 from workbench.values import TemplateError, Unit
 from workbench.words import is_function
 
+LONGEST = 20_000  # characters that are read: what is longer is a file, not a prompt, and would take minutes
 _REMEMBERED = 20_000  # unit types whose static vectors stay in memory, since a corpus repeats itself
 
 
@@ -80,7 +81,7 @@ class Reader:
 
     def tag(self, prompt):
         """See `DeepDSL.tag`."""
-        prompts, names = _listed(prompt), [code.name for code in self.learned.codes]
+        prompts, names = _short(_listed(prompt)), [code.name for code in self.learned.codes]
         found = []
         for text, (spans, codes) in zip(prompts, self.tagger.tag(prompts), strict=True):
             pairs = zip(spans, codes.tolist(), strict=True)
@@ -102,7 +103,7 @@ class Reader:
 
     def plain(self, texts):
         """Templates of a list of str in which `<?>` is plain text, too."""
-        tagged = zip(texts, self.tagger.tag(texts), strict=True)
+        tagged = zip(texts, self.tagger.tag(_short(texts)), strict=True)
         return [template_of(text, spans, codes, self.learned.codes) for text, (spans, codes) in tagged]
 
     def whole(self, text):
@@ -154,6 +155,17 @@ def template_of(text, spans, codes, known):
         parts += [text[at:start], Slot(known[code].name, text[start:end], code=code)]
         at, i = end, last + 1
     return Template.build([*parts, text[at:]])
+
+
+def _short(texts):
+    """The texts, a list of str, unless one is too long to be read."""
+    for text in texts:
+        if len(text) > LONGEST:
+            raise ValueError(
+                f"A prompt may have {LONGEST:,} characters, got {len(text):,}: {text[:40]!r}... Cut it; for a file with many "
+                "prompts, use corpus.load(file)."
+            )
+    return texts
 
 
 def _listed(prompt, *more):

@@ -7,13 +7,13 @@ from functools import wraps
 from typing import NamedTuple
 
 from workbench import checks
+from workbench.language.dsl.reader import LONGEST
 from workbench.language.dsl.writing import DECODING
 from workbench.show.rendering import times
 from workbench.show.widgets import typed
 from workbench.template import Template
 from workbench.values import WorkbenchError
 
-LONGEST = 20_000  # characters that are read: beyond that a paste is a file, not a prompt
 COOLEST, HOTTEST = 0.1, 2.0  # temperature
 LAST_SEED = 2**31 - 1
 MOST_KEPT = 1000  # favourites: their rows are on the page

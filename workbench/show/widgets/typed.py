@@ -1,22 +1,24 @@
 """Typed: between the text that people type, in which `<?>` and `<artist:?>` are masks, and a `Template`.
 
-In contrast to the printed form of a template, any other `<` is the character itself: prompts have `<lora:x:0.8>` and hearts.
+A slot of a printed template, `<artist:Goya>`, is one here too. In contrast to the printed form, any other `<` is the character
+itself: prompts have `<lora:x:0.8>` and hearts.
 """
 
 import difflib
 import re
 from dataclasses import replace
 
-from workbench.template import Slot, Template
+from workbench.template import Slot, Template, parse
 
 _ALMOST = re.compile(r"<[^<>]{1,80}:\s*\?>")
 
 
 def read(dsl, text):
     """Typed text as (`Template`, list of str: what looks like a mask but names no code of the `DeepDSL`)."""
-    masks = {str(Slot(code.name)): Slot(code.name, code=code.id) for code in dsl.codes} | {str(Slot(None)): Slot(None)}
-    pieces = re.split("(" + "|".join(map(re.escape, masks)) + ")", text)
-    parts = [masks[piece] if number % 2 else piece for number, piece in enumerate(pieces)]
+    names = {code.name: code.id for code in dsl.codes}
+    known = "|".join(re.escape(str(Slot(name))[1:-3]) for name in names)
+    pieces = re.split(rf"(<\?>|<(?:{known}):(?:[^<>\\]++|\\.)++>)", text, flags=re.DOTALL)
+    parts = [parse(piece, names).parts[0] if number % 2 else piece for number, piece in enumerate(pieces)]
     literals, template = "".join(pieces[::2]), Template.build(parts)
     return (dsl.read(template) if literals.strip() else template), _ALMOST.findall(literals)
 
