@@ -81,8 +81,8 @@ def test_the_warning_names_the_line_that_fits(minilm, tmp_path, monkeypatch):
         raise Stopped
 
     monkeypatch.setattr(fitting.encode, "encode", stop)
-    with pytest.warns(UserWarning, match="30 prompts are few") as said, pytest.raises(Stopped):
-        DeepDSL.fit(different(30), DSLConfig(), minilm, folder=tmp_path, progress=False)
+    with pytest.warns(UserWarning, match="40 prompts are few") as said, pytest.raises(Stopped):
+        DeepDSL.fit(different(40), DSLConfig(), minilm, folder=tmp_path, progress=False)
     assert said[0].filename == __file__
 
 
