@@ -177,7 +177,7 @@ def _check_enough(corpus, units, config):
         warnings.warn(
             f"{len(corpus):,} prompts are few: some codes will mix several kinds of phrase, and new prompts will repeat these. "
             f"More prompts help most ({_FEW:,} or more), then fewer codes (now {k}).",
-            stacklevel=4,
+            stacklevel=5,
         )
 
 
