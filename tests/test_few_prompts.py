@@ -87,12 +87,12 @@ def test_the_warning_names_the_line_that_fits(minilm, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("prompts", "steps"), [(1, 50), (50, 50), (500, 345), (1000, 690), (1300, 897), (3000, 900), (12_000, 900), (40_000, 900)]
+    ("prompts", "steps"), [(1, 200), (50, 200), (500, 345), (1000, 690), (1300, 897), (3000, 900), (12_000, 900), (40_000, 900)]
 )
 def test_a_writer_reads_no_prompt_too_often(prompts, steps):
     assert WriterConfig().steps_for(prompts, 87) == steps  # 87 prompts of the built-in corpus make a step
     assert WriterConfig(steps=77).steps_for(prompts, 87) == 77
-    assert DSLConfig.full().writer.steps_for(prompts, 87) == min(4000, max(50, -(-60 * prompts // 87)))
+    assert DSLConfig.full().writer.steps_for(prompts, 87) == min(4000, max(200, -(-60 * prompts // 87)))
 
 
 def test_steps_that_are_no_number_are_refused():
