@@ -165,17 +165,19 @@ def _check_enough(corpus, units, config):
             f"{k} codes need {k} different phrases or more; the {len(corpus)} prompts kept of {corpus.report.read} hold "
             f"{len(phrases)}. Add prompts, or take fewer codes (n_codes={max(2, len(phrases) // 3)})."
         )
-    if len(corpus) < _LEAST:
+    least = max(_LEAST, k)
+    if len(corpus) < least:
         dropped = ", ".join(f"{count:,} {rule}" for rule, count in corpus.report.dropped.items() if count)
+        advice = "Add prompts, or take fewer codes." if k > _LEAST else "Add prompts."
         raise ValueError(
-            f"A language is learned from {_LEAST} prompts or more, good ones from {_FEW:,}; there are {len(corpus)}, kept of "
-            f"{corpus.report.read:,} rows{f' ({dropped})' if dropped else ''}. Add prompts."
+            f"A language of {k} codes is learned from {least} prompts or more, a good one from {_FEW:,}; {len(corpus)} were kept "
+            f"of {corpus.report.read:,} rows{f' ({dropped})' if dropped else ''}. {advice}"
         )
     if len(corpus) < _FEW:
         warnings.warn(
             f"{len(corpus):,} prompts are few: some codes will mix several kinds of phrase, and new prompts will repeat these. "
             f"More prompts help most ({_FEW:,} or more), then fewer codes (now {k}).",
-            stacklevel=4,
+            stacklevel=5,
         )
 
 
