@@ -140,6 +140,9 @@ def _cases(world, short):
     def loaded(folder):
         return of_state(_to_state(DeepDSL.load(folder, world.encoder)))
 
+    def read_with(folder):  # a language knows its encoder
+        return of_state(_to_state(DeepDSL.load(top / "dsl", models.load_encoder(str(folder), layer=3, device="cpu"))))
+
     def exported(folder):
         world.export(folder)
         return of_folder(folder / LISTS)
@@ -158,7 +161,7 @@ def _cases(world, short):
         Case("checkpoint of a writer", top / "training", writes, 2, "fits/*/writer*-part/*"),
         Case("marker of an export", top / "export", exported, 3, ".workbench-export"),
         Case("an export", top / "export", exported, 2, f"{LISTS}/*"),
-        Case("folder of an encoder", world.bert, _model(models.load_encoder), 3),
+        Case("folder of an encoder", world.bert, read_with, 3),
         Case("folder of a CLIP", FOLDER / "clip", _model(models.load_clip), 3),
         Case("folder of a language model", FOLDER / "lm", _model(models.load_lm), 3),
     ]

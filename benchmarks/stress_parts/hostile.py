@@ -69,8 +69,8 @@ def mixed(rng):
 
 
 def flat(template):
-    """The text of a template, a mask as a sign of its own."""
-    return "".join(p if isinstance(p, str) else "\0?" if p.text is None else p.text for p in template.parts)
+    """The text of a template with its masks as they are printed."""
+    return "".join(str(p) if isinstance(p, Slot) and p.text is None else getattr(p, "text", p) for p in template.parts)
 
 
 def _kept(dsl, n, rng):
@@ -107,7 +107,7 @@ def _fault(dsl, text):
         for a, b in zip([words.Word(0, 0, ""), *tokens], [*tokens, words.Word(len(text), 0, "")], strict=True)
     ).strip():
         return "words.split left something out"
-    texts = {text}
+    texts = {text, re.sub(r"\\([<>\\])", r"\1", text)}  # with a mask in it, a text is taken for a printed template
     try:
         typed = parse(text)
         if parse(str(typed)) != typed:
