@@ -199,6 +199,20 @@ def test_ten_kilobytes_are_read_and_a_book_is_refused(studio):
     studio.expect(studio.box.locator(".dsl-complaint")).to_contain_text("20,001 characters")
 
 
+def test_what_no_socket_takes_is_made_to_fit(studio):
+    paste = """text => {
+      const field = document.querySelector(".dsl-prompt textarea");
+      field.value = text();
+      for (const kind of ["input", "change"]) field.dispatchEvent(new Event(kind, { bubbles: true }));
+    }"""
+    for text, shown in (("() => 'half \\ud83d cat, 8k'", "half � cat, 8k"), ("() => '\\ud83c\\udff0 castle'", "🏰 castle")):
+        studio.page.evaluate(f"({paste})({text})")
+        studio.says("chip" if "cat" in shown else "1 chip read.")
+        studio.has(shown)
+    studio.page.evaluate(f"({paste})(() => 'x'.repeat(12000000))")
+    studio.expect(studio.box.locator(".dsl-complaint")).to_contain_text("200,000 characters")
+
+
 def test_all_can_be_done_with_the_keyboard(studio):
     keys = studio.page.keyboard
     studio.prompt.focus()

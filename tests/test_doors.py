@@ -254,7 +254,7 @@ INSIDE = {
     "seed": "guide.pool.first_draws guide.scoring.draw corpus.readers.open_source context.learn_context session.Moment "
     "session.Result values.Proposal.sample filling.GapFiller.fill gru.learn training.train",
     "folder": "artifacts.restored descent.Descent shards.Features export.Export files.check_ours files.replacing_ours "
-    "pages.site.check folders.lists app.page guide.tuning.tune writer.Writer.fit",
+    "files.make_folder pages.site.check folders.lists app.page guide.tuning.tune writer.Writer.fit",
 }
 
 
@@ -264,7 +264,8 @@ def doors(argument):
         front = getattr(workbench, name)
         members = [getattr(front, one) for one in dir(front) if one[0] != "_"] if inspect.ismodule(front) else [front]
         for one in members:
-            inner = [getattr(one, n) for n in dir(one) if n[0] != "_"] if inspect.ismodule(one) else [one]
+            deep = inspect.ismodule(one) and name == "world"  # its modules are its doors
+            inner = [getattr(one, n) for n in dir(one) if n[0] != "_"] if deep else [one]
             for thing in inner:
                 if not str(getattr(thing, "__module__", "")).startswith("workbench"):
                     continue

@@ -376,7 +376,9 @@ def test_damaged_stages_are_made_again(dsl, encoder, prompts, folder, tmp_path):
     (book,) = (tmp_path / "copy").glob("fits/*/codebook/config.json")
     units.write_text('{"config"')
     book.write_text("{}")
-    again = DeepDSL.fit(prompts, CONFIG, encoder, folder=tmp_path / "copy", progress=False)
+    with pytest.warns(UserWarning, match="config.json .*It is learned again") as said:
+        again = DeepDSL.fit(prompts, CONFIG, encoder, folder=tmp_path / "copy", progress=False)
+    assert [name in str(one.message) for one, name in zip(said, ("units", "codebook"), strict=True)] == [True, True]
     assert again.codes == dsl.codes and json.loads(units.read_text())
 
 

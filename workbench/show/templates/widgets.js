@@ -25,6 +25,14 @@
   }
   name();
   new MutationObserver(name).observe(root, {childList: true, subtree: true, attributes: true, attributeFilter: ['class']});
+  const half = /[\uD800-\uDBFF](?![\uDC00-\uDFFF])|(?<![\uD800-\uDBFF])[\uDC00-\uDFFF]/g;
+  function fit(event) {
+    const el = event.target;
+    if (!el.matches('textarea, input[type=text]')) return;
+    const text = el.value.slice(0, 200000).replace(half, '\uFFFD');
+    if (text !== el.value) el.value = text;
+  }
+  for (const kind of ['input', 'change']) root.addEventListener(kind, fit, true);
   function old(text) {
     const area = document.createElement('textarea');
     area.value = text; area.setAttribute('aria-hidden', 'true'); area.style.position = 'fixed'; area.style.opacity = '0';
