@@ -30,12 +30,12 @@ from pathlib import Path
 
 os.environ.update(OMP_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false", HF_HUB_OFFLINE="1", HF_HUB_DISABLE_PROGRESS_BARS="1")
 PARTS = {  # name: tries of the full form, of the short one
-    "kills": (200, 18),
-    "damages": (2000, 200),
-    "hostile": (10_000, 300),
+    "kills": (200, 16),
+    "damages": (2000, 100),
+    "hostile": (10_000, 200),
     "together": (4, 2),
-    "interrupts": (10_000, 300),
-    "disk": (200, 20),
+    "interrupts": (10_000, 200),
+    "disk": (200, 10),
 }
 
 

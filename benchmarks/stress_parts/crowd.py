@@ -11,11 +11,12 @@ _SAVES = 20  # of each process
 
 def together(world, n, seed, short=False):
     """Yield a `Row` for fits, encodes, saves and exports of `n` processes at once."""
-    for name, job in list(world.jobs(short=True).items())[:3]:
+    jobs = world.jobs(short=True)
+    for name, job in ((name, jobs[name]) for name in ("fit", "encode", *(() if short else ("fit with a writer",)))):
         yield _same(world, name, job, n)
     two = (world.dsl, world.old)
     yield _rivals(world, "saves", n, lambda folder, i: two[i % 2].save(folder / "dsl"), two)
-    yield _rivals(world, "exports", n, lambda folder, i: world.export(folder, two[i % 2]) and None, two)
+    yield _rivals(world, "exports", n, lambda folder, i: world.exported(folder, two[i % 2]), two)
 
 
 def _same(world, name, job, n):

@@ -34,7 +34,8 @@ def full(world, n, seed, short=False):
         return of_folder(folder)
 
     jobs = {"favourites": favourites, **world.jobs(short)}
-    jobs |= {"a tuned model": lambda folder: _tuned(world, folder)}
+    if not short:
+        jobs["a tuned model"] = lambda folder: _tuned(world, folder)
     older = {name: world.replaced(name) for name in jobs} | {"favourites": functools.partial(favourites, times=20)}
     for i, (name, job) in enumerate(jobs.items()):
         rng = random.Random(f"{seed} disk {name}")

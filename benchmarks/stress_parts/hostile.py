@@ -19,13 +19,14 @@ LITERAL = (
     "<lora:ink_style:0.8>¦<lora:add_detail:1>¦<hypernet:anime_2:0.5>¦embedding:EasyNegative¦__color__¦__artists/modern__¦BREAK¦AND¦"
     "{red|blue|old}¦{2$$oak|elm}¦{0.5::snow|0.2::rain}¦[fox|cat]¦[fox:cat:.5]¦(neon:1.3)¦neon::2¦--ar 16:9¦--v 6.1¦--style raw¦"
     "--sref https://example.org/a_b.png?x=1&y=2#z¦--seed 7¦https://example.org/a.png¦"
-    "ganyu \\(genshin impact\\)¦long_hair¦blue_eyes"
+    "ganyu \\(genshin impact\\)"
 ).split("¦")
 MARKUP = LITERAL + (
-    "<lyco:glow:0.7:0.2>¦<bad-hands-5>¦(embedding:bad_hands:1.2)¦${era=1920s}¦3$$¦[fox:8]¦[sketch::12]¦((neon))¦[[fog]]¦(neon)1.2¦"
+    "long_hair¦blue_eyes¦<lyco:glow:0.7:0.2>¦<bad-hands-5>¦(embedding:bad_hands:1.2)¦${era=1920s}¦3$$¦[fox:8]¦[sketch::12]¦((neon))¦[[fog]]¦(neon)1.2¦"
     "neon++¦fog--¦(a hill)+¦fog::-.5¦--no text, logo¦--niji¦www.example.org/x_y¦saber \\[fate\\]¦1girl¦:d¦^_^¦o_o¦>_<¦@user¦#tag¦"
     "<!-- x -->¦&amp;¦<b>bold</b>¦score_9_up¦rating:safe"
 ).split("¦")
+_KEPT = {"(neon:1.3)": ":1.3)", "neon::2": "::2", "ganyu \\(genshin impact\\)": "\\)"}  # words in it may be written anew
 _PLAIN = "a red fox in snow¦a castle on a hill¦oil on canvas¦by Claude Monet¦8k¦golden hour¦portrait of a samurai".split("¦")
 _ODD = (
     "<?>¦<subject:?>¦<color:red>¦<:x>¦<a:¦<¦>¦\\¦\\<¦\\>¦\\\\¦<<?>>¦<a\\:b:c>¦?¦<x:\\?>¦\0¦\x1b[31m¦\r\n¦\n¦\t¦\u200b¦\u200d¦\u00ad¦"
@@ -47,8 +48,8 @@ def hostile(world, n, seed, short=False):
     rng = random.Random(f"{seed} hostile")
     dsl = world.dsl if short else DeepDSL.load("world")
     yield _kept(world.dsl, n, rng)
-    yield _rewritten(dsl, max(20, n // 25), rng)
-    slow, length = (SLOW[::4], 20_000) if short else (SLOW, 100_000)
+    yield _rewritten(dsl, max(12, n // 25), rng)
+    slow, length = (SLOW[::6], 10_000) if short else (SLOW, 100_000)
     timed = functools.partial(_timed, world.folder / "end.json", length)
     yield timed("split", words.split, slow)[0]
     yield timed("parse and print", _parsed, slow)[0]
@@ -69,8 +70,8 @@ def mixed(rng):
 
 
 def flat(template):
-    """The text of a template, a mask as a sign of its own."""
-    return "".join(p if isinstance(p, str) else "\0?" if p.text is None else p.text for p in template.parts)
+    """The text of a template with its masks as they are printed."""
+    return "".join(str(p) if isinstance(p, Slot) and p.text is None else getattr(p, "text", p) for p in template.parts)
 
 
 def _kept(dsl, n, rng):
@@ -107,7 +108,7 @@ def _fault(dsl, text):
         for a, b in zip([words.Word(0, 0, ""), *tokens], [*tokens, words.Word(len(text), 0, "")], strict=True)
     ).strip():
         return "words.split left something out"
-    texts = {text}
+    texts = {text, re.sub(r"\\([<>\\])", r"\1", text)}  # with a mask in it, a text is taken for a printed template
     try:
         typed = parse(text)
         if parse(str(typed)) != typed:
@@ -144,7 +145,7 @@ def _rewritten(dsl, n, rng):
         except Exception as err:
             row.fail("crashed", f"{verb} {text!r}: {type(err).__name__}: {err}")
             continue
-        gone = [piece for piece in pieces if str(out[0]).count(piece) < text.count(piece)]
+        gone = [piece for piece in (_KEPT.get(one, one) for one in pieces) if str(out[0]).count(piece) < text.count(piece)]
         made = [part.text for part in out[0].template.parts if isinstance(part, Slot)]
         signs = [filler for filler in made if re.search(r"[,;|<>(){}\[\]]", filler or "") and filler not in text]
         if gone or signs:

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import sys
+import warnings
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,6 +33,7 @@ from workbench.models import load_encoder
 from workbench.show import export
 from workbench.show.pages import report, site
 
+FEW = ".*prompts are few"  # a warning that is right, but not about what is tried here
 MARKS = {".workbench-export"}  # hidden files that belong to a result
 LISTS, WEB = "lists", "web"  # folders of an export and of a site
 
@@ -152,12 +154,15 @@ class World:
         return Result(_counted(row["step"] for row in tuned.history), digest(tuned.history, *weights))
 
     def export(self, folder, dsl=None):
+        """Wildcards, JSON and CSV, and what there is then."""
+        self.exported(folder, dsl or self.dsl)
+        return of_folder(folder)
+
+    def exported(self, folder, dsl):
         """Wildcards, JSON and CSV."""
-        dsl = dsl or self.dsl
         export.write_wildcards(dsl, folder / LISTS)
         export.write_json(dsl, folder / "grammar.json")
         export.write_csv(dsl, folder / "grammar.csv")
-        return of_folder(folder)
 
     def pages(self, folder, dsl=None):
         """Site and report."""
@@ -214,6 +219,7 @@ def often():
             "workbench.show.atlas.can_map": lambda vectors: False,
         }.items():
             stack.enter_context(mock.patch(name, value))
+        warnings.filterwarnings("ignore", FEW)
         torch.set_num_threads(1)  # a process that forks must have no other threads
         yield
 
