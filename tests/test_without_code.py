@@ -77,14 +77,23 @@ def test_a_pipeline_that_names_code_of_its_own_is_refused_and_nothing_runs(tmp_p
     assert not marker.exists()
 
 
-@pytest.mark.parametrize("kind", LOADERS)
 @pytest.mark.parametrize("place", ["evil.py", "deep/er/evil.PY", "deep/__pycache__/evil.cpython-311.pyc", "evil.so"])
-def test_a_program_anywhere_in_a_folder_is_refused(tmp_path, marker, kind, place):
-    folder = copied(kind, tmp_path)
+def test_a_program_anywhere_in_a_pipeline_is_refused(tmp_path, marker, place):
+    folder = copied("pipeline", tmp_path)
     (folder / place).parent.mkdir(parents=True, exist_ok=True)
     program(folder / place, marker)
     with pytest.raises(ModelError, match="holds the program .*evil"):
-        LOADERS[kind](folder)
+        load_pipeline(folder)
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize("kind", ["clip", "lm"])
+def test_a_program_beside_a_single_model_is_never_run(tmp_path, marker, kind):
+    folder = copied(kind, tmp_path)
+    for place in ("train_script.py", "modeling.py", "custom_generate/generate.py"):  # published models hold such files
+        (folder / place).parent.mkdir(exist_ok=True)
+        program(folder / place, marker)
+    LOADERS[kind](folder)
     assert not marker.exists()
 
 
@@ -119,7 +128,10 @@ def test_an_encoder_with_code_or_an_adapter_is_refused(tmp_path, marker):
         load_encoder(folder, layer=1)
     (folder / "adapter_config.json").unlink()
     program(folder / "modeling.py", marker)
-    with pytest.raises(ModelError, match="holds the program modeling.py"):
+    load_encoder(str(folder), layer=1)
+    assert not marker.exists()
+    edit(folder / "config.json", auto_map={"AutoModel": "modeling.Evil"})
+    with pytest.raises(ModelError, match="names code of its own: auto_map in config.json"):
         load_encoder(str(folder), layer=1)
     assert not marker.exists()
 

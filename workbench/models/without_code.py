@@ -14,16 +14,19 @@ _MOST_FILES, _MOST_BYTES = 10_000, 16 * 2**20  # files of a model; bytes of a co
 
 
 def check_folder(folder):
-    """Refuse a model folder that holds code, or names any other than that of transformers and diffusers.
+    """Refuse a model folder that names code other than that of transformers and diffusers, and a pipeline that holds any.
+
+    A program that lies unused beside a single model stays unused: many published models hold the script that trained them, and
+    transformers runs what a config names, nothing else. diffusers finds files of a pipeline by the names of its parts.
 
     Args:
         folder: str or Path, of any model that these libraries read; links in it are followed.
 
     Raises:
-        ModelError: a program file, a config that names code or is damaged, an adapter, a file that is no plain one, or too many
-            files for a model.
+        ModelError: a config that names code or is damaged, a program file in a pipeline, an adapter, a file that is no plain
+            one, or too many files for a model.
     """
-    number = 0
+    number, pipeline = 0, Path(folder, "model_index.json").exists()
     for here, folders, names in os.walk(folder, followlinks=True):
         folders[:] = sorted(set(folders) - {".git"})
         number += len(names)
@@ -31,7 +34,7 @@ def check_folder(folder):
             raise ModelError(f"{folder} holds more than {_MOST_FILES:,} files. Give the folder of one model.")
         for name in sorted(names):
             path = Path(here, name)
-            if name.lower().endswith(_CODE):
+            if pipeline and name.lower().endswith(_CODE):
                 raise _refused(folder, f"holds the program {path.relative_to(folder)}")
             try:
                 check_regular(path)
