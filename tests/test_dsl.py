@@ -308,6 +308,7 @@ def test_too_few_phrases_for_the_codes_are_found_out_before_encoding(encoder, tm
     assert "Add prompts, or take fewer codes (n_codes=" in str(caught.value)
 
 
+@pytest.mark.filterwarnings("ignore:.* rows were dropped")
 def test_prompts_that_are_all_equal_are_found_out_before_encoding(encoder, tmp_path, no_encoding):
     with pytest.raises(ValueError, match="the 1 prompts kept of 60 hold 6"):
         DeepDSL.fit(["a red castle on the hill"] * 60, CONFIG, encoder, folder=tmp_path, progress=False)

@@ -39,18 +39,18 @@ def different(n):
 @pytest.mark.parametrize(
     ("texts", "kept"),
     [
-        (different(1), "are 1, kept of 1 rows"),
-        (different(5), "are 5, kept of 5 rows"),
-        (different(10), "are 10, kept of 10 rows"),
-        (different(19), "are 19, kept of 19 rows"),
-        (["a fox in the snow, oil on canvas"] * 50, r"are 1, kept of 50 rows \(49 "),
-        ([f"a {animal} {TAIL}" for animal in ANIMALS], r"are 1, kept of 10 rows \(9 near duplicate"),
-        (["狐狸 在 雪地 里, 油画, 柔和 的 光"], "are 1, kept of 1 rows"),
-        ([" ".join(f"word{i}" for i in range(60))], "are 1, kept of 1 rows"),
+        (different(1), "1 were kept of 1 rows"),
+        (different(5), "5 were kept of 5 rows"),
+        (different(10), "10 were kept of 10 rows"),
+        (different(19), "19 were kept of 19 rows"),
+        (["a fox in the snow, oil on canvas"] * 50, r"1 were kept of 50 rows \(49 "),
+        ([f"a {animal} {TAIL}" for animal in ANIMALS], r"1 were kept of 10 rows \(9 near duplicate"),
+        (["狐狸 在 雪地 里, 油画, 柔和 的 光"], "1 were kept of 1 rows"),
+        ([" ".join(f"word{i}" for i in range(60))], "1 were kept of 1 rows"),
     ],
 )
 def test_next_to_nothing_is_refused_with_what_was_dropped(check, texts, kept):
-    with pytest.raises(ValueError, match=f"learned from 20 prompts or more, good ones from 3,000; there {kept}"):
+    with pytest.raises(ValueError, match=f"of 2 codes is learned from 20 prompts or more, a good one from 3,000; {kept}"):
         check(texts)
 
 
@@ -69,23 +69,30 @@ def test_more_codes_than_phrases_are_refused_first(check):
         check([f"fox {'abcdefghijklmnopqrst'[i]}" for i in range(20)], codes=32)
 
 
+def test_more_codes_than_prompts_are_refused(check):
+    with pytest.raises(
+        ValueError, match=r"A language of 64 codes is learned from 64 prompts or more.* Add prompts, or take fewer codes\."
+    ):
+        check(different(30), codes=64)
+
+
 def test_the_warning_names_the_line_that_fits(minilm, tmp_path, monkeypatch):
     def stop(*_, **__):
         raise Stopped
 
     monkeypatch.setattr(fitting.encode, "encode", stop)
-    with pytest.warns(UserWarning, match="30 prompts are few") as said, pytest.raises(Stopped):
-        DeepDSL.fit(different(30), DSLConfig(), minilm, folder=tmp_path, progress=False)
+    with pytest.warns(UserWarning, match="40 prompts are few") as said, pytest.raises(Stopped):
+        DeepDSL.fit(different(40), DSLConfig(), minilm, folder=tmp_path, progress=False)
     assert said[0].filename == __file__
 
 
 @pytest.mark.parametrize(
-    ("prompts", "steps"), [(1, 50), (50, 50), (500, 345), (1000, 690), (1300, 897), (3000, 900), (12_000, 900), (40_000, 900)]
+    ("prompts", "steps"), [(1, 200), (50, 200), (500, 345), (1000, 690), (1300, 897), (3000, 900), (12_000, 900), (40_000, 900)]
 )
 def test_a_writer_reads_no_prompt_too_often(prompts, steps):
     assert WriterConfig().steps_for(prompts, 87) == steps  # 87 prompts of the built-in corpus make a step
     assert WriterConfig(steps=77).steps_for(prompts, 87) == 77
-    assert DSLConfig.full().writer.steps_for(prompts, 87) == min(4000, max(50, -(-60 * prompts // 87)))
+    assert DSLConfig.full().writer.steps_for(prompts, 87) == min(4000, max(200, -(-60 * prompts // 87)))
 
 
 def test_steps_that_are_no_number_are_refused():

@@ -7,20 +7,90 @@ import pytest
 import torch
 
 from workbench import DeepDSL
-from workbench.language.dsl import Decoding
+from workbench.language.dsl import Decoding, infilling
 from workbench.language.ngram import KneserNey
 from workbench.language.writer import Writer
 from workbench.language.writer.trie import single, writable
-from workbench.template import Slot, Template
-from workbench.values import ModelError
+from workbench.template import Template
+from workbench.values import ModelError, Sample
 
-WORDS = ["f/1.8", "o'keeffe", "o’keeffe", "close-up", "16:9", "h. r. giger", "M.C. Escher", "d&d", "sci - fi", "35mm"]
-WORDS += ["塔", "👩‍🎨", "½"]
-MARKS = [",", "a, b", ".", "a.", "a\nb", "a\r\nb", "a;b", "a:b", "a | b", "a…", "a—b", "a • b", "a!", "·", "", " "]
-MARKS += ["，", "、", "a ： b"]
-MARKS += ["(a)", "((a", "a]", "[a|b]", "{a}", "<a>"]
-MARKS += ["（a）", "【a】", "「a」", "＜a＞", "“a”", "«a»", "'a'", "‘a’", "`a`", '"a"', "„a“", "‹a›"]
-MARKS += [r"\(", "a:1.2", "a::2", "::", "--ar 16:9", "--a", "*a*", "#a", "-", "a -", "- a", "a - - b", "\x00", "<lora:a:1>"]
+WORDS = [
+    "f/1.8",
+    "o'keeffe",
+    "o’keeffe",
+    "close-up",
+    "16:9",
+    "h. r. giger",
+    "M.C. Escher",
+    "d&d",
+    "sci - fi",
+    "35mm",
+    "塔",
+    "👩‍🎨",
+    "½",
+]
+MARKS = [
+    ",",
+    "a, b",
+    ".",
+    "a.",
+    "a\nb",
+    "a\r\nb",
+    "a;b",
+    "a:b",
+    "a | b",
+    "a…",
+    "a—b",
+    "a • b",
+    "a!",
+    "，",
+    "、",
+    "a ： b",
+    "·",
+    "",
+    " ",
+]
+MARKS += [
+    "(a)",
+    "((a",
+    "a]",
+    "[a|b]",
+    "{a}",
+    "<a>",
+    "（a）",
+    "【a】",
+    "「a」",
+    "＜a＞",
+    "“a”",
+    "«a»",
+    "'a'",
+    "‘a’",
+    "`a`",
+    '"a"',
+    "„a“",
+    "‹a›",
+]
+MARKS += [
+    r"\(",
+    "a:1.2",
+    "a::2",
+    "::",
+    "--ar 16:9",
+    "--a",
+    "*a*",
+    "#a",
+    "-",
+    "a -",
+    "- a",
+    "a - - b",
+    "\x00",
+    "<lora:a:1>",
+    "saber_(fate)",
+    ">_<",
+    "a+ b",
+    "a b++",
+    "__a__",
+]
 
 
 def test_words_and_what_joins_them_may_be_written_and_nothing_else():
@@ -50,25 +120,14 @@ MASKED = [
 ]
 
 
-def fillers(dsl, text, found):
-    """The fillers of samples of a masked prompt, where its literals are unlike them."""
-    slots = dsl.read(text)
-    return [[slot.text for slot in one.template.slots] for one in found] if slots.masked else None
-
-
 @pytest.mark.parametrize("text", MASKED)
 def test_masks_are_filled_with_words_only(dsl, text):
-    for way in (Decoding(), Decoding(temperature=3.0, known=False)):
-        template = dsl.read(text)
-        drawn, log_probs = dsl.writer_.fillers([template] * 6, decoding=way, seed=4)
-        assert all(writable(filler) for some in drawn for filler in some), drawn
-        np.testing.assert_allclose(dsl.writer_.score([template] * 6, drawn, decoding=way), log_probs, atol=1e-3)
-    parts = [part for part in template.parts if isinstance(part, str)]
-    for sample in dsl.infill(text, 3, seed=4):
-        rest = sample.text
-        for literal in "".join(part if isinstance(part, str) else part.text or "\0" for part in template.parts).split("\0"):
-            filler, found, rest = rest.partition(literal) if literal else ("", "", rest)
-            assert not filler or writable(filler), (sample.text, parts)
+    template = dsl.read(text)
+    drawn, log_probs = dsl.writer_.fillers([template] * 6, seed=4)
+    np.testing.assert_allclose(dsl.writer_.score([template] * 6, drawn), log_probs, atol=1e-3)
+    spelled, _ = dsl.writer_.fillers([template] * 2, decoding=Decoding(temperature=1.5, known=False), seed=4)
+    proposed = infilling.proposed(dsl._author, template, [None] * len(drawn[0]), drawn, 16, 4)
+    assert all(writable(filler) for some in (*drawn, *spelled, *proposed) for filler in some), (drawn, spelled, proposed)
 
 
 @pytest.mark.parametrize(
@@ -102,16 +161,27 @@ def test_candidates_near_a_wish_hold_words_only(dsl):
 
 
 def test_people_may_rank_any_text(dsl):
-    [best, *_] = dsl.rank_fillers("a castle, <?>, 8k", ["oil on canvas, by Monet", "(fog:1.2)", '"', "zz-zz, qq"])
-    assert best.text == "a castle, oil on canvas, by Monet, 8k" and np.isfinite(best.log_prob)
+    given = ["oil on canvas, by Monet", "(fog:1.2)", '"', "zz-zz, qq"]
+    found = dsl.rank_fillers("a castle, <?>, 8k", given)
+    assert {sample.text for sample in found} == {f"a castle, {text}, 8k" for text in given}
+    assert all(np.isfinite(sample.log_prob) for sample in found)
 
 
 def test_what_holds_markup_could_not_have_been_written(dsl):
-    name = dsl.codes[dsl.read("a castle on a hill, 8k").slots[0].code].name
-    texts = ["oil on canvas", "oil, canvas", "(oil)", "oil:1.2"]
-    filled = [Template.build(["a castle, ", Slot(name, text), ", 8k"]) for text in texts]
-    scores = dsl.log_score([dsl.sample(1, one, lock={0})[0] for one in filled] if False else filled, f"a castle, <{name}:?>, 8k")
-    assert np.isfinite(scores[0]) and (scores[1:] == -np.inf).all()
+    texts = ["oil on canvas", "oil, canvas", "(oil)", '"oil"', "oil:1.2", "oil | canvas"]
+    for way in (Decoding(), Decoding(known=False)):
+        template = dsl.read("a castle, <?>, 8k")
+        scores = dsl.writer_.score([template], [(text,) for text in texts], owner=[0] * len(texts), decoding=way)
+        assert np.isfinite(scores[0]) and (scores[1:] == -np.inf).all()
+    samples = dsl.sample(2, "a castle on a hill, oil on canvas, 8k", seed=1)
+    bad = [Sample(one.prompt, template=one) for one in (_with(sample.template, "(oil)") for sample in samples)]
+    assert (dsl.log_score(bad, "a castle on a hill, oil on canvas, 8k") == -np.inf).all()
+
+
+def _with(template, text):
+    """The template with this text in its last slot."""
+    last = template.slots[-1]
+    return Template.build(replace(part, text=text) if part == last else part for part in template.parts)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

@@ -112,7 +112,7 @@ def test_a_weight_leaves_its_word_alone():
 
 @pytest.mark.parametrize("piece", ["a.", ":1 ", "--a ", "'", "(", "1.", "f/", "\u0600", "e\u0301", ":1", "a-"])
 def test_100_kb_take_time_in_proportion(piece):
-    begin = time.perf_counter()
+    begin = time.process_time()
     text = piece * (100_000 // len(piece)) + ":" + "1" * 1000 + "x"
     assert words.split(text)[-1].end == len(text)
-    assert time.perf_counter() - begin < 3  # usual is under half a second
+    assert time.process_time() - begin < 3  # usual is under half a second

@@ -316,7 +316,7 @@ def test_the_order_is_that_of_both_models_together(dsl, monkeypatch):
 
 
 def test_candidates_come_from_the_writer_and_from_the_n_grams(dsl, monkeypatch):
-    monkeypatch.setattr(KneserNey, "propose", lambda self, left, right, n, seed=0: [(("zzyzx",), 0.0)])
+    monkeypatch.setattr(KneserNey, "propose", lambda self, left, right, n, seed, only: [(("zzyzx",), 0.0)])
     monkeypatch.setattr(infilling, "ranked", lambda learned, t, c, content: (np.arange(len(c), dtype=float), np.zeros(len(c))))
     found = dsl.infill("a castle on a <?>, 8k", 3)
     assert found[0].text == "a castle on a zzyzx, 8k" and all("zzyzx" not in sample.text for sample in found[1:])
@@ -390,7 +390,7 @@ def test_several_masks_are_proposed_for_the_same_in_every_process(dsl, author):
     seen = []
     drawn = [(f"one {i}", f"two {i}") for i in range(30)] + [("one 7", "two 7")]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(KneserNey, "propose", lambda self, *sides, seed: seen.append(sides) or [(("x",), 0.0)])
+        patch.setattr(KneserNey, "propose", lambda self, *sides, seed, only: seen.append(sides) or [(("x",), 0.0)])
         infilling.proposed(author, template, [None, None], drawn, 8, 0)
         infilling.proposed(author, template, [None, None], drawn[:30], 8, 0)
     assert seen[0][1][:3] == ["on", "two", "7"]  # what was drawn most often, not whatever comes first in a set

@@ -46,7 +46,7 @@ _PATTERN = regex.compile(
         | ::?[+-]?(?:\d+(?:\.\d+)?|\.\d+)(?=\s*[\)\]\}>]|\s*$|\s*,|\s+\D)  # weights: (x:1.2)  x::2
         | ::[+-]?(?:\d+(?:\.\d+)?|\.\d+)(?=[\s|;]) | :[ ]+[+-]?(?:\d+(?:\.\d+)?|\.\d+)(?=[ ]*\))
         | (?<![\p{L}\p{N}.:])-?(?:\d+(?:\.\d+)?|\.\d+)::(?=[^\s\d:])  # 1.5::word::
-        | (?<=[\p{L}\p{N}"”\)])(?:[+]++|--++|(?<=\))(?:-|\d*\.\d+|\d+))(?=[\s,;|.)\]]|$)  # word++, (some words)1.3
+        | (?<=[\p{L}\p{N}"”\)])(?:[+]{2,}+|--++|(?<=\))(?:[+-]|\d*\.\d+|\d+))(?=[\s,;|.)\]]|$)  # word++, (some words)1.3
         | [()\[\]{}<>]+ | :: | (?<!\w)[*_\#@~^=\\`"“”«»]+ | [*_\#@~^=\\`"“”«»]+ )
     | (?P<separator> [,;|.!?:\n\r•·…—–。、，；！？؛،]+ )
     | (?P<joint> [-'‘’&+/] )                                 # what no word below holds: the hyphen of "sci - fi", quotes
@@ -185,7 +185,8 @@ def _is_syntax(text, kind, start, end, chooses):
 
 def visible(token):
     """A token in lower case without the signs that nobody sees: equal for "Water\u00adcolor" and "watercolor"."""
-    return token.lower().translate(_UNSEEN) or token
+    token = token.lower()
+    return token.translate(_UNSEEN) if any(map(str.isalnum, token)) else token  # emoji are made with joiners
 
 
 def is_function(phrase):

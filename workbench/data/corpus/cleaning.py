@@ -87,7 +87,7 @@ def clean(text):
     if not text.isascii():
         words = [word for word in words if _VISIBLE.search(word)]
     if len(words) < MIN_WORDS and len(_UNSPACED.findall(text)) < _UNSPACED_CHARACTERS:
-        return Cleaned("", [], TOO_SHORT)
+        return Cleaned("", [], IDENTIFIER if kind_of(text) in ("an address", "a file name") else TOO_SHORT)
     if len(words) > MAX_WORDS:
         return Cleaned("", [], TOO_LONG)
     return Cleaned("", [], IDENTIFIER) if kind_of(text) else Cleaned(text, words, None)

@@ -214,7 +214,8 @@ class DeepDSL:
                 It may not: "neon" may be read as a colour where lighting was meant.
 
         Returns:
-            list of n `Sample`; the same for the same seed. Their `log_prob` is exact for absent content: that of the fillers,
+            list of n `Sample`; the same for the same n and seed, but `sample(2)` is not the beginning of `sample(6)`. Their
+            `log_prob` is exact for absent content: that of the fillers,
             and of the template if it was drawn. With content it is that of the fillers given the content. With `tries` above 1
             it is still that of the writing alone, not of the choice.
 
@@ -252,7 +253,8 @@ class DeepDSL:
     def infill(self, prompt, n, *, like=None, decoding=DECODING, seed=0):
         """Fill the masks of a prompt.
 
-        `<?>` stands for anything of any length, `<artist:?>` for a filler of that code. Candidates come from the writer and
+        `<?>` stands for words of any number, `<artist:?>` for a filler of that code. No filler that is written, here and by the
+        other verbs, holds separators, brackets, quotes or other markup. Candidates come from the writer and
         from the n-grams of the corpus. They are ranked by both log-probabilities of the whole prompt, by length, and by words
         that the prompt already has; the weights were learned with the language (`ranking_`).
 
@@ -327,7 +329,8 @@ class DeepDSL:
             decoding: `Decoding`.
 
         Returns:
-            float64 (n,), nats: of template and fillers together; -inf for what could not have been written.
+            float64 (n,), nats: of template and fillers together; -inf for what could not have been written, such as fillers with
+            separators, brackets or other markup.
 
         Raises:
             NotFittedError: this DSL only reads.

@@ -32,7 +32,7 @@ from workbench.template import Template
 from workbench.values import ArtifactError
 from workbench.words import is_function
 
-_RECIPE = 5  # raise it when a change of code changes what a finished stage holds
+_RECIPE = 6  # raise it when a change of code changes what a finished stage holds
 _LAYER = 3  # hidden layer of the encoder that is read: the best one measured
 _SAMPLE = 10_000  # prompts that vectors of phrases, context and codes are learned on; all prompts are counted
 _LITERAL = 0.8  # share of function words from which a code is shown as plain text
@@ -165,17 +165,19 @@ def _check_enough(corpus, units, config):
             f"{k} codes need {k} different phrases or more; the {len(corpus)} prompts kept of {corpus.report.read} hold "
             f"{len(phrases)}. Add prompts, or take fewer codes (n_codes={max(2, len(phrases) // 3)})."
         )
-    if len(corpus) < _LEAST:
+    least = max(_LEAST, k)
+    if len(corpus) < least:
         dropped = ", ".join(f"{count:,} {rule}" for rule, count in corpus.report.dropped.items() if count)
+        advice = "Add prompts, or take fewer codes." if k > _LEAST else "Add prompts."
         raise ValueError(
-            f"A language is learned from {_LEAST} prompts or more, good ones from {_FEW:,}; there are {len(corpus)}, kept of "
-            f"{corpus.report.read:,} rows{f' ({dropped})' if dropped else ''}. Add prompts."
+            f"A language of {k} codes is learned from {least} prompts or more, a good one from {_FEW:,}; {len(corpus)} were kept "
+            f"of {corpus.report.read:,} rows{f' ({dropped})' if dropped else ''}. {advice}"
         )
     if len(corpus) < _FEW:
         warnings.warn(
             f"{len(corpus):,} prompts are few: some codes will mix several kinds of phrase, and new prompts will repeat these. "
             f"More prompts help most ({_FEW:,} or more), then fewer codes (now {k}).",
-            stacklevel=4,
+            stacklevel=5,
         )
 
 

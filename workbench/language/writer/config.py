@@ -9,7 +9,7 @@ from workbench.models.cut import Cut, check_cut
 WINDOW = 256  # positions of the longest prompt with its gaps
 SAMPLE = 40_000  # prompts that a language trains its writer on at most
 CONTENT_DIMS = 64  # of a filler's meaning
-_READ, _LEAST = 60, 50  # times a prompt is read at most, by a training of so many steps at least
+_READ, _LEAST = 60, 200  # times a prompt is read at most, by a training of so many steps at least
 SPELLED = 12  # pieces of a filler that its content is read from, one by one
 LETTERS = 16  # dimensions of content for each of these pieces
 SPELLED_DIMS = SPELLED * LETTERS  # of a filler's spelling
@@ -20,7 +20,7 @@ class WriterConfig:
     """Options of `Writer`.
 
     Training costs `steps` times `batch` positions; a core of a laptop does some 5,000 to 10,000 positions a second. Without
-    `steps` there are `most`, or fewer for a small pile: no prompt is read more than 60 times.
+    `steps` there are `most`, or fewer for a small pile: as many as read each prompt 60 times, but 200 or more.
     """
 
     width: int = 160  # d, of the network's hidden states

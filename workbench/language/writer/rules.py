@@ -9,7 +9,7 @@ _ROWS = 3000  # rows of what may be written next that are kept
 
 
 class State:
-    """What has been written in a gap: the node of the trie, whether a joint (1) or a blank (2) came last, how many pieces.
+    """What has been written in a gap: the node of the trie, whether a word must follow (`Tokens.joins`), how many pieces.
 
     `start`: the row of `Rules.begin`; `before`: the piece before the gap, -1 if that does not matter.
     """

@@ -59,11 +59,11 @@ class Tokens:
         self.marked = np.array([False] * first + [p.startswith((SPACE, " ")) for p in self.pieces])
         self.written = np.arange(self.size) >= N_MARKS
         self.written[[N_MARKS + ord(c) for c in " \t\n\r\v\f"]] = False
-        # Pieces that any word may be spelled with, and which begin with a joint, or end with one (1) or with a blank (2).
+        # Pieces that any word may be spelled with, which begin with a joint, and which need a word after them (see `_joins`).
         self.plain = np.array([False] * first + [_plain(piece) for piece in self.pieces])
         self.plain[[N_MARKS + byte for byte in range(128) if chr(byte).isalnum()]] = True
         self.opens = np.array([False] * first + [piece.removeprefix(SPACE)[:1] in JOINTS for piece in self.pieces])
-        self.joins = np.array([0] * first + [2 if p == SPACE else int(p[-1:] in JOINTS) for p in self.pieces])
+        self.joins = np.array([0] * first + [_joins(piece) for piece in self.pieces])
         # Whether words often stand right after a mark, "(castle", or without any blanks: then they may begin a filling so.
         self.glues = 5 * sum(not token.startswith(SPACE) for token in self.known) >= len(self.known)
         self.clashes = {}  # by the piece of an article, which pieces may not follow it
@@ -195,6 +195,13 @@ def _plain(piece):
     return inside and writable(f"x{piece}x")
 
 
+def _joins(piece):
+    """1 for a joint between blanks, 2 for a piece that ends in a blank or a joint and goes on without a blank, else 0."""
+    if piece[-1:] not in (SPACE, *JOINTS):
+        return 0
+    return 1 if piece.startswith(SPACE) and piece[1:] in JOINTS else 2
+
+
 def _said(counts, forms):
     """The tokens that were typed as words or joints: "BREAK" and "AND" are other programs' syntax."""
     bares = {" ".join(form.lower().split()) for form in forms} | JOINTS
@@ -221,7 +228,7 @@ def _misspelt(token, n, counts):
 def _marked(text, start, end, glued=False):
     """A token as the writer sees it: lower-case, with a mark if a blank or, unless `glued`, the beginning stands before it."""
     spaced = text[start - 1].isspace() if start else not glued
-    return (SPACE if spaced else "") + " ".join(words.visible(text[start:end]).split()).replace(SPACE, "_")
+    return (SPACE if spaced else "") + " ".join(text[start:end].lower().split()).replace(SPACE, "_")
 
 
 def _usual_case(forms):

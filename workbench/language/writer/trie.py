@@ -10,6 +10,7 @@ from workbench import words
 
 SPACE = "▁"  # marks a token that follows a blank, or begins the prompt
 NEVER = 1 << 20  # more pieces than any filling has
+_BARRED = frozenset('()[]{}<>|\\"`')  # inside words
 JOINTS = frozenset("-&+/")  # that fillers may hold: the others are quotes
 
 # What a token begins with; bits, as a piece may begin several tokens.
@@ -40,7 +41,8 @@ def single(token):
 def _plain(token, kind):
     if kind == words.JOINT:
         return token in JOINTS
-    return kind == words.WORD and unicodedata.category(token[0])[0] not in "PC"  # a lone sign, or nothing that is seen
+    # no lone sign, nothing unseen, and no tag such as "saber_(fate)", whose brackets weigh it where they are not escaped
+    return kind == words.WORD and unicodedata.category(token[0])[0] not in "PC" and _BARRED.isdisjoint(token)
 
 
 class Trie(NamedTuple):
@@ -76,7 +78,7 @@ def grow(known, spell, size):
     spelt = [(token.startswith(SPACE), token.removeprefix(SPACE), spell(token)) for token in known]
     for spaced, bare, ids in spelt:
         starts[int(spaced), ids[0]] |= _begins(bare)
-    glued, spaced = starts
+    spaced = starts[1]
     word = min((len(ids) for after_blank, _, ids in spelt if after_blank and spaced[ids[0]] == _LETTER), default=NEVER)
     for _, bare, ids in spelt:
         kind = _kind(bare)
@@ -94,7 +96,7 @@ def grow(known, spell, size):
         ends[node], kinds[node] = True, kind
     after = np.stack(
         [
-            (spaced > 0) | (glued == _JOINT),  # letters, digits and signs would join the word
+            spaced > 0,  # letters, digits and signs would join the word, and "word+" is a weight
             spaced == _LETTER,  # initials are initials before a letter
             (spaced > 0) & (spaced & _JOINT == 0),
         ]
