@@ -30,7 +30,9 @@ def full(world, n, seed, short=False):
 
     def favourites(folder, times=40):
         for ending in (".csv", ".jsonl"):
-            Favourites([kept] * times).save(folder / f"kept{ending}", overwrite=True)
+            path = folder / f"kept{ending}"
+            there = path.read_text("utf-8").count("\n") - (ending == ".csv") if path.exists() else 0
+            Favourites([kept] * times).save(path, before=Favourites([kept] * there) if there else None)
         return of_folder(folder)
 
     jobs = {"favourites": favourites, **world.jobs(short)}
