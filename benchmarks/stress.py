@@ -14,7 +14,8 @@ one of them is not 0. `--short` is what the tests run: about a minute. `--scale 
 - damages: files that are written and read again are truncated, emptied, removed, swapped, lengthened, or get a block of zeros,
   wrong bytes or one wrong bit.
 - hostile: prompts made of the syntax of other programs, brackets, masks and Unicode go through parse, print, read and tag, and
-  some through re-roll, vary and infill; then 100 kB of inputs that are slow for a careless parser (as much as it reads at most for `read`), 5 seconds each.
+  some through re-roll, vary and infill; then 100 kB of inputs that are slow for a careless parser (for `read` the 20 kB that it
+  takes at most), 5 seconds of one core each.
 - together: several processes fit, encode, save and export at once, to one folder.
 - interrupts: Ctrl-C at random byte codes of an export, a save and a site's exchange.
 - disk: every writer on a disk that is full at a random byte.
