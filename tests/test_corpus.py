@@ -697,7 +697,8 @@ print(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1])
     assert (many - few) * 1024 / 10_000 < 5_000  # bytes per prompt: nearly all for the index of near duplicates
 
 
-def test_progress_is_shown_when_asked_for(capsys):
+def test_progress_is_shown_when_asked_for(capsys, monkeypatch):
+    monkeypatch.setattr("workbench.progress._place", lambda: "terminal")
     load(PROMPTS)
     assert "reading prompts" in capsys.readouterr().err
     quiet(PROMPTS)

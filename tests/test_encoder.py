@@ -129,7 +129,7 @@ def test_code_that_comes_with_a_model_is_not_run(tmp_path):
     config = json.loads((folder / "config.json").read_text())
     config |= {"model_type": "trap", "auto_map": {"AutoConfig": "trap.Trap", "AutoModel": "trap.Trap"}}
     (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(ModelError, match="holds no encoder"):
+    with pytest.raises(ModelError, match="names code of its own: auto_map"):
         load_encoder(folder, layer=1)
     assert not proof.exists()
 

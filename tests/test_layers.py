@@ -7,7 +7,20 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "workbench"
 # Ground modules import only those above them in this order.
-GROUND = ("values", "words", "chips", "template", "checks", "files", "artifacts", "progress", "training", "pictures", "lesson")
+GROUND = (
+    "values",
+    "words",
+    "chips",
+    "template",
+    "checks",
+    "disk",
+    "files",
+    "artifacts",
+    "progress",
+    "training",
+    "pictures",
+    "lesson",
+)
 ROOMS = {
     "models": {"ground"},
     "world": {"ground"},
@@ -23,6 +36,7 @@ NO_TORCH = (
     "chips",
     "template",
     "checks",
+    "disk",
     "files",
     "artifacts",
     "progress",

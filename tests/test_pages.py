@@ -530,7 +530,7 @@ def test_an_exchange_that_fails_puts_the_earlier_site_back(flat, tmp_path, monke
         rename(a, b)
 
     monkeypatch.setattr("workbench.files.os.replace", broken)
-    with pytest.raises(OSError, match="Input/output"):
+    with pytest.raises(ArtifactError, match="Cannot write .*site: Input/output"):
         site.write(Toy(), folder, [])
     assert "red castle" in (folder / "codes" / "a.html").read_text("utf-8")
     assert [path.name for path in tmp_path.iterdir()] == ["site"]

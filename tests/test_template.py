@@ -374,7 +374,7 @@ def test_html_without_an_order_goes_by_the_number_of_the_code_and_then_by_the_na
 def test_html_is_escaped_and_the_same_name_has_the_same_colour():
     shown = Template.build(["<script>&\0", Slot('"><b>', "<i>'")])._repr_html_()
     assert "<script>" not in shown and "<b>" not in shown and "<i>" not in shown and "\0" not in shown
-    assert "&lt;script&gt;&amp;" in shown and 'title="&quot;&gt;&lt;b&gt;"' in shown
+    assert "&lt;script&gt;" in shown and "&amp;␀" in shown and 'title="&quot;&gt;&lt;b&gt;"' in shown
     first, second = (re.search("background:(#......)", Template.build([Slot("a", t)])._repr_html_())[1] for t in "xy")
     assert first == second
 

@@ -123,7 +123,7 @@ def test_a_prompt_becomes_chips_and_stays_to_the_letter(session):
     | st.lists(st.sampled_from(["<", ">", "?", ":", "artist", "<?>", "<artist:?>", "\\", " cat", "👨‍👩‍👧", "\n"])).map("".join)
 )
 def test_any_text_is_shown_as_it_was_typed(text):
-    text = re.sub("<artist:(?=[^?])", "<artists:", text)  # a slot of a printed template shows its filler alone
+    text = re.sub(r"<artist:(?!\?>)", "<artists:", text)  # a slot of a printed template shows its filler alone
     session = Session(Lists())
     assert session.type(text)
     assert session.text == text

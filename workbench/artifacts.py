@@ -5,7 +5,6 @@ import json
 import os
 import re
 import shutil
-import tempfile
 import warnings
 
 import numpy as np
@@ -13,7 +12,7 @@ import safetensors
 import safetensors.numpy
 
 from workbench import __version__, files
-from workbench.files import atomic_path, check_plain, check_regular, locked, make_folder, read_json, write_json
+from workbench.files import atomic_path, check_plain, check_regular, lock_of, locked, make_folder, read_json, write_json
 from workbench.values import ArtifactError, DamagedError
 
 FORMAT = 2
@@ -52,7 +51,7 @@ def save(folder, kind, config, tensors):
     head = {"format": FORMAT, "kind": kind, "workbench": __version__, "sha256": digest, "bytes": len(data), "config": config}
     tensors_file = folder / _tensors_name(digest)
     make_folder(folder)
-    with locked(_lock(folder), folder):
+    with locked(lock_of(folder), folder):
         _check_free(folder, kind)
         with atomic_path(tensors_file) as temporary:
             temporary.write_bytes(data)
@@ -60,12 +59,6 @@ def save(folder, kind, config, tensors):
         for entry in folder.iterdir():  # what the save before this one pointed to
             if _TENSORS.fullmatch(entry.name) and entry != tensors_file:
                 entry.unlink(missing_ok=True)
-
-
-def _lock(folder):
-    """Path of the lock of a saved folder: not in it, so that nothing but the save is there, and one of 256."""
-    place = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:2]
-    return files.path(tempfile.gettempdir()) / (f"deep-dsl-workbench-{getattr(os, 'getuid', int)()}-{place}.lock")
 
 
 def _checksum(head):
@@ -183,7 +176,12 @@ def _read_tensors(folder, head):
     path = folder / _tensors_name(head["sha256"])
     if not os.path.exists(path):
         raise DamagedError(f"{path} is missing, though {CONFIG} next to it names it. Restore it or save again.")
-    check_regular(path)
+    try:
+        check_regular(path)
+    except ArtifactError as err:
+        if os.path.lexists(path):
+            raise
+        raise DamagedError(f"{path} has gone. Restore it or save again.") from err
     try:
         with open(path, "rb") as file:
             found = os.fstat(file.fileno()).st_size

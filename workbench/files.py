@@ -1,7 +1,6 @@
 """Files: a file or a folder is written completely or not at all, and read only if it is a plain file; locks; cells of a table."""
 
 import contextlib
-import errno
 import hashlib
 import json
 import os
@@ -11,6 +10,7 @@ import secrets
 import shutil
 import stat
 import sys
+import tempfile
 import time
 from itertools import islice
 from pathlib import Path
@@ -19,17 +19,18 @@ import numpy as np
 import safetensors
 
 from workbench import __version__
+from workbench.disk import of_the_disk, refused
 from workbench.values import ArtifactError, DamagedError
 
 _LITTER = {".DS_Store", "Thumbs.db"}  # what systems put into a folder that is looked at
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
-# What libraries that write files themselves (safetensors, pyarrow) say when they lose the errno of a full disk.
-_FULL = re.compile(r"No space left on device|Disk quota exceeded|\bos error (28|122)\b|\bcode: (28|122)\b")
 # The names of `_hidden`; older versions left out the host.
-_TEMPORARY = re.compile(r"\.(?P<name>.+)\.(?P<pid>\d+)-((?P<host>[0-9a-f]{6})-)?[0-9a-f]{8}\.(?P<ending>part|old)(\.[^.]*)?")
+_TEMPORARY = re.compile(
+    r"\.(?P<name>.+)\.(?P<pid>\d+)-((?P<host>[0-9a-f]{6})-)?(?P<key>[0-9a-f]{8})\.(?P<ending>part|old)(\.[^.]*)?"
+)
+_IN_USE = set()  # the keys of the temporary files and folders that this process is writing
 _HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:6]
 _DAY = 86_400  # seconds after which a temporary file of another host must be that of a killed run
-_WRITING = {errno.EIO, errno.EFBIG, errno.EROFS, errno.ENOSPC, errno.EDQUOT}  # of errors that name no file: those of a disk
 _MOST = 256 * 2**20  # bytes of a JSON file; that of the language that comes with the package has .5 MB
 _PATIENCE = 5  # seconds of waiting for another process before it is said
 
@@ -88,8 +89,10 @@ def atomic_path(file):
         with open(temporary, "rb+") as written:
             os.fsync(written.fileno())  # a rename may reach the disk before the bytes do
         os.replace(temporary, file)
+        _done_with(temporary)
     except BaseException as err:
-        found = _of_the_disk(err, file, temporary)
+        _done_with(temporary)
+        found = of_the_disk(err, file, temporary)
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         if found is None:
@@ -99,8 +102,14 @@ def atomic_path(file):
 
 def _hidden(path, ending, name):
     """A new hidden name beside `path` that tells which process of which host made it; `sweep` reads it."""
-    name = os.fsencode(name)[:80].decode("utf-8", "ignore")
-    return path.with_name(f".{name}.{os.getpid()}-{_HOST}-{secrets.token_hex(4)}{ending}")
+    name, key = os.fsencode(name)[:80].decode("utf-8", "ignore"), secrets.token_hex(4)
+    _IN_USE.add(key)
+    return path.with_name(f".{name}.{os.getpid()}-{_HOST}-{key}{ending}")
+
+
+def _done_with(temporary):
+    """Note that a path of `_hidden` is not in use any more: should it stay, for an interrupt at the wrong moment, it is swept."""
+    _IN_USE.discard(_TEMPORARY.fullmatch(temporary.name)["key"])
 
 
 def sweep(folder):
@@ -128,6 +137,8 @@ def sweep(folder):
 
 
 def _is_left(path, found):
+    if found["host"] == _HOST and int(found["pid"]) == os.getpid():
+        return found["key"] not in _IN_USE
     if found["host"] == _HOST and os.name == "posix":  # elsewhere a signal 0 would be one
         try:
             os.kill(int(found["pid"]), 0)
@@ -137,41 +148,6 @@ def _is_left(path, found):
             pass
         return False
     return time.time() - os.lstat(path).st_mtime > _DAY
-
-
-def refused(path, err):
-    """The `ArtifactError` for an OSError: which path, what failed, what to do."""
-    named = f" ({err.filename})" if err.filename in map(str, Path(path).parents) else ""
-    advice = {
-        errno.ENAMETOOLONG: "Give a shorter name.",
-        errno.ENOTDIR: "A part of this path is a file. Give another folder.",
-        errno.EEXIST: "A part of this path is a file. Give another folder.",
-        errno.EFBIG: "This process may not write files of this size (ulimit -f).",
-        errno.EIO: "The disk does not work as it should. Give another folder.",
-    }.get(err.errno, "Give another folder, one that you may write to.")
-    return ArtifactError(f"Cannot write {path}: {err.strerror or err}{named}. {advice}")
-
-
-def _of_the_disk(err, path, temporary):
-    """`err` as an `ArtifactError` if it is about writing `path` by way of `temporary`, otherwise None."""
-    if _disk_is_full(err):
-        there = next(folder for folder in (temporary, *path.absolute().parents) if os.path.exists(folder))
-        size = there.stat().st_size if there.is_file() else 0
-        there = there.parent if there == temporary else there
-        return ArtifactError(
-            f"The disk is full: {path} could not be written ({size:,} bytes were, {shutil.disk_usage(there).free:,} bytes are "
-            f"free in {there.resolve()}). Nothing half-written is left and older files are as they were. "
-            "Free some space or choose a folder on another disk, then run it again."
-        )
-    if not isinstance(err, OSError):
-        return None
-    ours = err.errno in _WRITING if err.filename is None else _is_within(err.filename, path, temporary)
-    return refused(path, err) if ours else None
-
-
-def _is_within(name, path, temporary):
-    name = Path(os.fsdecode(name)) if isinstance(name, (str, bytes, os.PathLike)) else Path()
-    return temporary in (name, *name.parents) or name in (path, *path.parents)
 
 
 @contextlib.contextmanager
@@ -206,12 +182,13 @@ def replacing_folder(folder):
         os.replace(part, folder)
     except ArtifactError as err:  # of a file inside
         raise type(err)(str(err).replace(str(part), str(folder))) from err
-    except OSError as err:
-        found = _of_the_disk(err, folder, part)
+    except (OSError, safetensors.SafetensorError) as err:
+        found = of_the_disk(err, folder, part)
         if found is None:
             raise
         raise found from err
     finally:
+        _done_with(part)
         # What is on the disk decides, not how far the lines above came: an interrupt may fall between any two of them.
         if os.path.exists(old) and not os.path.exists(folder):
             os.replace(old, folder)
@@ -256,6 +233,12 @@ def locked(path, what):
         lock.release()
 
 
+def lock_of(folder, place="saved"):
+    """Path of the lock of a folder: not in it, so that nothing else is there, and one of 256 for each kind of `place`."""
+    number = hashlib.sha256(os.fsencode(os.path.realpath(folder))).hexdigest()[:2]
+    return Path(tempfile.gettempdir(), f"deep-dsl-workbench-{getattr(os, 'getuid', int)()}-{place}-{number}.lock")
+
+
 @contextlib.contextmanager
 def replacing_ours(folder, kind, marker):
     """As `replacing_folder`, for a folder that may only replace an earlier one of its kind: nothing of somebody else is lost.
@@ -272,7 +255,7 @@ def replacing_ours(folder, kind, marker):
         ArtifactError: the folder holds something else; said before the block runs, and nothing is touched.
     """
     check_ours(folder, kind, marker)
-    with replacing_folder(folder) as part:
+    with locked(lock_of(path(folder), "written"), folder), replacing_folder(folder) as part:
         yield part
         names = sorted(path.relative_to(part).as_posix() for path in part.rglob("*") if path.is_file())
         write_json(part / marker, {"workbench": __version__, "kind": kind, "files": names})
@@ -299,12 +282,6 @@ def check_ours(folder, kind, marker):
             f"Cannot write the {kind} to {folder}: it holds {listed}, which no earlier {kind} put there. Nothing was changed. "
             "Give a new or empty folder."
         )
-
-
-def _disk_is_full(err):
-    if isinstance(err, OSError) and err.errno in (errno.ENOSPC, errno.EDQUOT):
-        return True
-    return isinstance(err, (OSError, safetensors.SafetensorError)) and bool(_FULL.search(str(err)))
 
 
 def cell(text):

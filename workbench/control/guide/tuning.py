@@ -60,10 +60,14 @@ class Tuned:
         return np.array([np.mean(values[max(0, i + 1 - window) : i + 1]) for i in range(len(values))])
 
     def save(self, folder):
-        """Write model and tokenizer where `models.load_lm` finds them."""
-        folder = files.path(folder, "folder")
-        self.proposal.lm.model.save_pretrained(folder)
-        self.proposal.lm.tokenizer.save_pretrained(folder)
+        """Write model and tokenizer where `models.load_lm` finds them; an older one there is replaced, whole or not at all.
+
+        Raises:
+            ArtifactError: the folder holds something else, it cannot be written, or the disk is full.
+        """
+        with files.replacing_ours(files.path(folder, "folder"), "tuned model", "files.json") as part:
+            self.proposal.lm.model.save_pretrained(part)
+            self.proposal.lm.tokenizer.save_pretrained(part)
 
     def report(self):
         """Text: first and last steps, means of up to 10."""
