@@ -1,14 +1,17 @@
 """What all loaders share."""
 
 import logging
+import shutil
 
 import pytest
 import transformers
 from tiny_encoder import write_bert
 
-from workbench.models import load_clip, load_encoder, load_lm, load_pipeline, loading
+from workbench.models import load_clip, load_encoder, load_lm, load_pipeline, loading, sums
 from workbench.models.loading import printable
 from workbench.values import ModelError
+
+SHIPPED = loading.FOLDER
 
 
 @pytest.mark.parametrize("load", [load_clip, load_pipeline, load_lm])
@@ -52,3 +55,23 @@ def test_loading_is_quiet_and_leaves_the_settings_of_transformers_alone(tmp_path
 
 def test_half_a_surrogate_pair_becomes_a_question_mark_and_all_else_stays():
     assert printable("a\ud83dz 👩‍🎨 塔 \x00") == "a?z 👩‍🎨 塔 \x00"
+
+
+@pytest.mark.parametrize("part", ["clip", "lm", "pipeline"])
+def test_a_built_in_model_with_a_changed_file_is_named(part, tmp_path, monkeypatch):
+    monkeypatch.setattr(loading, "FOLDER", tmp_path)
+    shutil.copytree(SHIPPED / part, tmp_path / part)
+    shutil.copy(SHIPPED / sums.NAME, tmp_path)
+    for path in sorted(p for p in (tmp_path / part).rglob("*") if p.is_file() and p.name != "README.md"):
+        sums.check.cache_clear()
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+        with pytest.raises(ModelError, match=f"{path.name} is missing or was changed"):
+            loading.source("world", part)
+        path.write_bytes(whole)
+    assert loading.source("world", part) == str(tmp_path / part)
+    (tmp_path / part / "more.json").touch()
+    sums.check.cache_clear()
+    with pytest.raises(ModelError, match="more.json"):
+        loading.source("world", part)
+    sums.check.cache_clear()

@@ -13,9 +13,9 @@ from stress_parts.jobs import FEW, LISTS, WEB, digest, fresh, of_folder, of_stat
 from stress_parts.table import Row
 from workbench import models
 from workbench.language.dsl import DeepDSL
+from workbench.models import loading, sums
 from workbench.models.aesthetic import Aesthetic
 from workbench.models.checker import Checker
-from workbench.models.loading import FOLDER
 from workbench.values import WorkbenchError
 
 _SECONDS = 60  # for a use
@@ -126,7 +126,7 @@ def _cases(world, short):
     top = fresh(world.folder / "kinds")
     dsl, learned = world.dsl, world.dsl.learned
     parts = {name: getattr(learned, name) for name in ("units", "codebook", "writer", "prior", "ngram", "ranking")}
-    parts |= {"checker": Checker.load(FOLDER / "checker"), "aesthetic": Aesthetic.load(FOLDER / "aesthetic")}
+    parts |= {"checker": Checker.load(loading.FOLDER / "checker"), "aesthetic": Aesthetic.load(loading.FOLDER / "aesthetic")}
     dsl.save(top / "dsl")
     for name, part in parts.items():
         part.save(top / name)
@@ -172,9 +172,9 @@ def _cases(world, short):
             return of_folder(folder / WEB)
 
         cases.append(Case("marker of a site", top / "pages", written, 1, "deep-dsl-site.json"))
-        cases.append(Case("folder of a CLIP", FOLDER / "clip", _model(models.load_clip), 3))
-        cases.append(Case("folder of a language model", FOLDER / "lm", _model(models.load_lm), 3))
-        cases.append(Case("folder of a pipeline", FOLDER / "pipeline", _model(models.load_pipeline), 1))
+        cases.append(Case("folder of a CLIP", _built_in(world, "clip"), _model(models.load_clip), 3))
+        cases.append(Case("folder of a language model", _built_in(world, "lm"), _model(models.load_lm), 3))
+        cases.append(Case("folder of a pipeline", _built_in(world, "pipeline"), _model(models.load_pipeline), 1))
     return cases
 
 
@@ -184,11 +184,21 @@ def _to_state(dsl):
     return saving.to_state(dsl.learned)
 
 
+def _built_in(world, part):
+    """A folder of built-in models that has one part only, and its sums."""
+    folder = world.folder / f"built-in-{part}"
+    shutil.copytree(loading.FOLDER / part, folder / part)
+    sums.write(folder)
+    return folder
+
+
 def _model(load):
     """What a model reads and computes with: weights, configurations and tokenizer."""
 
     def use(folder):
-        model = load(str(folder))
+        sums.check.cache_clear()
+        with mock.patch.object(loading, "FOLDER", folder):
+            model = load(loading.BUILT_IN)
         if hasattr(model, "pipe"):
             parts = model.pipe.components
             nets = [parts[name] for name in ("text_encoder", "unet", "vae")]

@@ -77,6 +77,8 @@ def _train(options):
         else:
             print(f"{name}: already trained, in {out / name}. To train it again, remove that folder or give another --out.")
     if todo:
+        from workbench.models import sums
+
         _can_write(out)
         parts = {name: training.part(name) for name in todo}
         minutes = {name: part.MINUTES for name, part in parts.items()}
@@ -89,6 +91,7 @@ def _train(options):
         for name, part in parts.items():
             started = time.perf_counter()
             part.train(out / name, options.seed, progress=options.progress)
+            sums.write(out)
             print(f"{name}: {(time.perf_counter() - started) / 60:.1f} minutes", flush=True)
     return _say({name: cards.read(out / name)["figures"] for name in names})
 

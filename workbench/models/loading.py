@@ -10,6 +10,7 @@ from safetensors import SafetensorError
 from transformers.utils import logging as transformers_logging
 
 from workbench import files
+from workbench.models import sums
 from workbench.models.without_code import check_folder
 from workbench.values import ModelError
 
@@ -67,10 +68,11 @@ def source(name, kind):
         str for `from_pretrained`.
 
     Raises:
-        ModelError: the built-in model is not in this installation, or a folder that holds or names code.
+        ModelError: the built-in model is not in this installation or was changed, or a folder that holds or names code.
     """
     small = FOLDER / f"{kind}_small"
     if str(name) == f"{BUILT_IN}-small" and small.is_dir():
+        sums.check(small)
         return str(small)
     if str(name) != BUILT_IN:
         return place(name)
@@ -79,6 +81,7 @@ def source(name, kind):
             f"The built-in {kind} is missing from this installation ({FOLDER / kind}). Install the package again, or train it: "
             "python -m tools.world train"
         )
+    sums.check(FOLDER / kind)
     return str(FOLDER / kind)
 
 

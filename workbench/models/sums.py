@@ -1,0 +1,33 @@
+"""Sums: the sha256 of each file of the built-in models. The formats of transformers and diffusers hold none."""
+
+import functools
+import hashlib
+from pathlib import Path
+
+from workbench.files import read_json, write_json
+from workbench.values import ArtifactError, ModelError
+
+NAME = "sha256.json"
+
+
+def write(root):
+    """Write down the sums of all models in the folder `root` (str or Path), in `root/sha256.json`."""
+    root = Path(root)
+    write_json(root / NAME, {part.name: _sums(part) for part in sorted(root.iterdir()) if part.is_dir()})
+
+
+@functools.cache
+def check(folder):
+    """Raise ModelError if a built-in model (`folder`, a Path) is not what `write` saw. Looks once a process."""
+    try:
+        known = read_json(folder.parent / NAME)[folder.name]
+    except (ArtifactError, KeyError, TypeError) as err:
+        raise ModelError(f"The sums of the built-in models cannot be read ({err}). Install the package again.") from err
+    found = _sums(folder)
+    if other := sorted(name for name in {*known, *found} if known.get(name) != found.get(name)):
+        raise ModelError(f"{folder / other[0]} is missing or was changed since it was written. Install the package again.")
+
+
+def _sums(folder):
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != "README.md")
+    return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(files)}
