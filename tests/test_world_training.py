@@ -111,7 +111,7 @@ def test_the_command_trains_skips_what_is_done_and_fails_on_a_missed_gate(tmp_pa
     out = capsys.readouterr().out
     assert "Will train clip" in out and "minutes on one core" in out and "clip: swap color: 0." in out
     assert cards.read(tmp_path / "clip")["seed"] == 0
-    assert {path.name for path in tmp_path.iterdir()} == {"clip"}  # no checkpoint is left
+    assert {path.name for path in tmp_path.iterdir()} == {"clip", "sha256.json"}  # no checkpoint is left
     assert main(command) == 1 and "clip: already trained" in capsys.readouterr().out
     assert main([*command, "--seed", "1"]) == 2 and "was trained with seed 0, got --seed 1" in capsys.readouterr().err
     card = (tmp_path / "clip" / "README.md").read_text("utf-8")

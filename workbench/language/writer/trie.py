@@ -29,10 +29,7 @@ def writable(text):
     tokens = words.split(text)
     kinds = [words.JOINT, *(token.kind for token in tokens), words.JOINT]
     between = all(words.JOINT not in pair or pair[0] != pair[1] for pair in pairwise(kinds))
-    even = all(  # a joint that hangs on one word alone, as in "vivid+ colours", is a weight
-        text[start - 1].isspace() == text[end].isspace() for start, end, kind in tokens if kind == words.JOINT and between
-    )
-    return bool(tokens) and between and even and all(_plain(text[start:end], kind) for start, end, kind in tokens)
+    return bool(tokens) and between and all(_plain(text[start:end], kind) for start, end, kind in tokens)
 
 
 def single(token):
