@@ -57,9 +57,10 @@ def test_half_a_surrogate_pair_becomes_a_question_mark_and_all_else_stays():
     assert printable("a\ud83dz 👩‍🎨 塔 \x00") == "a?z 👩‍🎨 塔 \x00"
 
 
-@pytest.mark.parametrize("part", ["clip", "lm", "pipeline"])
+@pytest.mark.parametrize("part", ["clip", "clip_small", "lm", "pipeline"])
 def test_a_built_in_model_with_a_changed_file_is_named(part, tmp_path, monkeypatch):
     monkeypatch.setattr(loading, "FOLDER", tmp_path)
+    name, kind = ("world-small", "clip") if part == "clip_small" else ("world", part)
     shutil.copytree(SHIPPED / part, tmp_path / part)
     shutil.copy(SHIPPED / sums.NAME, tmp_path)
     for path in sorted(p for p in (tmp_path / part).rglob("*") if p.is_file() and p.name != "README.md"):
@@ -67,11 +68,16 @@ def test_a_built_in_model_with_a_changed_file_is_named(part, tmp_path, monkeypat
         whole = path.read_bytes()
         path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
         with pytest.raises(ModelError, match=f"{path.name} is missing or was changed"):
-            loading.source("world", part)
+            loading.source(name, kind)
         path.write_bytes(whole)
-    assert loading.source("world", part) == str(tmp_path / part)
+    assert loading.source(name, kind) == str(tmp_path / part)
+    (tmp_path / sums.NAME).unlink()
+    sums.check.cache_clear()
+    with pytest.raises(ModelError, match="The sums of the built-in models cannot be read"):
+        loading.source(name, kind)
+    sums.write(tmp_path, part)
     (tmp_path / part / "more.json").touch()
     sums.check.cache_clear()
     with pytest.raises(ModelError, match="more.json"):
-        loading.source("world", part)
+        loading.source(name, kind)
     sums.check.cache_clear()

@@ -188,7 +188,7 @@ def _built_in(world, part):
     """A folder of built-in models that has one part only, and its sums."""
     folder = world.folder / f"built-in-{part}"
     shutil.copytree(loading.FOLDER / part, folder / part)
-    sums.write(folder)
+    sums.write(folder, part)
     return folder
 
 

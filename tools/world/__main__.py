@@ -91,7 +91,7 @@ def _train(options):
         for name, part in parts.items():
             started = time.perf_counter()
             part.train(out / name, options.seed, progress=options.progress)
-            sums.write(out)
+            sums.write(out, name)
             print(f"{name}: {(time.perf_counter() - started) / 60:.1f} minutes", flush=True)
     return _say({name: cards.read(out / name)["figures"] for name in names})
 

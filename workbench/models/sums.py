@@ -8,12 +8,14 @@ from workbench.files import read_json, write_json
 from workbench.values import ArtifactError, ModelError
 
 NAME = "sha256.json"
+_AGAIN = "Install the package again, or remove the folder and train it: python -m tools.world train"
 
 
-def write(root):
-    """Write down the sums of all models in the folder `root` (str or Path), in `root/sha256.json`."""
-    root = Path(root)
-    write_json(root / NAME, {part.name: _sums(part) for part in sorted(root.iterdir()) if part.is_dir()})
+def write(root, part):
+    """Write down the sums of one model, the folder `part` of the folder `root` (str or Path), in `root/sha256.json`."""
+    path = Path(root, NAME)
+    known = read_json(path) if path.exists() else {}
+    write_json(path, dict(sorted((known | {part: _sums(Path(root, part))}).items())))
 
 
 @functools.cache
@@ -22,10 +24,10 @@ def check(folder):
     try:
         known = read_json(folder.parent / NAME)[folder.name]
     except (ArtifactError, KeyError, TypeError) as err:
-        raise ModelError(f"The sums of the built-in models cannot be read ({err}). Install the package again.") from err
+        raise ModelError(f"The sums of the built-in models cannot be read ({err}). {_AGAIN}") from err
     found = _sums(folder)
     if other := sorted(name for name in {*known, *found} if known.get(name) != found.get(name)):
-        raise ModelError(f"{folder / other[0]} is missing or was changed since it was written. Install the package again.")
+        raise ModelError(f"{folder / other[0]} is missing or was changed since it was written. {_AGAIN}")
 
 
 def _sums(folder):
