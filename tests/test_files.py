@@ -418,3 +418,14 @@ def test_an_interrupt_at_any_line_leaves_the_old_file_or_the_new_one(tmp_path, t
         seen.append(path.read_text() if path.exists() else None)
         assert seen[-1] in ("old" if there else None, "new"), moment
     assert seen.count("new") > 5 and len(seen) > 100 and moment < 3999
+
+
+def test_an_old_folder_goes_once_the_new_one_has_its_place(tmp_path):
+    for name in ("site", f".site.{os.getpid()}-{files._HOST}-01234567.old", f".lost.{os.getpid()}-{files._HOST}-89abcdef.old"):
+        (tmp_path / name).mkdir()
+    files._IN_USE.update(("01234567", "89abcdef"))  # an interrupt came before they were crossed out
+    try:
+        files.sweep(tmp_path)
+    finally:
+        files._IN_USE.difference_update(("01234567", "89abcdef"))
+    assert sorted(names(tmp_path)) == [f".lost.{os.getpid()}-{files._HOST}-89abcdef.old", "site"]

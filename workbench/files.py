@@ -126,7 +126,8 @@ def sweep(folder):
     for found in filter(None, map(_TEMPORARY.fullmatch, names)):
         path, place = os.path.join(folder, found[0]), os.path.join(folder, found["name"])
         with contextlib.suppress(OSError):  # another process may sweep too
-            if not _is_left(path, found):
+            # With the new folder in its place, the old one is of no use to anybody.
+            if not (found["ending"] == "old" and os.path.lexists(place)) and not _is_left(path, found):
                 continue
             if found["ending"] == "old" and not os.path.lexists(place):
                 os.replace(path, place)
