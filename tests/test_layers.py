@@ -31,17 +31,7 @@ ROOMS = {
     "show": {"ground", "models", "world", "data", "language", "control", "search"},
 }
 NO_TORCH = (
-    "values",
-    "words",
-    "chips",
-    "template",
-    "checks",
-    "disk",
-    "files",
-    "artifacts",
-    "progress",
-    "pictures",
-    "lesson",
+    *(name for name in GROUND if name != "training"),
     "__init__",
     *(f"{room}/__init__" for room in ROOMS if room != "models"),
     "world/grammar",

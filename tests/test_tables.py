@@ -1,41 +1,17 @@
 """Tables: what is read as delimiter, quotes and column, and how each row is accounted for. All prompts here are invented."""
 
 import gzip
-import re
 
 import numpy as np
 import pytest
+from piles import B, F, S, check, error
 
 from workbench.data.corpus import load
-from workbench.values import CorpusError
-
-F, S, B = "a red fox in snow", "an old ship at sea", "a blue barn, dawn"
 
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("WORKBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
-
-
-def error(pattern):
-    """The source is refused in these words."""
-    return re.compile("(?s)" + pattern)
-
-
-def check(folder, name, data, expected):
-    """Load a file, or what has no name, and compare: prompts, an error, or a claim about the corpus."""
-    if name is not None:
-        path = folder / name
-        path.write_bytes(data if isinstance(data, bytes) else data.encode())
-        data = path
-    try:
-        corpus = load(data, progress=False)
-    except CorpusError as err:
-        assert isinstance(expected, re.Pattern) and expected.search(str(err)), str(err)
-        return
-    report = corpus.report
-    assert report.read == len(corpus) + sum(report.dropped.values())
-    assert expected(corpus) if callable(expected) else list(corpus) == expected, report
 
 
 CASES = [

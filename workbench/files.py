@@ -126,10 +126,10 @@ def sweep(folder):
     for found in filter(None, map(_TEMPORARY.fullmatch, names)):
         path, place = os.path.join(folder, found[0]), os.path.join(folder, found["name"])
         with contextlib.suppress(OSError):  # another process may sweep too
-            # With the new folder in its place, the old one is of no use to anybody.
-            if not (found["ending"] == "old" and os.path.lexists(place)) and not _is_left(path, found):
+            old, placed = found["ending"] == "old", os.path.lexists(place)
+            if not (old and placed) and not _is_left(path, found):  # an old folder beside the new one is of no use to anybody
                 continue
-            if found["ending"] == "old" and not os.path.lexists(place):
+            if old and not placed:
                 os.replace(path, place)
             elif os.path.isdir(path) and not os.path.islink(path):
                 shutil.rmtree(path)
