@@ -14,7 +14,6 @@ import os
 from pathlib import Path
 
 import numpy as np
-from hmmlearn.hmm import GaussianHMM
 from sklearn.cluster import KMeans
 from sklearn.metrics import v_measure_score
 
@@ -106,9 +105,9 @@ class Spans:
         self.rows = rows[:n]
         self.prompts = [row["prompt"] for row in self.rows]
 
-    def scores(self, coded, codes):
-        """V-measures (0..1) by column of the table."""
-        found = {"dev": ([], []), "test": ([], [])}
+    def found(self, coded, codes):
+        """For "dev" and "test": lists of the labels of spans, of their codes, and of their phrases as typed."""
+        found = {"dev": ([], [], []), "test": ([], [], [])}
         for i, row in enumerate(self.rows):
             for start, end, label in row["spans"]:
                 votes = {}
@@ -117,10 +116,23 @@ class Spans:
                         code = codes[coded.offsets[i] + j]
                         votes[code] = votes.get(code, 0) + span.last - span.first
                 if votes:
-                    labels, chosen = found[half(row["prompt"])]
-                    labels.append(label)
-                    chosen.append(max(votes, key=votes.get))
-        return {f"real spans, {side}": v_measure_score(*pair) for side, pair in found.items()}
+                    for column, value in zip(
+                        found[half(row["prompt"])], (label, max(votes, key=votes.get), row["prompt"][start:end]), strict=True
+                    ):
+                        column.append(value)
+        return found
+
+    def scores(self, coded, codes):
+        """V-measures (0..1) by column of the table."""
+        found = self.found(coded, codes)
+        return {f"real spans, {side}": v_measure_score(labels, chosen) for side, (labels, chosen, _) in found.items()}
+
+
+def not_gold(data):
+    """Real prompts to learn from: those of two files that are no prompts of gold spans."""
+    gold = set(json.loads(line)["prompt"] for line in open(data / "gold_spans.jsonl", encoding="utf-8"))
+    texts = [t for f in ("diffusiondb", "sd_discord") for t in corpus.load(data / "prompts" / f"{f}.txt", progress=False)]
+    return [t for t in texts if t not in gold]
 
 
 def unit(x):
@@ -158,6 +170,8 @@ def principal(train, held, seed):
 
 def hmm(k, seed, train, held):
     """Hmmlearn's Gaussian HMM, spherical variances, on the same features, seeded by k-means as it is by default."""
+    from hmmlearn.hmm import GaussianHMM  # a library that only this baseline needs
+
     x, y = principal(train, held, seed)
     model = GaussianHMM(k, covariance_type="spherical", n_iter=10, random_state=seed).fit(x, train.lengths())
     return model.predict(y, held.lengths())
@@ -187,9 +201,7 @@ def worlds(args, encoder):
     data = Path(os.environ.get("WORKBENCH_DATA", args.data))
     if (data / "gold_spans.jsonl").is_file():
         truth = Spans(data, args.gold)
-        gold = set(json.loads(line)["prompt"] for line in open(data / "gold_spans.jsonl", encoding="utf-8"))
-        texts = [t for f in ("diffusiondb", "sd_discord") for t in corpus.load(data / "prompts" / f"{f}.txt", progress=False)]
-        texts = [t for t in texts if t not in gold]
+        texts = not_gold(data)
         chosen = np.random.default_rng(0).choice(len(texts), min(args.train, len(texts)), replace=False)
         sources.append(("real", truth, [texts[i] for i in sorted(chosen)]))
     else:
