@@ -35,7 +35,7 @@ def main(arguments=None):
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     pages = arguments[:1] == [_SITE]
     options = _site_parser().parse_args(arguments[1:]) if pages else _parser().parse_args(arguments)
-    stopped = _AS_BEFORE if pages else _GO_ON.format(cache=_cache())
+    stopped = _AS_BEFORE if pages else _GO_ON.format(cache=files.cache_folder())
     try:
         with _warnings_in_a_line():
             _write_site(options) if pages else _run(options)
@@ -146,7 +146,7 @@ def _run(options):
     folder, page, started = options.out / "dsl", options.out / "report.html", time.perf_counter()
     _check_folder(options.out)
     print(f"Reading {_say_source(options)}, then learning {options.codes} codes from them, without labels.")
-    print(f"Will write  {page}\n            {folder}{os.sep}\nCache       {_cache()}")
+    print(f"Will write  {page}\n            {folder}{os.sep}\nCache       {files.cache_folder()}")
     print("Ctrl-C loses nothing: the same command continues.\n", flush=True)
 
     # Not at the top: these take seconds, and --help should not. What finds bad input comes first.
@@ -225,10 +225,6 @@ def _say_source(options):
     if options.prompts == "world":
         return f"{20_000 if options.n is None else options.n:,} prompts of the built-in corpus"
     return f"{f'at most {options.n:,}' if options.n is not None else 'all'} prompts of {options.prompts}"
-
-
-def _cache():
-    return os.environ.get("WORKBENCH_CACHE") or os.path.join("~", ".cache", "deep-dsl-workbench")
 
 
 def _closing(page, folder, seconds, writes):
