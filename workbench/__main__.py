@@ -14,6 +14,7 @@ from workbench import files
 from workbench.progress import duration
 from workbench.values import WorkbenchError
 
+_UNFINISHED = "Written prompts are added to this page once the language has learned to write."
 _GO_ON = "Stopped. Nothing is lost: finished work is kept in {cache}. To continue, type the same command again."
 _AS_BEFORE = "Stopped. No page was written; an earlier site is unchanged."
 _LONG = 1000  # prompts from which on the cost is measured before the work
@@ -179,7 +180,7 @@ def _run(options):
     dsl.stats["seconds"]["corpus"] = read  # fit got them read
     dsl.save(folder)
     print(f"\n{report.summary(dsl, width)}\n\nDrawing the map ...", flush=True)
-    report.write(dsl, page, title=title)
+    report.write(dsl, page, title=title, note=None if config.writer is None else _UNFINISHED)
     if config.writer is not None:
         print(f"{page} shows what was read. It is completed once writing is learned, too.", flush=True)
         try:
