@@ -119,13 +119,17 @@ def test_a_mistake_in_the_program_is_not_taken_for_bad_input(prompts, monkeypatc
 def test_arguments_reach_the_stages(prompts, monkeypatch):
     seen = {}
 
-    def fit(corpus, config, encoder, progress):
-        seen.update(n=len(corpus), codes=config.codebook.n_codes, seed=config.seed, encoder=encoder, progress=progress)
+    def fit(corpus, config, encoder, progress, codes):
+        seen.update(n=len(corpus), k=config.codebook.n_codes, seed=config.seed, encoder=encoder, progress=progress, codes=codes)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(DeepDSL, "fit", fit)
-    command.main([str(prompts), "--n", "50", "--codes", "16", "--seed", "7", "--encoder", "some/model", "--no-progress"])
-    assert seen == {"n": 50, "codes": 16, "seed": 7, "encoder": "some/model", "progress": False}
+    options = [str(prompts), "--n", "50", "--no-progress"]
+    command.main([*options, "--codes", "16", "--seed", "7", "--encoder", "some/model"])
+    assert seen == {"n": 50, "k": 16, "seed": 7, "encoder": "some/model", "progress": False, "codes": "lexicon"}
+    for more, k, codes in (([], 48, "lexicon"), (["--no-lexicon"], 32, None), (["--no-lexicon", "--codes", "8"], 8, None)):
+        command.main([*options, *more])
+        assert (seen["k"], seen["codes"]) == (k, codes)
 
 
 def test_the_seed_of_the_command_is_that_of_the_prior_too(prompts, tmp_path, monkeypatch):
@@ -232,7 +236,7 @@ def steps(monkeypatch):
     """Fits and reports that take no time: list of (what, whether it writes)."""
     done = []
 
-    def fit(corpus, config, encoder, progress):
+    def fit(corpus, config, encoder, progress, codes):
         done.append(("fit", config.writer is not None, encoder))
         return Language(config)
 
