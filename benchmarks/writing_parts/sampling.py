@@ -31,8 +31,8 @@ TARGETS = {"absent": _AT_MOST, "tried": _AT_MOST, "noise": {"grammar": 1.6}, "no
 class Judge:
     """How fluent texts are: perplexity over that of reference prompts, under n-grams of other prompts."""
 
-    def __init__(self, world):
-        self.model = ngram.KneserNey().fit(tokens_of(world.fluent))
+    def __init__(self, world, config=ngram.NgramConfig()):  # noqa: B008 - frozen
+        self.model = ngram.KneserNey(config).fit(tokens_of(world.fluent))
         self.base = self.model.perplexity(tokens_of([one.text for one in world.reference]))
 
     def ratio(self, texts):

@@ -16,7 +16,7 @@ from workbench import files
 from workbench import progress as bars
 from workbench.artifacts import CONFIG
 from workbench.data.corpus import Corpus
-from workbench.language import encode, ngram, prior, writer
+from workbench.language import encode, growing, ngram, prior, writer
 from workbench.language.codebook import Codebook, distinctive, suggest_names
 from workbench.language.dsl import given_codes, infilling
 from workbench.language.dsl.learned import Code, Fillers, Learned, TemplateCount
@@ -31,7 +31,7 @@ from workbench.template import Template
 from workbench.values import ArtifactError
 from workbench.words import is_function
 
-_RECIPE = 6  # raise it when a change of code changes what a finished stage holds
+_RECIPE = 7  # raise it when a change of code changes what a finished stage holds
 _LAYER = 3  # hidden layer of the encoder that is read: the best one measured
 _SAMPLE = 10_000  # prompts that vectors of phrases, context and codes are learned on; all prompts are counted
 _LITERAL = 0.8  # share of function words from which a code is shown as plain text
@@ -98,16 +98,20 @@ def _stages(corpus, config, encoder, codes, listed, root, stage, clock, progress
     clock.stop("encode")
     excerpt = _gathered(corpus, features, units, config.seed, progress)
     report = {}
+    as_listed, known = known, growing.respelled(excerpt.types, codes) | known
     if listed:
         n_codes = config.codebook.n_codes
         codes, known, report["lexicon"] = given_codes.met(excerpt.types, excerpt.ids, codes, known, n_codes)
     if codes:
-        report["given"] = given_codes.report_given(codes, known)
+        report["given"] = given_codes.report_given(codes, {text: code for text, code in known.items() if text in as_listed})
     clock.stop("sample")
 
     def learn_codes():
         types, given = given_codes.anchored(excerpt.types, known)
-        units_of = (excerpt.vectors, encoder.embed_words(types), excerpt.ids, excerpt.before)
+        static = encoder.embed_words(types)
+        if listed and known:
+            given = growing.grown(types, excerpt.ids, excerpt.vectors, static, given)
+        units_of = (excerpt.vectors, static, excerpt.ids, excerpt.before)
         return Codebook(config.codebook).fit(*units_of, progress=progress, given=given, seed=config.seed)
 
     codebook = _finished(stage / "codebook", Codebook, learn_codes)

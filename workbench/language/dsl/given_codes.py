@@ -5,12 +5,12 @@ from collections import Counter
 
 import numpy as np
 
-from workbench.language import lexicon
+from workbench.language import growing, lexicon
 from workbench.words import is_function
 
 LEXICON = "lexicon"  # `codes` that stands for the lists of the package
 _MET = 3  # different phrases of a kind of the lexicon from which it gets a code
-_TAKEN = 0.6  # share of the codes that the lexicon takes at most: the others are for what no list holds
+_TAKEN = 0.85  # share of the codes that the lexicon takes at most: the others are for what no list holds
 _SHARE = 0.05  # share of the phrases in some list below which prompts are taken for those of another language
 
 
@@ -96,11 +96,14 @@ def check_met(corpus, units, codes, known):
     Raises:
         ValueError: codes none of whose fillers is a phrase of the corpus; it names them.
     """
-    left = set(range(len(codes)))
+    left, seen = set(range(len(codes))), set()
     for prompt in corpus if left else ():
-        left.difference_update(known.get(span.text) for span in units.split(prompt))
+        some = {span.text for span in units.split(prompt)}
+        left.difference_update(map(known.get, some))
         if not left:
             return
+        seen |= some
+    left.difference_update(growing.respelled(seen, codes).values())
     if left:
         names = [name for code, name in enumerate(codes) if code in left]
         listed = ", ".join(map(repr, names[:8])) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
