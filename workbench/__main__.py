@@ -14,6 +14,7 @@ from workbench import files
 from workbench.progress import duration
 from workbench.values import WorkbenchError
 
+_UNFINISHED = "Written prompts are added to this page once the language has learned to write."
 _GO_ON = "Stopped. Nothing is lost: finished work is kept in {cache}. To continue, type the same command again."
 _AS_BEFORE = "Stopped. No page was written; an earlier site is unchanged."
 _CODES, _UNLABELLED = 48, 32  # codes with the lexicon, of which 27 are its kinds, and without
@@ -36,7 +37,7 @@ def main(arguments=None):
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     pages = arguments[:1] == [_SITE]
     options = _site_parser().parse_args(arguments[1:]) if pages else _parser().parse_args(arguments)
-    stopped = _AS_BEFORE if pages else _GO_ON.format(cache=_cache())
+    stopped = _AS_BEFORE if pages else _GO_ON.format(cache=files.cache_folder())
     try:
         with _warnings_in_a_line():
             _write_site(options) if pages else _run(options)
@@ -155,7 +156,7 @@ def _run(options):
     how = "beginning with the built-in lists of phrases" if options.lexicon else "without labels"
     n_codes = options.codes if options.codes is not None else _CODES if options.lexicon else _UNLABELLED
     print(f"Reading {_say_source(options)}, then learning {n_codes} codes from them, {how}.")
-    print(f"Will write  {page}\n            {folder}{os.sep}\nCache       {_cache()}")
+    print(f"Will write  {page}\n            {folder}{os.sep}\nCache       {files.cache_folder()}")
     print("Ctrl-C loses nothing: the same command continues.\n", flush=True)
 
     # Not at the top: these take seconds, and --help should not. What finds bad input comes first.
@@ -189,7 +190,7 @@ def _run(options):
     dsl.stats["seconds"]["corpus"] = read  # fit got them read
     dsl.save(folder)
     print(f"\n{report.summary(dsl, width)}\n\nDrawing the map ...", flush=True)
-    report.write(dsl, page, title=title)
+    report.write(dsl, page, title=title, note=None if config.writer is None else _UNFINISHED)
     if config.writer is not None:
         print(f"{page} shows what was read. It is completed once writing is learned, too.", flush=True)
         try:
@@ -235,10 +236,6 @@ def _say_source(options):
     if options.prompts == "world":
         return f"{20_000 if options.n is None else options.n:,} prompts of the built-in corpus"
     return f"{f'at most {options.n:,}' if options.n is not None else 'all'} prompts of {options.prompts}"
-
-
-def _cache():
-    return os.environ.get("WORKBENCH_CACHE") or os.path.join("~", ".cache", "deep-dsl-workbench")
 
 
 def _closing(page, folder, seconds, writes):

@@ -57,6 +57,11 @@ def path(value, name="The path"):
         raise ValueError(f"{name} is {text!r}, but there is no such user. Write out the path, from the root on.") from err
 
 
+def cache_folder():
+    """Where work that can be done again is kept: Path of `$WORKBENCH_CACHE`, or of `~/.cache/deep-dsl-workbench` without it."""
+    return path(os.environ.get("WORKBENCH_CACHE") or "~/.cache/deep-dsl-workbench", "WORKBENCH_CACHE")
+
+
 @contextlib.contextmanager
 def atomic_path(file):
     """A temporary path to write to, which becomes `file` when the block ends well.

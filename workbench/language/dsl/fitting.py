@@ -73,7 +73,7 @@ def fit(prompts, config, encoder, folder, progress, codes):
     from workbench.models import Encoder
 
     clock = _Clock()
-    root = encode.default_folder().parent if folder is None else files.path(folder, "folder")
+    root = files.cache_folder() if folder is None else files.path(folder, "folder")
     listed, codes = isinstance(codes, str), given_codes.check_given(codes, config)
     corpus = prompts if isinstance(prompts, Corpus) else Corpus.from_texts(prompts, progress=progress)
     clock.stop("corpus")
