@@ -8,10 +8,11 @@ def check_given(codes, config):
 
     Raises:
         TypeError: not a dict of lists of str.
-        ValueError: a code without a name or fillers, or no code left to learn.
+        ValueError: a code without a name or fillers, no code left to learn, or a method that takes none.
     """
     if codes is None:
         return {}
+    config.codebook.check_takes_given()
     if not isinstance(codes, dict):
         raise TypeError(
             f"codes is a dict of name to a list of fillers, got {type(codes).__name__}. "
