@@ -31,12 +31,12 @@ from pathlib import Path
 
 os.environ.update(OMP_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false", HF_HUB_OFFLINE="1", HF_HUB_DISABLE_PROGRESS_BARS="1")
 PARTS = {  # name: tries of the full form, of the short one
-    "kills": (200, 16),
-    "damages": (2000, 100),
-    "hostile": (10_000, 200),
+    "kills": (200, 10),
+    "damages": (2000, 60),
+    "hostile": (10_000, 100),
     "together": (4, 2),
-    "interrupts": (10_000, 200),
-    "disk": (200, 10),
+    "interrupts": (10_000, 100),
+    "disk": (200, 6),
 }
 
 

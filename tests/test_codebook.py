@@ -6,13 +6,13 @@ import pytest
 from sklearn.metrics import v_measure_score
 
 from workbench import artifacts, codebook
+from workbench.language import lexicon
 from workbench.language.codebook import Codebook, CodebookConfig, distinctive, suggest_names
 from workbench.language.codebook.context import learn_context
 from workbench.language.codebook.memory import identities, recall, remember
 from workbench.language.codebook.sequence import forward_backward
 from workbench.values import ArtifactError, NotFittedError
 from workbench.words import is_function
-from workbench.world.lexicon import SLOTS
 
 # ---- the sequence: forward-backward -------------------------------------------------------------------------------------
 
@@ -399,19 +399,16 @@ def test_eigenwords_do_not_look_beyond_the_prompt():
 
 # ---- names --------------------------------------------------------------------------------------------------------------
 
-FILLERS = {"oak throne": "material", "brass throne": "material", "goya": "artist", "hokusai": "artist", "hilma": "artist"}
-KINDS = list(SLOTS)
-EXAMPLES = {}
-for slot, groups in SLOTS.items():
-    for phrase in (phrase for group in groups.values() for phrase in group):
-        EXAMPLES.setdefault(phrase, slot)  # a few stand in two slots
+KINDS = list(lexicon.phrases())
+LISTED = {phrase: kind for kind, listed in lexicon.phrases().items() for phrase in listed}
+NEAR = {"oak throne": "material", "brass throne": "material", "hilma": "artist", "stoneglow": "material"}
 
 
 def embed(phrases):
     """A vector per phrase that says its kind, for the fillers of these tests and for the examples of the lexicon."""
     out = np.zeros((len(phrases), len(KINDS)), np.float32)
     for row, phrase in enumerate(phrases):
-        kind = FILLERS.get(phrase) or EXAMPLES.get(phrase)
+        kind = NEAR.get(phrase) or LISTED.get(phrase)
         if kind:
             out[row, KINDS.index(kind)] = 1
     return out
@@ -440,22 +437,40 @@ def test_names_are_the_kind_and_then_a_filler():
         Counter({"goya": 9, "hokusai": 8, "of the": 1}),
         Counter({"oak throne": 5, "brass throne": 4}),
         Counter({"hilma": 3}),
-        Counter({"of the": 30, "in a": 20}),
+        Counter({"stoneglow": 3}),
         Counter(),
     ]
-    names = suggest_names(counts, embed)
-    assert names == ["artist", "material", "artist-hilma", "of the", "4"]
+    assert suggest_names(counts, embed) == ["artist", "material", "artist 2", "material-stoneglow", "4"]
 
 
-def test_a_code_of_many_kinds_is_called_after_its_most_distinctive_filler():
-    counts = [Counter({"goya": 4, "oak throne": 4, **{next(iter(SLOTS[kind].values()))[0]: 4 for kind in ("site", "quality")}})]
-    (name,) = suggest_names(counts, embed)
-    assert name in counts[0]
+def test_codes_of_function_words_say_so():
+    counts = [Counter({"of a": 30, "in a": 20}), Counter({"of": 4, "with": 7, "fox": 5}), Counter({"a": 3})]
+    assert suggest_names(counts, embed) == ["function", "function-with", "function-a"]
+
+
+def test_a_code_of_many_kinds_is_called_after_its_most_distinctive_filler_but_no_proper_name():
+    counts = [Counter({"behance": 9, "greg rutkowski": 9, "fox": 4, "oak throne": 3, "8k": 3})]
+    assert suggest_names(counts, embed) == ["fox"]
+    assert suggest_names([Counter({"behance": 9, "artstation": 8, "goya": 9, "hokusai": 8})], embed)[0] in ("site", "artist")
+    assert suggest_names([Counter({"behance": 9}), Counter({"artstation": 8})], embed) == ["site", "site 2"]
+
+
+def test_what_is_near_no_list_has_no_kind():
+    assert suggest_names([Counter({"flurb": 9, "grokk": 5})], embed) == ["flurb"]
+
+
+def test_codes_of_another_script_are_called_after_their_commonest_filler():
+    counts = [Counter({"замок": 5, "лес": 9, "goya": 2}), Counter({"城堡": 3}), Counter({"castle": 3, "forêt": 1})]
+    assert suggest_names(counts, lambda phrases: np.ones((len(phrases), 2), np.float32) * len(phrases)) == [
+        "лес",
+        "城堡",
+        "place",
+    ]
 
 
 def test_names_are_different_even_where_codes_share_all_fillers():
-    names = suggest_names([Counter({"goya": 5})] * 5, embed)
-    assert len(set(names)) == 5 and names[0] == "artist" and all(name.startswith("artist") for name in names)
+    names = suggest_names([Counter({"fox": 5})] * 5, embed)
+    assert names == ["animal", "animal-fox", "animal 2", "animal 3", "animal 4"]
 
 
 def test_function_phrases_begin_and_end_with_function_words():

@@ -14,7 +14,8 @@ import transformers
 from tiny_encoder import WINDOW, write_bert, write_gpt2
 
 from workbench import encode as encode_module
-from workbench.language.encode import default_folder, encode, words
+from workbench import files
+from workbench.language.encode import encode, words
 from workbench.language.encode.shards import Features, open_shard, write_shard
 from workbench.models import load_encoder
 from workbench.values import ArtifactError, ModelError
@@ -408,10 +409,10 @@ def test_what_killed_runs_left_is_removed_when_old(encoder, tmp_path):
 
 def test_the_cache_is_where_the_environment_says(encoder, tmp_path, monkeypatch):
     monkeypatch.setenv("WORKBENCH_CACHE", str(tmp_path / "here"))
-    assert default_folder() == tmp_path / "here" / "features"
-    assert encode(["castle"], encoder, progress=False).folder.parent == default_folder()
+    assert (files.cache_folder() / "features") == tmp_path / "here" / "features"
+    assert encode(["castle"], encoder, progress=False).folder.parent == (files.cache_folder() / "features")
     monkeypatch.delenv("WORKBENCH_CACHE")
-    assert default_folder() == Path.home() / ".cache" / "deep-dsl-workbench" / "features"
+    assert (files.cache_folder() / "features") == Path.home() / ".cache" / "deep-dsl-workbench" / "features"
 
 
 # Imports and loads once, then forks, which costs milliseconds, so that many kills fit into a few seconds. The parent never

@@ -72,6 +72,17 @@ def test_the_fingerprint_depends_on_weights_layer_and_tokenizer_alone(bert, tmp_
     assert load_encoder(swapped, layer=2).fingerprint != known
 
 
+@pytest.mark.parametrize("change", [('"version": "1.0"', '"version": "1/0"'), ("{", "[")])
+def test_a_tokenizer_with_a_damaged_file_is_named(tmp_path, change):
+    folder = write_bert(tmp_path)
+    file = folder / "tokenizer.json"
+    text = file.read_text("utf-8")
+    assert change[0] in text
+    file.write_text(text.replace(*change, 1), "utf-8")
+    with pytest.raises(ModelError, match="damaged"):
+        load_encoder(folder, layer=2)
+
+
 def test_layers_above_the_one_read_do_not_count_for_the_fingerprint(bert, tmp_path):
     changed = write_bert(tmp_path / "top")
     weights = safetensors.torch.load_file(changed / "model.safetensors")

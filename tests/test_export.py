@@ -299,12 +299,14 @@ def test_a_code_that_never_occurs_is_an_error_before_the_long_work(tmp_path):
 @pytest.mark.parametrize(
     ("codes", "error", "message"),
     [
-        (["a"], TypeError, "codes is a dict"),
+        (["a"], TypeError, "codes is a dict of name"),
         ({"a": "b"}, TypeError, r"codes\['a'\] must be a list of str"),
         ({"a": [3]}, TypeError, r"codes\['a'\] must hold str, got 3"),
         ({"a": [" "]}, ValueError, "needs a name and a filler"),
         ({"": ["a"]}, ValueError, "needs a name and a filler"),
         ({str(i): ["a"] for i in range(32)}, ValueError, "32 codes are given and the language has 32"),
+        ("lexicons", ValueError, "codes is \"lexicon\", a dict of name to a list of fillers, or None, got 'lexicons'"),
+        ({"a": ["fox", "owl"], "b": ["Owl "]}, ValueError, "each filler of 'b' stands under 'a' too"),
     ],
 )
 def test_codes_that_cannot_be_used_are_an_error_before_the_work(codes, error, message):

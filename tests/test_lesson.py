@@ -195,7 +195,7 @@ def test_lesson_works_without_ipython():
 
 
 def test_a_gallery_shows_each_picture_in_its_place_and_hides_what_is_left_of_the_grid():
-    pictures = [np.full((4, 4, 3), value, np.uint8) for value in (10, 20, 30)]
+    pictures = [np.full((8, 8, 3), value, np.uint8) for value in (10, 20, 30)]
     figure = lesson.gallery(pictures, ["a", "b\nc", ""], columns=2)
     assert [ax.get_visible() for ax in figure.axes] == [True, True, True, False]
     assert [int(ax.images[0].get_array().max()) for ax in figure.axes[:3]] == [10, 20, 30]
@@ -204,9 +204,9 @@ def test_a_gallery_shows_each_picture_in_its_place_and_hides_what_is_left_of_the
     assert len(lesson.gallery(pictures).axes) == 3
 
 
-@pytest.mark.parametrize(("pictures", "titles"), [([], None), ([np.zeros((2, 2))], ["a", "b"])])
+@pytest.mark.parametrize(("pictures", "titles"), [([], None), ([np.zeros((8, 8))], ["a", "b"])])
 def test_a_gallery_without_pictures_or_with_other_titles_is_refused(pictures, titles):
-    with pytest.raises(ValueError, match="gallery needs pictures, and a title for each"):
+    with pytest.raises(ValueError, match="no pictures|gallery needs a title for each"):
         lesson.gallery(pictures, titles)
 
 

@@ -119,13 +119,17 @@ def test_a_mistake_in_the_program_is_not_taken_for_bad_input(prompts, monkeypatc
 def test_arguments_reach_the_stages(prompts, monkeypatch):
     seen = {}
 
-    def fit(corpus, config, encoder, progress):
-        seen.update(n=len(corpus), codes=config.codebook.n_codes, seed=config.seed, encoder=encoder, progress=progress)
+    def fit(corpus, config, encoder, progress, codes):
+        seen.update(n=len(corpus), k=config.codebook.n_codes, seed=config.seed, encoder=encoder, progress=progress, codes=codes)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(DeepDSL, "fit", fit)
-    command.main([str(prompts), "--n", "50", "--codes", "16", "--seed", "7", "--encoder", "some/model", "--no-progress"])
-    assert seen == {"n": 50, "codes": 16, "seed": 7, "encoder": "some/model", "progress": False}
+    options = [str(prompts), "--n", "50", "--no-progress"]
+    command.main([*options, "--codes", "16", "--seed", "7", "--encoder", "some/model"])
+    assert seen == {"n": 50, "k": 16, "seed": 7, "encoder": "some/model", "progress": False, "codes": "lexicon"}
+    for more, k, codes in (([], 48, "lexicon"), (["--no-lexicon"], 32, None), (["--no-lexicon", "--codes", "8"], 8, None)):
+        command.main([*options, *more])
+        assert (seen["k"], seen["codes"]) == (k, codes)
 
 
 def test_the_seed_of_the_command_is_that_of_the_prior_too(prompts, tmp_path, monkeypatch):
@@ -232,13 +236,13 @@ def steps(monkeypatch):
     """Fits and reports that take no time: list of (what, whether it writes)."""
     done = []
 
-    def fit(corpus, config, encoder, progress):
+    def fit(corpus, config, encoder, progress, codes):
         done.append(("fit", config.writer is not None, encoder))
         return Language(config)
 
-    def write(dsl, page, title):
+    def write(dsl, page, title, note):
         done.append(("report", dsl.writer_ is not None, dict(dsl.stats["seconds"])))
-        page.write_text("complete" if dsl.writer_ else "what was read")
+        page.write_text(note or "complete")
 
     monkeypatch.setattr(DeepDSL, "fit", fit)
     monkeypatch.setattr(report, "write", write)
@@ -277,7 +281,10 @@ def test_a_stop_while_writing_is_learned_leaves_the_report_and_a_language_that_r
     monkeypatch.setattr(DeepDSL, "fit", stops)
     assert command.main([str(prompts), "--no-progress"]) == code
     said = capsys.readouterr().err
-    assert Path("out/report.html").read_text() == "what was read" and Path("out/dsl/config.json").read_text() == "reads"
+    assert (
+        "once the language has learned" in Path("out/report.html").read_text()
+        and Path("out/dsl/config.json").read_text() == "reads"
+    )
     if code == 130:
         assert "hold a language that reads" in said and "type the same command again" in said
     else:

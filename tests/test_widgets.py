@@ -322,9 +322,9 @@ def test_a_paste_that_is_too_long_is_refused_and_the_prompt_stays(session):
 
 
 def test_what_is_put_into_the_prompt_and_what_is_kept_has_an_end(session, monkeypatch):
-    assert not session.put("x" * 20_001) and "may have 20,000" in session.message and session.text == PROMPT
-    assert session.type("x" * 19_990) and session.put("a cat") and not session.put("a cat")
-    assert "may have 20,000" in session.message and len(session.text) == 19_997
+    assert not session.put("x" * 10_001) and "may have 10,000" in session.message and session.text == PROMPT
+    assert session.type("x" * 9_990) and session.put("a cat") and not session.put("a cat")
+    assert "may have 10,000" in session.message and len(session.text) == 9_997
     monkeypatch.setattr("workbench.show.widgets.session.MOST_KEPT", 2)
     for text in ("a cat", "a dog", "a ship"):
         session.type(text), session.keep()
@@ -715,7 +715,7 @@ def test_a_message_is_one_line_of_text(studio):
 
 def test_a_search_that_is_too_long_and_a_map_that_fails_say_so(studio, monkeypatch):
     view = widgets.atlas_view(studio.session.dsl, studio, draw=False)
-    view.search.value = "x" * 20_001
+    view.search.value = "x" * 10_001
     assert "search for less" in view.status.value
     view.search.value = "cat"
     assert "1 filler found" in view.status.value
@@ -740,7 +740,7 @@ def test_favourites_too_long_for_a_link_can_be_saved_only(studio, tmp_path):
 
 def test_what_was_refused_stays_in_the_field(studio):
     studio.prompt.value = "cat " * 6000
-    assert len(studio.prompt.value) == 24_000 and "may have 20,000" in studio.status.value
+    assert len(studio.prompt.value) == 24_000 and "may have 10,000" in studio.status.value
     assert len(chips(studio)) == 4
     studio.prompt.value = "a cat"
     assert len(chips(studio)) == 1

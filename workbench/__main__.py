@@ -14,8 +14,10 @@ from workbench import files
 from workbench.progress import duration
 from workbench.values import WorkbenchError
 
+_UNFINISHED = "Written prompts are added to this page once the language has learned to write."
 _GO_ON = "Stopped. Nothing is lost: finished work is kept in {cache}. To continue, type the same command again."
 _AS_BEFORE = "Stopped. No page was written; an earlier site is unchanged."
+_CODES, _UNLABELLED = 48, 32  # codes with the lexicon, of which 27 are its kinds, and without
 _LONG = 1000  # prompts from which on the cost is measured before the work
 _SITE = "site"  # the first argument that asks for pages; a file of that name is ./site
 
@@ -35,7 +37,7 @@ def main(arguments=None):
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     pages = arguments[:1] == [_SITE]
     options = _site_parser().parse_args(arguments[1:]) if pages else _parser().parse_args(arguments)
-    stopped = _AS_BEFORE if pages else _GO_ON.format(cache=_cache())
+    stopped = _AS_BEFORE if pages else _GO_ON.format(cache=files.cache_folder())
     try:
         with _warnings_in_a_line():
             _write_site(options) if pages else _run(options)
@@ -75,7 +77,7 @@ def _line(message):
 def _parser():
     parser = argparse.ArgumentParser(
         prog="python -m workbench",
-        description="Learn the hidden grammar of text-to-image prompts, without labels, and write a report about it.",
+        description="Learn the hidden grammar of text-to-image prompts and write a report about it.",
         epilog="Ctrl-C loses nothing: the same command continues. "
         f"For web pages about a saved DSL: python -m workbench {_SITE} --help",
     )
@@ -89,7 +91,13 @@ def _parser():
     parser.add_argument("--n", type=int, metavar="N", help="largest number of prompts (default: all; built-in corpus: 20,000)")
     parser.add_argument("--column", metavar="C", help="column that holds the prompts (default: found by its name)")
     parser.add_argument("--keep-near-duplicates", action="store_true", help="drop exact duplicates only")
-    parser.add_argument("--codes", type=int, default=32, metavar="K", help="size of the alphabet (default: 32)")
+    parser.add_argument("--codes", type=int, metavar="K", help="size of the alphabet (default: 48; 32 with --no-lexicon)")
+    parser.add_argument(
+        "--no-lexicon",
+        dest="lexicon",
+        action="store_false",
+        help="learn without labels: no code starts from the built-in lists of people, animals, artists, lighting, ...",
+    )
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="random seed (default: 0)")
     parser.add_argument("--out", type=files.path, default=Path("out"), help="folder to write to (default: out)")
     parser.add_argument("--encoder", metavar="NAME", help="hub id or folder of a language model (default: all-MiniLM-L6-v2)")
@@ -145,15 +153,17 @@ def _write_site(options):
 def _run(options):
     folder, page, started = options.out / "dsl", options.out / "report.html", time.perf_counter()
     _check_folder(options.out)
-    print(f"Reading {_say_source(options)}, then learning {options.codes} codes from them, without labels.")
-    print(f"Will write  {page}\n            {folder}{os.sep}\nCache       {_cache()}")
+    how = "beginning with the built-in lists of phrases" if options.lexicon else "without labels"
+    n_codes = options.codes if options.codes is not None else _CODES if options.lexicon else _UNLABELLED
+    print(f"Reading {_say_source(options)}, then learning {n_codes} codes from them, {how}.")
+    print(f"Will write  {page}\n            {folder}{os.sep}\nCache       {files.cache_folder()}")
     print("Ctrl-C loses nothing: the same command continues.\n", flush=True)
 
     # Not at the top: these take seconds, and --help should not. What finds bad input comes first.
     from workbench.data import corpus
     from workbench.language.codebook import CodebookConfig
 
-    codes, before = CodebookConfig(n_codes=options.codes), time.perf_counter()
+    codes, before = CodebookConfig(n_codes=n_codes), time.perf_counter()
     chosen = {
         "column": options.column,
         "n": options.n,
@@ -175,15 +185,16 @@ def _run(options):
         encoder = load_reader(encoder)
         print(_say_cost(*cost(prompts, config, encoder)), flush=True)
     title, width = f"The grammar of {len(prompts):,} prompts", shutil.get_terminal_size((100, 24)).columns
-    dsl = DeepDSL.fit(prompts, replace(config, writer=None), encoder=encoder, progress=options.progress)
+    learn = {"codes": "lexicon" if options.lexicon else None, "progress": options.progress}
+    dsl = DeepDSL.fit(prompts, replace(config, writer=None), encoder=encoder, **learn)
     dsl.stats["seconds"]["corpus"] = read  # fit got them read
     dsl.save(folder)
     print(f"\n{report.summary(dsl, width)}\n\nDrawing the map ...", flush=True)
-    report.write(dsl, page, title=title)
+    report.write(dsl, page, title=title, note=None if config.writer is None else _UNFINISHED)
     if config.writer is not None:
         print(f"{page} shows what was read. It is completed once writing is learned, too.", flush=True)
         try:
-            dsl = _learn_to_write(prompts, config, dsl, options.progress)
+            dsl = _learn_to_write(prompts, config, dsl, learn)
             dsl.save(folder)
             print(f"\n{report.samples(dsl, width)}\n", flush=True)
             report.write(dsl, page, title=title)
@@ -198,12 +209,12 @@ def _say_cost(encoding, writing):
     return f"Measured here: {', '.join(parts)}; the codes come on top. What is in the cache takes no time."
 
 
-def _learn_to_write(prompts, config, dsl, progress):
+def _learn_to_write(prompts, config, dsl, learn):
     """The language that `dsl` is, once it writes too. What was read is in the cache and is not learned again."""
     from workbench.language.dsl import DeepDSL
 
     took = dsl.stats["seconds"]
-    dsl = DeepDSL.fit(prompts, config, encoder=dsl.encoder, progress=progress)
+    dsl = DeepDSL.fit(prompts, config, encoder=dsl.encoder, **learn)
     for stage, seconds in took.items():
         dsl.stats["seconds"][stage] = round(dsl.stats["seconds"].get(stage, 0) + seconds, 2)
     return dsl
@@ -225,10 +236,6 @@ def _say_source(options):
     if options.prompts == "world":
         return f"{20_000 if options.n is None else options.n:,} prompts of the built-in corpus"
     return f"{f'at most {options.n:,}' if options.n is not None else 'all'} prompts of {options.prompts}"
-
-
-def _cache():
-    return os.environ.get("WORKBENCH_CACHE") or os.path.join("~", ".cache", "deep-dsl-workbench")
 
 
 def _closing(page, folder, seconds, writes):

@@ -57,10 +57,9 @@ def path(value, name="The path"):
         raise ValueError(f"{name} is {text!r}, but there is no such user. Write out the path, from the root on.") from err
 
 
-def cache(part):
-    """Path of `part` (str) of the cache, `$WORKBENCH_CACHE` or `~/.cache/deep-dsl-workbench`: what can be made again is there."""
-    chosen = os.environ.get("WORKBENCH_CACHE")
-    return (Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "deep-dsl-workbench") / part
+def cache_folder():
+    """Where work that can be done again is kept: Path of `$WORKBENCH_CACHE`, or of `~/.cache/deep-dsl-workbench` without it."""
+    return path(os.environ.get("WORKBENCH_CACHE") or "~/.cache/deep-dsl-workbench", "WORKBENCH_CACHE")
 
 
 @contextlib.contextmanager

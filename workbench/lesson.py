@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from workbench.chips import as_html
+from workbench.pictures import as_pictures
 
 # Of figures: Okabe & Ito 2008, distinguishable with any kind of colour vision; without yellow, which vanishes on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -161,7 +162,7 @@ def gallery(pictures, titles=None, columns=8, size=1.25):
     """Draw pictures side by side, each pixel as large as the next.
 
     Args:
-        pictures: n images: PIL images or arrays that matplotlib's `imshow` takes, n >= 1.
+        pictures: n >= 1 pictures of any kind that `pictures.as_pictures` takes.
         titles: n str, one above each picture; or None. A line break may stand in a title.
         columns: int, pictures in a row, >= 1.
         size: float, inches of a picture's side, > 0.
@@ -170,14 +171,15 @@ def gallery(pictures, titles=None, columns=8, size=1.25):
         matplotlib Figure.
 
     Raises:
-        ValueError: no pictures, or not as many titles as pictures.
+        ValueError: not as many titles as pictures.
+        PictureError: no pictures, or one that is not a picture.
     """
     from matplotlib.figure import Figure
 
-    pictures = list(pictures)
+    pictures = as_pictures(pictures)
     titles = [""] * len(pictures) if titles is None else list(titles)
-    if not pictures or len(titles) != len(pictures):
-        raise ValueError(f"gallery needs pictures, and a title for each or none; got {len(pictures)} and {len(titles)}.")
+    if len(titles) != len(pictures):
+        raise ValueError(f"gallery needs a title for each picture or none; got {len(pictures)} pictures, {len(titles)} titles.")
     columns = min(columns, len(pictures))
     rows = -(-len(pictures) // columns)
     lines = 1 + max(title.count("\n") for title in titles) if any(titles) else 0

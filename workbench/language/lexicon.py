@@ -1,12 +1,16 @@
-"""Lexicon: example phrases of each kind that prompts have, from which a code gets its name. Data: lexicon.json."""
+"""Lexicon: phrases of each kind that prompts have. They anchor codes, and name others. Data: lexicon.txt."""
 
-import json
 from functools import cache
 from importlib import resources
 
 
 @cache
 def phrases():
-    """The lists, read once: dict of kind ("subject", "medium", "artist", ...) -> tuple of phrases."""
-    text = resources.files("workbench.language").joinpath("lexicon.json").read_text("utf-8")
-    return {kind: tuple(listed) for kind, listed in json.loads(text).items()}
+    """The lists, read once: dict of kind ("person", "medium", ...) -> tuple of phrases in lower case, in one kind each."""
+    kinds = {}
+    for line in resources.files("workbench.language").joinpath("lexicon.txt").read_text("utf-8").splitlines():
+        if line.startswith("["):
+            listed = kinds.setdefault(line.strip("[]"), [])
+        elif line and not line.startswith("#"):
+            listed += line.split(", ")
+    return {kind: tuple(listed) for kind, listed in kinds.items()}

@@ -17,7 +17,8 @@ from workbench.values import ModelError
 BUILT_IN = "world"
 FOLDER = Path(__file__).parents[1] / "world" / "models"
 # What from_pretrained of transformers and diffusers raises for a folder or id it cannot use.
-FAILURES = (OSError, ValueError, KeyError, RuntimeError, ImportError, AttributeError, SafetensorError)
+# What the libraries raise for files that they cannot read.
+FAILURES = (OSError, ValueError, TypeError, LookupError, RuntimeError, ImportError, AttributeError, SafetensorError)
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
@@ -111,8 +112,14 @@ def load_tokenizer(source, name):
 
     Raises:
         ModelError: it is a slow one, which does not say where in the text a token is.
+        ValueError: its file is damaged.
     """
-    tokenizer = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    except Exception as err:
+        if isinstance(err, FAILURES):
+            raise
+        raise ValueError(f"its tokenizer: {err}") from err  # the library `tokenizers` raises a plain Exception
     if not tokenizer.is_fast:
         raise ModelError(f"{name} has only a slow tokenizer ({type(tokenizer).__name__}). Take a model with a tokenizer.json.")
     return tokenizer

@@ -58,7 +58,7 @@ def source():
         ModelError: the file of the package is missing, damaged or another, or the package `gguf` is missing.
         ArtifactError: the cache cannot be written, or the disk is full.
     """
-    copy = files.cache("models") / _COPY / "bfloat16"
+    copy = files.cache_folder() / "models" / _COPY / "bfloat16"
     if _is_whole(copy):
         return str(copy)
     gguf = _gguf()

@@ -14,6 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from workbench import files
 from workbench.checks import did_you_mean
 from workbench.data.corpus.cleaning import Cut
 from workbench.data.corpus.columns import PEEK, at, choose_of, from_items, from_mapping
@@ -44,8 +45,8 @@ _MAGIC = {
 def is_file(source):
     """Whether a str or Path is the path of a file."""
     try:
-        return Path(source).expanduser().is_file()
-    except (OSError, ValueError, RuntimeError):  # too long for a name, with a NUL, or ~ of nobody: a prompt, not a path
+        return files.path(source).is_file()
+    except (OSError, ValueError):  # too long for a name, with a NUL, or ~ of nobody: a prompt, not a path
         return False
 
 
@@ -68,7 +69,7 @@ def read_file(source, column, report):
     """
     if not is_file(source):
         raise CorpusError(_why_no_file(source))
-    path = Path(source).expanduser()
+    path = files.path(source)
     suffix = suffix_of(path)
     if suffix is None:
         raise CorpusError(
@@ -89,7 +90,7 @@ def _why_no_file(source):
         return f"{text[:100]!r} is an address, and corpus.load opens none: {advice}."
     if not text or "\n" in text or "\0" in text or len(text) > 255 or (" " in text and not suffix_of(Path(text))):
         return f"{text[:60]!r} is no file. {kinds} To read prompts from a string, pass its lines: text.splitlines()."
-    path = Path(text).expanduser()
+    path = files.path(text)
     if path.is_dir():
         names = sorted(entry.name for entry in path.iterdir() if suffix_of(entry))
         return f"{path} is a folder. Name a file in it: {', '.join(names[:5]) or 'none of a known kind is there'}."

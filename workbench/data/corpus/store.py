@@ -18,8 +18,8 @@ _SCATTERED = 512  # texts read at a time from anywhere in the file: each may bri
 
 
 def cache_folder():
-    """Where texts are stored: `$WORKBENCH_CACHE/corpus`, or `~/.cache/deep-dsl-workbench/corpus` without the variable."""
-    return files.cache("corpus")
+    """Where texts are stored: the folder `corpus` of the cache."""
+    return files.cache_folder() / "corpus"
 
 
 def stored(texts):

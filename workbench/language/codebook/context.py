@@ -55,7 +55,7 @@ def _groups(static, counts, seed):
     from sklearn.cluster import KMeans
 
     order = np.argsort(-counts, kind="stable")
-    sample = order[:20_000]
+    sample = order[: min(20_000, np.count_nonzero(counts))]  # given codes have types that never occur
     groups = min(_GROUPS, len(np.unique(static[sample], axis=0)))  # "sci-fi" and "sci - fi" have one vector
     means = KMeans(groups, n_init=1, max_iter=30, random_state=seed % 2**32).fit(static[sample], sample_weight=counts[sample])
     kinds = _COMMON + means.predict(static).astype(np.int64)

@@ -1,16 +1,18 @@
 """Naming: typical fillers of a code, and a short name for it. Nothing here takes part in learning the codes."""
 
 import math
+import unicodedata
 from collections import Counter
-
-import numpy as np
 
 from workbench.checks import unit_rows
 from workbench.language import lexicon
 from workbench.words import is_function
 
-_SURE = 0.5  # share of a code's fillers that have to lie nearest to examples of one kind
+_SURE = 0.5  # share of a code's fillers that have to be of one kind
 _VOTERS = 40
+_EXAMPLES = 100  # phrases of each kind that a filler in no list is compared with
+_NEAR = 0.55  # cosine from which a filler counts as of the kind of an example: random words have .3 to .5
+_PROPER = frozenset({"artist", "character", "site"})  # kinds of proper names: no code is named after one of them
 
 
 def distinctive(counts, n=12):
@@ -39,10 +41,10 @@ def distinctive(counts, n=12):
 
 
 def suggest_names(counts, embed, given=()):
-    """A short name per code: the kind that most of its fillers look like, or its most distinctive filler.
+    """A short name per code: the kind that most of its fillers have, or its most distinctive filler.
 
-    The kinds are those of the built-in lexicon (subject, medium, artist...), a few dozen examples each; a filler counts for the
-    kind of the example with the nearest static vector. It is a guess for people to read: learning saw no label.
+    The kinds are those of the lexicon (animal, medium, artist...). A filler that stands in no list counts for the kind of the
+    example with the nearest static vector, if that is near. It is a guess for people to read: learning saw no label.
 
     Args:
         counts: list of k `Counter`s, filler -> how often it has this code.
@@ -50,31 +52,60 @@ def suggest_names(counts, embed, given=()):
         given: sequence of different str, names that the first codes have already.
 
     Returns:
-        list of k different str. Two codes of one kind differ by a filler: `quality`, `quality-8k`.
+        list of k different str. Two codes of one kind differ by a filler: `quality`, `quality-8k`; or by a number where a filler
+        would be one artist, character or site: `artist 2`. Codes of function words are `function`, `function-with`; codes in
+        another script are called after their most frequent filler.
     """
-    examples = [(phrase, kind) for kind, listed in lexicon.phrases().items() for phrase in listed]
-    vectors = embed([phrase for phrase, _ in examples])
-    centre = vectors.mean(0)
-    vectors = unit_rows(vectors - centre)
-    labels = np.array([kind for _, kind in examples])
+    kinds = {phrase: kind for kind, listed in lexicon.phrases().items() for phrase in listed}
+    nearest = _nearest(embed)
     chosen, taken = dict(enumerate(given)), set(given)
     typical = distinctive(counts, _VOTERS)
     order = sorted(range(len(counts)), key=lambda i: -sum(counts[i].values()))  # the plain name goes to the largest
     for i in (i for i in order if i not in chosen):
+        often = [f for f, _ in counts[i].most_common(_VOTERS)]
         fillers = [(f, n) for f, n in typical[i] if not is_function(f)]
-        shown = [f for f, _ in typical[i]] or [str(i)]  # a code that nothing has keeps its number
-        function = sum(n for f, n in counts[i].items() if is_function(f))
-        if not fillers or function > 0.5 * sum(counts[i].values()):
-            chosen[i] = _free(shown, "", taken)
-            continue
-        nearest = (unit_rows(embed([f for f, _ in fillers]) - centre) @ vectors.T).argmax(1)
-        votes = Counter()
-        for row, (_, n) in zip(nearest, fillers, strict=True):
-            votes[str(labels[row])] += math.sqrt(n)
-        kind, weight = votes.most_common(1)[0]
-        prefix = kind if weight >= _SURE * sum(votes.values()) else ""
-        chosen[i] = _free([f for f, _ in fillers], prefix, taken)
+        if not often:
+            chosen[i] = _free([str(i)], "", taken)  # a code that nothing has keeps its number
+        elif not fillers or sum(n for f, n in counts[i].items() if is_function(f)) > 0.5 * sum(counts[i].values()):
+            chosen[i] = _free([f for f in often if is_function(f)], "function", taken)
+        elif sum(n for f, n in fillers if not _is_latin(f)) > 0.5 * sum(n for _, n in fillers):
+            chosen[i] = _free([f for f in often if not is_function(f)], "", taken)
+        else:
+            near = nearest([f for f, _ in fillers if f not in kinds])
+            of = [(f, kinds.get(f) or near[f], math.sqrt(n)) for f, n in fillers]
+            votes = Counter()
+            for _, kind, weight in of:
+                votes[kind] += weight
+            kind, weight = max(((kind, weight) for kind, weight in votes.items() if kind), key=lambda v: v[1], default=("", 0))
+            common = [f for f, kind, _ in of if kind not in _PROPER]
+            if weight >= _SURE * sum(votes.values()) or not common:
+                chosen[i] = _free([] if kind in _PROPER else [f for f, own, _ in of if own == kind], kind, taken)
+            else:
+                chosen[i] = _free(common, "", taken)
     return [chosen[i] for i in range(len(counts))]
+
+
+def _nearest(embed):
+    """A function: list of phrases -> dict of phrase to the kind of the nearest example, "" where none is near."""
+    listed = lexicon.phrases()
+    examples = [(phrase, kind) for kind, many in listed.items() for phrase in many[:: -(-len(many) // _EXAMPLES)]]
+    vectors = embed([phrase for phrase, _ in examples])
+    centre = vectors.mean(0)
+    vectors = unit_rows(vectors - centre)
+
+    def kinds_of(phrases):
+        if not phrases:
+            return {}
+        cosines = unit_rows(embed(phrases) - centre) @ vectors.T
+        rows = zip(phrases, cosines.argmax(1), cosines.max(1), strict=True)
+        return {phrase: examples[row][1] if cosine >= _NEAR else "" for phrase, row, cosine in rows}
+
+    return kinds_of
+
+
+def _is_latin(filler):
+    """Whether a filler has no letter of another script than ours."""
+    return all("LATIN" in unicodedata.name(sign, "") for sign in filler if sign.isalpha())
 
 
 def _free(fillers, prefix, taken):

@@ -18,8 +18,7 @@ from workbench.artifacts import CONFIG
 from workbench.data.corpus import Corpus
 from workbench.language import encode, ngram, prior, writer
 from workbench.language.codebook import Codebook, distinctive, suggest_names
-from workbench.language.dsl import infilling
-from workbench.language.dsl.given_codes import anchored, check_given, check_met, report_given
+from workbench.language.dsl import given_codes, infilling
 from workbench.language.dsl.learned import Code, Fillers, Learned, TemplateCount
 from workbench.language.dsl.masks import without_syntax
 from workbench.language.dsl.reader import Reader, Tagger, means, template_of
@@ -74,32 +73,40 @@ def fit(prompts, config, encoder, folder, progress, codes):
     from workbench.models import Encoder
 
     clock = _Clock()
-    root = encode.default_folder().parent if folder is None else files.path(folder, "folder")
-    codes = check_given(codes, config)
+    root = files.cache_folder() if folder is None else files.path(folder, "folder")
+    listed, codes = isinstance(codes, str), given_codes.check_given(codes, config)
     corpus = prompts if isinstance(prompts, Corpus) else Corpus.from_texts(prompts, progress=progress)
     clock.stop("corpus")
     if not isinstance(encoder, Encoder):
         encoder = load_reader(encoder)
-    stage = root / "fits" / _fit_key(corpus, config, encoder, codes)
+    stage = root / "fits" / _fit_key(corpus, config, encoder, codes, listed)
     clock.stop("encoder")
     files.make_folder(stage)
     with files.locked(stage / ".lock", f"This fit, in {stage},"):  # an equal fit in another process: its stages serve here too
-        return _stages(corpus, config, encoder, codes, root, stage, clock, progress)
+        return _stages(corpus, config, encoder, codes, listed, root, stage, clock, progress)
 
 
-def _stages(corpus, config, encoder, codes, root, stage, clock, progress):
+def _stages(corpus, config, encoder, codes, listed, root, stage, clock, progress):
     """`Learned`, from what is finished in the folder `stage` and what is not."""
     units = _finished(stage / "units", Units, lambda: Units(config.units).fit(corpus, progress=progress))
     _check_enough(corpus, units, config)
-    check_met(corpus, units, codes)
+    known = given_codes.phrases(units, codes)
+    if not listed:
+        given_codes.check_met(corpus, units, codes, known)
     clock.stop("phrases")
     features = encode.encode(corpus, encoder, root / "features", progress=progress)
     clock.stop("encode")
     excerpt = _gathered(corpus, features, units, config.seed, progress)
+    report = {}
+    if listed:
+        n_codes = config.codebook.n_codes
+        codes, known, report["lexicon"] = given_codes.met(excerpt.types, excerpt.ids, codes, known, n_codes)
+    if codes:
+        report["given"] = given_codes.report_given(codes, known)
     clock.stop("sample")
 
     def learn_codes():
-        types, given = anchored(units, excerpt.types, codes)
+        types, given = given_codes.anchored(excerpt.types, known)
         units_of = (excerpt.vectors, encoder.embed_words(types), excerpt.ids, excerpt.before)
         return Codebook(config.codebook).fit(*units_of, progress=progress, given=given, seed=config.seed)
 
@@ -107,7 +114,8 @@ def _stages(corpus, config, encoder, codes, root, stage, clock, progress):
     clock.stop("codes")
     tagger = Tagger(encoder, units, codebook)
     counted = _counted(corpus, features, tagger, progress)
-    learned = _described(corpus, features, tagger, excerpt, counted, config, codes)
+    learned = _described(corpus, features, tagger, excerpt, counted, config, list(codes))
+    learned.stats.update(report)
     clock.stop("tag all")
     reader = Reader(learned)
     if config.writer is not None:
@@ -184,10 +192,10 @@ def _check_enough(corpus, units, config):
 # ---- finished stages, each in a folder named after all that it depends on -----------------------------------------------
 
 
-def _fit_key(corpus, config, encoder, codes):
-    """Name of a fit: the same for the same prompts, options, encoder and given codes."""
+def _fit_key(corpus, config, encoder, codes, listed):
+    """Name of a fit: the same for the same prompts, options, encoder and given codes, `listed` if they are the lexicon."""
     options = {name: value for name, value in asdict(config).items() if name not in ("writer", "prior", "ngram")}
-    return _digest([corpus.fingerprint, options, encoder.fingerprint, list(codes.items())])[:24]
+    return _digest([corpus.fingerprint, options, encoder.fingerprint, [*codes.items(), *[given_codes.LEXICON] * listed]])[:24]
 
 
 def _digest(values):
@@ -263,7 +271,7 @@ def _described(corpus, features, tagger, sample, counted, config, given):
     """Names, fillers, templates and figures, once the codes are known: `Learned`, without the parts that write."""
     counts, used, transitions = counted
     share = used / max(1.0, used.sum())
-    names = suggest_names(counts, tagger.encoder.embed_words, list(given))
+    names = suggest_names(counts, tagger.encoder.embed_words, given)
     plain = [sum(n for f, n in c.items() if is_function(f)) for c in counts]
     literal = [n > _LITERAL * sum(c.values()) and i >= len(given) for i, (n, c) in enumerate(zip(plain, counts, strict=True))]
     rows = zip(range(len(counts)), names, used.tolist(), share.tolist(), distinctive(counts), literal, strict=True)
@@ -287,8 +295,6 @@ def _described(corpus, features, tagger, sample, counted, config, given):
         "encoder": tagger.encoder.name,
         "v_measure": None,
     }
-    if given:
-        stats["given"] = report_given(tagger.units, given)
     fillers = _frequent(sample, x, codes, len(counts))
     parts = (tagger.encoder, tagger.units, tagger.codebook)
     common = _common(whole), _common(piece for piece in pieces if piece.slots)

@@ -1,20 +1,35 @@
-"""Given codes: lists of fillers that users bring, as the first codes of the language that is learned."""
+"""Given codes: lists of fillers, those of users or of the lexicon, as the first codes of the language that is learned."""
 
+import warnings
+from collections import Counter
+
+import numpy as np
+
+from workbench.language import lexicon
 from workbench.words import is_function
+
+LEXICON = "lexicon"  # `codes` that stands for the lists of the package
+_MET = 3  # different phrases of a kind of the lexicon from which it gets a code
+_TAKEN = 0.6  # share of the codes that the lexicon takes at most: the others are for what no list holds
+_SHARE = 0.05  # share of the phrases in some list below which prompts are taken for those of another language
 
 
 def check_given(codes, config):
-    """The `codes` of `DeepDSL.fit` as a dict of name to a list of different str.
+    """The `codes` of `DeepDSL.fit` as a dict of name to a list of different str; of the lexicon, all kinds.
 
     Raises:
-        TypeError: not a dict of lists of str.
-        ValueError: a code without a name or fillers, or no code left to learn.
+        TypeError: neither "lexicon" nor a dict of lists of str.
+        ValueError: another str, a code without a name or fillers or with none of its own, or no code left to learn.
     """
     if codes is None:
         return {}
+    if codes == LEXICON:
+        return {kind: list(listed) for kind, listed in lexicon.phrases().items()}
+    if isinstance(codes, str):
+        raise ValueError(f'codes is "{LEXICON}", a dict of name to a list of fillers, or None, got {codes!r}.')
     if not isinstance(codes, dict):
         raise TypeError(
-            f"codes is a dict of name to a list of fillers, got {type(codes).__name__}. "
+            f'codes is a dict of name to a list of fillers, or "{LEXICON}", got {type(codes).__name__}. '
             "For a folder of wildcards: codes=wildcards.fillers(folder)."
         )
     given = {}
@@ -34,7 +49,31 @@ def check_given(codes, config):
             f"{len(given)} codes are given and the language has {k}: none would be left for all other phrases. "
             f"Take n_codes={len(given) + 16} or give fewer."
         )
+    _check_contradictions(given)
     return given
+
+
+def _check_contradictions(given):
+    """Fillers under two names: the first name has them, which is said. A code with none of its own is an error."""
+    owner, shared = {}, {}
+    for name, fillers in given.items():
+        keys = {" ".join(filler.lower().split()): filler for filler in fillers}
+        twice = {key: filler for key, filler in keys.items() if owner.setdefault(key, name) != name}
+        if len(twice) == len(keys):
+            others = ", ".join(dict.fromkeys(repr(owner[key]) for key in twice))
+            raise ValueError(
+                f"The lists of codes contradict each other: each filler of {name!r} stands under {others} too. "
+                "A filler can have one code: leave one of the lists out, or make them one."
+            )
+        shared |= {filler: (owner[key], name) for key, filler in twice.items()}
+    if shared:
+        listed = [f"{filler!r} under {first!r} and {name!r}" for filler, (first, name) in list(shared.items())[:3]]
+        more = f", and {len(shared) - 3} more" if len(shared) > 3 else ""
+        warnings.warn(
+            f"{len(shared)} fillers stand under two names ({'; '.join(listed)}{more}). They get the code of the first name. "
+            "To choose another, take them out of one list.",
+            stacklevel=5,
+        )
 
 
 def phrases(units, codes):
@@ -51,13 +90,13 @@ def phrases(units, codes):
     return found
 
 
-def check_met(corpus, units, codes):
+def check_met(corpus, units, codes, known):
     """Before the long work: does each given code occur? One that does not would be filled with something else.
 
     Raises:
         ValueError: codes none of whose fillers is a phrase of the corpus; it names them.
     """
-    known, left = phrases(units, codes), set(range(len(codes)))
+    left = set(range(len(codes)))
     for prompt in corpus if left else ():
         left.difference_update(known.get(span.text) for span in units.split(prompt))
         if not left:
@@ -68,20 +107,59 @@ def check_met(corpus, units, codes):
         raise ValueError(f"No filler of {listed} is a phrase of these prompts. Leave such codes out: nothing could be learned.")
 
 
-def anchored(units, types, codes):
+def met(types, ids, codes, known, n_codes):
+    """The kinds of the lexicon that these prompts have, the most frequent ones where the language has few codes.
+
+    Args:
+        types: list of t str, the different phrases of the prompts.
+        ids: int (n,), rows of `types`, the phrases one by one.
+        codes: dict of kind to phrases.
+        known: dict of phrase to number of its code, as `phrases` gives it.
+        n_codes: int, codes of the language.
+
+    Returns:
+        (codes, known, report): both for the kinds that are kept, and a dict of JSON values for `Learned.stats`: "met", the
+        share of the phrases in the prompts that stand in a list; "left_out", dict of kind to how many of its phrases occur.
+    """
+    times = np.bincount(ids, minlength=len(types))
+    content = sum(int(n) for text, n in zip(types, times, strict=True) if not is_function(text))
+    different, often = Counter(), Counter()
+    for text, n in zip(types, times, strict=True):
+        if (code := known.get(text)) is not None:
+            different[code] += 1
+            often[code] += int(n)
+    share = sum(often.values()) / max(1, content)
+    kept = sorted((code for code, n in different.items() if n >= _MET), key=lambda code: (-often[code], code))
+    kept = sorted(kept[: int(_TAKEN * n_codes)])
+    if share < _SHARE:
+        kept = []
+        warnings.warn(
+            f"Only {share:.1%} of the phrases of these prompts stand in the lists of the lexicon, which is English: the codes "
+            "are learned without it, as with codes=None. For another language bring lists of your own, codes={name: fillers}.",
+            stacklevel=6,
+        )
+    names, number = list(codes), {code: i for i, code in enumerate(kept)}
+    report = {
+        "met": round(share, 4),
+        "left_out": {name: different[code] for code, name in enumerate(names) if code not in number},
+    }
+    known = {text: number[code] for text, code in known.items() if code in number}
+    return {names[code]: codes[names[code]] for code in kept}, known, report
+
+
+def anchored(types, known):
     """The types of the sample, a list of t str, and after them those that only given codes have; and the code of each.
 
     Returns:
         list of t + s str, and list of t + s int, -1 where none is given; (types, None) without given codes.
     """
-    if not codes:
+    if not known:
         return types, None
-    known = phrases(units, codes)
     types = list(dict.fromkeys([*types, *known]))
     return types, [known.get(text, -1) for text in types]
 
 
-def report_given(units, codes):
+def report_given(codes, known):
     """The number of fillers of each given code, and of those that are one phrase and could be used."""
-    found = list(phrases(units, codes).values())
-    return {name: {"fillers": len(fillers), "used": found.count(code)} for code, (name, fillers) in enumerate(codes.items())}
+    used = Counter(known.values())
+    return {name: {"fillers": len(fillers), "used": used[code]} for code, (name, fillers) in enumerate(codes.items())}

@@ -73,7 +73,8 @@ class Learned:
     """What was learned from a corpus. `DeepDSL` says what its parts are; a language that only reads has no writer, prior, ngram.
 
     `stats` has prompts, words, units, dead_codes, perplexity (of code usage), seconds (per stage), corpus (rows read, kept,
-    changed and dropped by rule), encoder, v_measure (None where the truth is not known), and given (fillers of given codes).
+    changed and dropped by rule), encoder, v_measure (None where the truth is not known); given, with given codes: their fillers;
+    lexicon, with those of the lexicon: the share of phrases met, and the kinds left out with how many of their phrases occur.
     """
 
     config: DSLConfig

@@ -9,7 +9,7 @@ from workbench.template import Slot, Template
 from workbench.values import TemplateError, Unit
 from workbench.words import is_function
 
-LONGEST = 20_000  # characters that are read: what is longer is a file, not a prompt, and would take minutes
+LONGEST = 10_000  # characters that are read, in seconds: what is longer is a file, not a prompt
 _REMEMBERED = 20_000  # unit types whose static vectors stay in memory, since a corpus repeats itself
 
 

@@ -16,7 +16,7 @@ from workbench.language.encode.shards import Features, open_shard, write_shard
 from workbench.values import ArtifactError
 from workbench.words import WORD, split
 
-__all__ = ["Features", "default_folder", "encode", "words"]
+__all__ = ["Features", "encode", "words"]
 
 _FORMAT = 2  # of a shard; since 2 it holds a checksum
 _BATCH = {"cpu": 1024, "cuda": 32768}  # pieces per batch with padding; on the CPU more would fall out of a core's cache
@@ -83,7 +83,7 @@ def encode(texts, encoder, folder=None, shard_size=1024, progress=True):
     Args:
         texts: sequence of n str, such as a list or a `Corpus`.
         encoder: `workbench.models.Encoder`.
-        folder: str or Path, the cache; None is `default_folder()`.
+        folder: str or Path, the cache; None is `features` in `files.cache_folder()`.
         shard_size: int, prompts per file.
         progress: bool, show a progress bar with words per second and disk space, and announce long work.
 
@@ -101,7 +101,7 @@ def encode(texts, encoder, folder=None, shard_size=1024, progress=True):
         raise ValueError(
             f"encode needs one text or more and shard_size >= 1, got {len(texts)} texts and shard_size={shard_size}."
         )
-    folder = _open_folder(default_folder() if folder is None else files.path(folder, "folder"), encoder)
+    folder = _open_folder(files.cache_folder() / "features" if folder is None else files.path(folder, "folder"), encoder)
     shards, damaged, made = [], [], 0
 
     def find(plan):
@@ -132,11 +132,6 @@ def encode(texts, encoder, folder=None, shard_size=1024, progress=True):
             shards.append(shard)
             bar.update(shard.n_prompts)
     return Features(folder, shards, encoder.width, made, len(texts) - made, damaged)
-
-
-def default_folder():
-    """Path of the cache: `features` in `$WORKBENCH_CACHE`, or in `~/.cache/deep-dsl-workbench`."""
-    return files.cache("features")
 
 
 def _check_texts(texts):

@@ -18,7 +18,7 @@ _EXAMPLES, _SAMPLES = 3, 12
 _MAP_HEIGHT = 600  # pixels
 
 
-def write(dsl, path, title="The grammar of these prompts"):
+def write(dsl, path, title="The grammar of these prompts", note=None):
     """Write the report: figures of the run, templates, codes and their fillers, the map.
 
     The page makes no request and treats every prompt as text, never as HTML: its content security policy allows the one
@@ -28,6 +28,7 @@ def write(dsl, path, title="The grammar of these prompts"):
         dsl: `DeepDSL`, fitted or loaded.
         path: str or Path of the HTML file; its folder is made. An older file is replaced only when the new one is complete.
         title: str, heading of the page.
+        note: str, a line below it, or None.
 
     Returns:
         Path of the page.
@@ -43,6 +44,7 @@ def write(dsl, path, title="The grammar of these prompts"):
         "report.html",
         head=title,
         title=title,
+        note=note,
         program=program,
         stats=dsl.stats,
         source=(dsl.stats.get("corpus") or {}).get("source"),
