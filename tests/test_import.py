@@ -65,7 +65,18 @@ def test_the_language_loads_no_model_library_that_it_may_not_need():
     code = "import json, sys; from workbench import DeepDSL; print(json.dumps(sorted(sys.modules)))"
     loaded = set(json.loads(run(code)))
     assert "workbench.language.dsl" in loaded
-    heavy = {"torch", "transformers", "diffusers", "umap", "sklearn", "kmedoids", "datasets", "matplotlib", "pandas"}
+    heavy = {
+        "torch",
+        "transformers",
+        "diffusers",
+        "umap",
+        "sklearn",
+        "kmedoids",
+        "vector_quantize_pytorch",
+        "datasets",
+        "matplotlib",
+        "pandas",
+    }
     assert not heavy & loaded
 
 

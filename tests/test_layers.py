@@ -45,6 +45,7 @@ NO_TORCH = (
 HEAVY = {"torch", "transformers", "sklearn", "scipy", "matplotlib", "umap", "pandas", "pyarrow", "kmedoids"} | {
     "datasets",
     "datasketch",
+    "vector_quantize_pytorch",
 }
 
 

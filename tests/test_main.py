@@ -240,7 +240,7 @@ def steps(monkeypatch):
         done.append(("fit", config.writer is not None, encoder))
         return Language(config)
 
-    def write(dsl, page, title, note):
+    def write(dsl, page, title, note=None):
         done.append(("report", dsl.writer_ is not None, dict(dsl.stats["seconds"])))
         page.write_text(note or "complete")
 
@@ -273,10 +273,10 @@ def test_a_stop_while_writing_is_learned_leaves_the_report_and_a_language_that_r
 ):
     fit = DeepDSL.fit
 
-    def stops(corpus, config, encoder, progress):
+    def stops(corpus, config, encoder, progress, codes):
         if config.writer is not None:
             raise error
-        return fit(corpus, config, encoder, progress)
+        return fit(corpus, config, encoder, progress, codes)
 
     monkeypatch.setattr(DeepDSL, "fit", stops)
     assert command.main([str(prompts), "--no-progress"]) == code

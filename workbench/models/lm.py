@@ -65,6 +65,9 @@ def load_lm(name, dtype="float32"):
             raise smollm2.unreachable(err) from err
         raise not_found("causal language model", folder, err, known="'world' for the tiny built-in one, or 'smollm2'") from err
     check_complete(name, info["missing_keys"])
+    if name == smollm2.NAME:
+        tokenizer.bos_token = smollm2.BEGIN
+        model.config.bos_token_id = model.generation_config.bos_token_id = tokenizer.bos_token_id
     for weights in model.parameters():  # not `model.to`: positions stay in float32
         weights.data = weights.data.to(kind)
     return LM(str(name), model.eval(), tokenizer)

@@ -31,8 +31,10 @@ class CodebookConfig:
 
     n_codes: int = 32  # k, size of the alphabet without <?>
     epochs: int = 15  # rounds of tuning; 0 keeps the medoids
-    emission_weight: float = 0.15  # weight of a unit's own features, 0..1; 1, with no memory of types, is the plain HMM
-    type_weight: float = 1.0  # weight of the codes a unit type had before, 0 or more; 0 leaves them out
+    method: str = "hmm"  # "hmm": a hidden Markov model; "vq": a VQ-VAE, whose codes know no neighbours and no given codes
+    emission_weight: float = 0.15  # hmm: weight of a unit's own features, 0..1; 1, with no memory of types, is the plain HMM
+    type_weight: float = 1.0  # hmm: weight of the codes a unit type had before, 0 or more; 0 leaves them out
+    stop_gradient: bool = True  # vq: codes are not tuned by the reconstruction, only by their neighbours and their distances
 
     def __post_init__(self):
         checks.whole("n_codes", self.n_codes, least=2)
@@ -42,8 +44,16 @@ class CodebookConfig:
                 "Codes are kinds of phrases: take some dozens."
             )
         checks.whole("epochs", self.epochs, least=0)
+        checks.one_of("method", self.method, ("hmm", "vq"))
         checks.number("emission_weight", self.emission_weight, 0, 1, above=True)
         checks.number("type_weight", self.type_weight, 0)
+
+    def check_takes_given(self):
+        """Raises ValueError if codes cannot be given to the method."""
+        if self.method == "vq":
+            raise ValueError(
+                'The method "vq" learns all of its codes and takes none that are given. Leave them out, or take method="hmm".'
+            )
 
 
 class Codebook(Saved):
@@ -56,10 +66,14 @@ class Codebook(Saved):
     the code it mostly had, wherever it stands; the code of a rare or new phrase comes from its vector and from the codes of its
     neighbours. A type is recognised by its static vector.
 
+    With the method "vq" the code of a unit is the nearest code vector and nothing else: a VQ-VAE, see `codebook.vq`. Its
+    features have been through a linear map that was learned, too.
+
     After `fit`: `vectors_` float32 (k, d); `medoid_rows_` int64 (k,), the seeding rows of the features; `variance_` float;
     `transitions_` float32 (2, k, k), rows sum to 1, inside a segment and across a separator; `start_` float32 (k,);
     `usage_` float32 (k,), share of the units of the fit; `history_` list of floats, log-likelihood per unit by epoch (nats, up
-    to a constant), comparable only once the weight of the context has settled.
+    to a constant), comparable only once the weight of the context has settled; or with "vq" of dicts, losses by step. Of a "vq"
+    the transitions are counted, and `encode` does not use them.
 
     Source:
         Medoids: FasterPAM, arXiv:2008.05171. A tagger learned without labels whose HMM emits Gaussian vectors instead of words:
@@ -91,12 +105,15 @@ class Codebook(Saved):
             self.
 
         Raises:
-            ValueError: wrong shapes, NaN, fewer distinct units than codes, or codes given that are not 0..g-1 with g < k.
+            ValueError: wrong shapes, NaN, fewer distinct units than codes, codes given that are not 0..g-1 with g < k, or codes
+                given to the method "vq".
         """
         seed = checks.seed(seed)
         types, before = _check_rows(layer, static, types, before)
-        given = _check_given(given, len(static), self.config.n_codes)
         config = self.config
+        given = _check_given(given, len(static), config.n_codes)
+        if (given >= 0).any():
+            config.check_takes_given()
         distinct = len(np.unique(types))
         if distinct < config.n_codes:
             raise ValueError(
@@ -110,6 +127,9 @@ class Codebook(Saved):
         self.medoid_rows_ = rows[_medoids(x[rows], config.n_codes, seed)]
         self.vectors_ = x[self.medoid_rows_].copy()
         k = config.n_codes
+        if config.method == "vq":
+            self._quantise(x, before, seed, progress)
+            return self
         self._seed_given(x, given[types])
         self.start_, self.transitions_ = np.full(k, 1 / k, np.float32), np.full((2, k, k), 1 / k, np.float32)
         self.variance_ = float(_squared_distances(x, self.vectors_).min(1).mean() / x.shape[1]) or 1e-6
@@ -129,6 +149,28 @@ class Codebook(Saved):
         codes = self._posterior(x, before, self._memory[typed], config.emission_weight).codes.argmax(1)
         self.usage_ = (np.bincount(codes, minlength=k) / len(x)).astype(np.float32)
         return self
+
+    def _quantise(self, x, before, seed, progress):
+        """All that `fit` learns with the method "vq"; the map in front of the codes becomes a part of the features."""
+        from workbench.language.codebook import vq  # loads torch
+
+        k = self.config.n_codes
+        tuned = vq.tune(x, self.vectors_, before, self.config.epochs, self.config.stop_gradient, seed, progress)
+        self._axes, self._offset = self._axes @ tuned.turn, self._offset @ tuned.turn - tuned.shift
+        self.vectors_, self.history_ = tuned.vectors, tuned.history
+        distances = _squared_distances(x @ tuned.turn + tuned.shift, self.vectors_)
+        codes = distances.argmin(1)
+        self.variance_ = float(distances.min(1).mean() / x.shape[1]) or 1e-6
+        self.usage_ = (np.bincount(codes, minlength=k) / len(x)).astype(np.float32)
+        self._known, self._memory = np.zeros(0, np.uint64), np.zeros((0, k), np.float16)
+        pairs, starts, later = (
+            np.full((2, k, k), 0.1),
+            np.bincount(codes[before == 2], minlength=k) + 1,
+            np.flatnonzero(before < 2),
+        )
+        np.add.at(pairs, (before[later], codes[later - 1], codes[later]), 1)
+        self.transitions_ = (pairs / pairs.sum(2, keepdims=True)).astype(np.float32)
+        self.start_ = (starts / starts.sum()).astype(np.float32)
 
     def _seed_given(self, x, given):
         """Put each given code where its units are, and the others on the medoids that are left: `given` is (n,), -1 for none."""
@@ -167,7 +209,8 @@ class Codebook(Saved):
         """Codes of units; arguments as in `fit`.
 
         Returns:
-            int64 (n,): for each unit the code with the highest posterior probability, given the whole prompt.
+            int64 (n,): for each unit the code with the highest posterior probability, given the whole prompt; with the method
+            "vq" the code whose vector is nearest.
 
         Raises:
             NotFittedError: before `fit`.
@@ -179,6 +222,8 @@ class Codebook(Saved):
             return np.zeros(0, np.int64)
         types, before = _check_rows(layer, static, types, before)
         x = self.features(layer, static, types)
+        if self.config.method == "vq":
+            return _squared_distances(x, self.vectors_).argmin(1)
         memory = recall(self._known, self._memory, identities(static))[types]
         return self._posterior(x, before, memory, self.config.emission_weight).codes.argmax(1)
 
@@ -232,7 +277,7 @@ class Codebook(Saved):
         """Config (JSON values) and tensors (dict of arrays) that `from_state` reads."""
         if not hasattr(self, "vectors_"):
             raise NotFittedError("This Codebook has no codes yet: call fit first.")
-        config = {"options": asdict(self.config), "variance": self.variance_, "history": [float(v) for v in self.history_]}
+        config = {"options": asdict(self.config), "variance": self.variance_, "history": list(self.history_)}
         return config, {name: np.ascontiguousarray(getattr(self, attribute)) for name, attribute in _TENSORS.items()}
 
     @classmethod

@@ -3,14 +3,15 @@
 import math
 import unicodedata
 from collections import Counter
+from functools import cache
 
 from workbench.checks import unit_rows
 from workbench.language import lexicon
 from workbench.words import is_function
 
-_SURE = 0.5  # share of a code's fillers that have to be of one kind
+_SURE, _LEAST = 0.5, 0.25  # share of a code's fillers that have to be of one kind: of those of some kind, and of all
 _VOTERS = 40
-_EXAMPLES = 100  # phrases of each kind that a filler in no list is compared with
+_EXAMPLES = 40  # phrases of each kind that a filler in no list is compared with, besides those that these prompts have
 _NEAR = 0.55  # cosine from which a filler counts as of the kind of an example: random words have .3 to .5
 _PROPER = frozenset({"artist", "character", "site"})  # kinds of proper names: no code is named after one of them
 
@@ -53,11 +54,11 @@ def suggest_names(counts, embed, given=()):
 
     Returns:
         list of k different str. Two codes of one kind differ by a filler: `quality`, `quality-8k`; or by a number where a filler
-        would be one artist, character or site: `artist 2`. Codes of function words are `function`, `function-with`; codes in
-        another script are called after their most frequent filler.
+        would be one artist, character or site: `artist 2`. Codes of function words are `function`, `function-with`, of
+        figures `number`; codes in another script are called after their most frequent filler.
     """
     kinds = {phrase: kind for kind, listed in lexicon.phrases().items() for phrase in listed}
-    nearest = _nearest(embed)
+    nearest = _nearest(embed, {filler for counter in counts for filler in counter})
     chosen, taken = dict(enumerate(given)), set(given)
     typical = distinctive(counts, _VOTERS)
     order = sorted(range(len(counts)), key=lambda i: -sum(counts[i].values()))  # the plain name goes to the largest
@@ -71,24 +72,45 @@ def suggest_names(counts, embed, given=()):
         elif sum(n for f, n in fillers if not _is_latin(f)) > 0.5 * sum(n for _, n in fillers):
             chosen[i] = _free([f for f in often if not is_function(f)], "", taken)
         else:
-            near = nearest([f for f, _ in fillers if f not in kinds])
-            of = [(f, kinds.get(f) or near[f], math.sqrt(n)) for f, n in fillers]
-            votes = Counter()
-            for _, kind, weight in of:
-                votes[kind] += weight
-            kind, weight = max(((kind, weight) for kind, weight in votes.items() if kind), key=lambda v: v[1], default=("", 0))
-            common = [f for f, kind, _ in of if kind not in _PROPER]
-            if weight >= _SURE * sum(votes.values()) or not common:
-                chosen[i] = _free([] if kind in _PROPER else [f for f, own, _ in of if own == kind], kind, taken)
-            else:
-                chosen[i] = _free(common, "", taken)
+            kind, fitting = _kind(fillers, kinds, nearest)
+            chosen[i] = _free(fitting, kind, taken)
     return [chosen[i] for i in range(len(counts))]
 
 
-def _nearest(embed):
-    """A function: list of phrases -> dict of phrase to the kind of the nearest example, "" where none is near."""
-    listed = lexicon.phrases()
-    examples = [(phrase, kind) for kind, many in listed.items() for phrase in many[:: -(-len(many) // _EXAMPLES)]]
+def _kind(fillers, kinds, nearest):
+    """The kind of most fillers, "" for none, and the fillers that a name may show; fillers are (filler, count), best first."""
+    near = nearest([f for f, _ in fillers if f not in kinds])
+    of = [(f, kinds.get(f) or ("number" if not any(map(str.isalpha, f)) else near[f]), math.sqrt(n)) for f, n in fillers]
+    votes = Counter()
+    for _, kind, weight in of:
+        votes[kind] += weight
+    unknown, known = votes.pop("", 0), sum(votes.values())
+    kind, weight = votes.most_common(1)[0] if votes else ("", 0)
+    names = _proper_words()
+    common = [(f, own) for f, own, _ in of if own not in _PROPER and names.isdisjoint(f.split())]
+    if common and (weight < _SURE * known or weight < _LEAST * (known + unknown)):
+        return "", [f for f, own in common if own] + [f for f, own in common if not own]
+    return kind, [f for f, own in common if own == kind]
+
+
+@cache
+def _proper_words():
+    """Words that the lists have in names of artists, characters and sites only."""
+    words = {proper: set() for proper in (False, True)}
+    for kind, listed in lexicon.phrases().items():
+        words[kind in _PROPER].update(word for phrase in listed for word in phrase.split())
+    return words[True] - words[False]
+
+
+def _nearest(embed, known):
+    """A function: list of phrases -> dict of phrase to the kind of the nearest example, "" where none is near.
+
+    Examples are the listed phrases that are `known`, a set of str, and some others of each kind.
+    """
+    examples = []
+    for kind, many in lexicon.phrases().items():
+        some = set(many[:: -(-len(many) // _EXAMPLES)])
+        examples += [(phrase, kind) for phrase in many if phrase in some or phrase in known]
     vectors = embed([phrase for phrase, _ in examples])
     centre = vectors.mean(0)
     vectors = unit_rows(vectors - centre)

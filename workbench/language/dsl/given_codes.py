@@ -19,10 +19,12 @@ def check_given(codes, config):
 
     Raises:
         TypeError: neither "lexicon" nor a dict of lists of str.
-        ValueError: another str, a code without a name or fillers or with none of its own, or no code left to learn.
+        ValueError: another str, a code without a name or fillers or with none of its own, no code left to learn, or a method that
+            takes no codes.
     """
     if codes is None:
         return {}
+    config.codebook.check_takes_given()
     if codes == LEXICON:
         return {kind: list(listed) for kind, listed in lexicon.phrases().items()}
     if isinstance(codes, str):
