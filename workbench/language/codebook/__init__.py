@@ -163,11 +163,8 @@ class Codebook(Saved):
         self.variance_ = float(distances.min(1).mean() / x.shape[1]) or 1e-6
         self.usage_ = (np.bincount(codes, minlength=k) / len(x)).astype(np.float32)
         self._known, self._memory = np.zeros(0, np.uint64), np.zeros((0, k), np.float16)
-        pairs, starts, later = (
-            np.full((2, k, k), 0.1),
-            np.bincount(codes[before == 2], minlength=k) + 1,
-            np.flatnonzero(before < 2),
-        )
+        starts, pairs = np.bincount(codes[before == 2], minlength=k) + 1, np.full((2, k, k), 0.1)
+        later = np.flatnonzero(before < 2)
         np.add.at(pairs, (before[later], codes[later - 1], codes[later]), 1)
         self.transitions_ = (pairs / pairs.sum(2, keepdims=True)).astype(np.float32)
         self.start_ = (starts / starts.sum()).astype(np.float32)

@@ -13,14 +13,15 @@ from workbench import training
 _OFFSETS = (-2, -1, 1, 2)  # neighbours that a hidden unit's code is predicted from
 _CONTENT = 16  # numbers of content
 _NOISE = 0.5  # standard deviation of the noise on content, whose numbers have mean 0 and variance 1
-_WIDTH = 128  # hidden numbers of the decoder and of the prediction
+_WIDTH = 64  # hidden numbers of the decoder and of the prediction
 _DECAY = 0.99  # of the running averages that the code vectors are
 _DEAD = 0.5  # a code with fewer units a step, on average, begins anew at a unit of the step
 _COMMITMENT, _CONTRAST, _MASKED = 1.0, 0.1, 0.3  # weights of the losses; that of reconstruction is 1
 _SHARPNESS = 10.0  # what cosines are multiplied by in InfoNCE
 _CONTRASTED = 256  # units compared with each other in InfoNCE
 _RATE = 3e-3
-_PROMPTS = 256  # prompts a step
+_STEPS = 24  # steps a round, fewer if that were under 8 prompts each, more if over 256
+_FEWEST, _MOST = 8, 256
 
 
 class Tuned(NamedTuple):
@@ -99,7 +100,7 @@ class Network(nn.Module):
 
 
 def _perceptron(n_in, n_out):
-    return nn.Sequential(nn.Linear(n_in, _WIDTH), nn.GELU(), nn.Linear(_WIDTH, n_out))
+    return nn.Sequential(nn.Linear(n_in, _WIDTH), nn.ReLU(), nn.Linear(_WIDTH, n_out))
 
 
 def seed_codes(quantise, vectors, counts):
@@ -137,12 +138,12 @@ def tune(x, vectors, before, epochs, stopped=True, seed=0, progress=True):
     there = np.arange(len(x))[:, None] + _OFFSETS
     inside = (there >= 0) & (there < len(x)) & (prompt[np.clip(there, 0, len(x) - 1)] == prompt[:, None])
     n_prompts = len(begins) - 1
+    per_epoch = max(1, min(n_prompts // _FEWEST, max(_STEPS, -(-n_prompts // _MOST))))
     x, inside, vectors = (torch.as_tensor(array) for array in (x, inside, vectors))
     counts = torch.bincount(torch.cdist(x, vectors).argmin(1), minlength=len(vectors))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed % 2**63)
-        network = Network(vectors, counts * min(_PROMPTS, n_prompts) / n_prompts, stopped)
-    per_epoch = -(-n_prompts // _PROMPTS)
+        network = Network(vectors, counts / per_epoch, stopped)
 
     def loss(step):
         epoch, batch = divmod(step, per_epoch)
