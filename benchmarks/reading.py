@@ -12,11 +12,12 @@ import re
 from pathlib import Path
 
 from workbench import DeepDSL
+from workbench.words import is_function
 
 # A prompt ends at an empty line.
 PROMPTS = """
 [cozy|adjective aesthetic] [cabin|place] [interior|place composition] with [fireplace|object],
-[isometric view|composition camera], [ghibli|artist movement aesthetic] style, [soft|lighting] [warm light|lighting],
+[isometric view|composition camera], [ghibli|artist movement aesthetic] style, [soft|lighting adjective] [warm light|lighting],
 [watercolor|medium]
 
 a [bowl|object food] of [ramen|food] with [boiled egg|food] and [scallions|food plant],
@@ -97,7 +98,7 @@ def chips(dsl, marked):
     rows = []
     for unit in dsl.tag(text):
         kinds = set().union(*(kinds for start, end, kinds in spans if unit.start < end and unit.end > start), set())
-        if kinds:
+        if kinds and not is_function(unit.text):
             right = unit.name.split("-")[0] in kinds and unit.name not in literal
             rows.append((unit.text, unit.name, right))
     return text, rows

@@ -107,19 +107,32 @@ def kinds():
     return found
 
 
+# Eras that say how a thing looks rather than when it is: "a medieval castle".
+_LOOKS = ("medieval", "victorian", "edwardian", "prehistoric", "colonial", "elizabethan", "tudor", "regency", "halloween")
+_JOINED = ("person", "body", "clothing", "action", "animal", "object", "plant", "place", "weather", "composition", "quality")
+_LED = {
+    "material": ("made of {}",),
+    "camera": ("shot on {}", "shot with {}", "shot with a {}", "shot on a {}"),
+    "renderer": ("rendered in {}", "rendered with {}"),
+    "movement": ("{} style",),
+    "aesthetic": ("{} style", "{} aesthetic"),
+}
+
+
 def codes():
-    """The first codes of the language: the lexicon's kinds, with board tags as they are joined, and the names of nobody."""
-    found = {kind: list(phrases) for kind, phrases in lexicon.phrases().items()}
-    lists = _read()[3]
+    """The first codes of the language: the kinds of the lexicon, and what frames, boards, bots and this file make of phrases."""
+    found = {kind: [phrase for phrase in phrases if phrase not in _LOOKS] for kind, phrases in lexicon.phrases().items()}
+    found["aesthetic"] += _LOOKS
     owner = {phrase: kind for kind, phrases in found.items() for phrase in phrases}
-    for tag in dict.fromkeys(lists["board"] + lists["praise"]):
-        if tag in owner:
-            found[owner[tag]].append(tag.replace(" ", "_"))
-    # "1 9 8 0 s", "3 5 mm": what bots make of figures
-    for kind in ("time", "camera", "quality"):
-        found[kind] += [bot_gaps(phrase) for phrase in lexicon.phrases()[kind] if bot_gaps(phrase) != phrase]
-    found["artist"] += [name.lower() for part in ("first", "last", "handle") for name in lists[part] if name.lower() not in owner]
-    return {kind: list(dict.fromkeys(phrases)) for kind, phrases in found.items()}
+    lists = _read()[3]
+    found["artist"] += [name.lower() for part in ("first", "last", "handle") for name in lists[part]]
+    for kind, phrases in found.items():
+        plain = tuple(phrases)
+        phrases += [form.format(phrase) for form in _LED.get(kind, ()) for phrase in plain]
+        phrases += [phrase.replace(" ", "_") for phrase in plain if kind in _JOINED]
+        phrases += [bot_gaps(phrase) for phrase in plain]
+        found[kind] = [phrase for phrase in dict.fromkeys(phrases) if owner.setdefault(phrase, kind) == kind]
+    return found
 
 
 @cache
