@@ -100,12 +100,17 @@ class Grammar:
         }
 
 
+def gold_rows(folder):
+    """The rows of the gold spans: list of dicts."""
+    with open(folder / "gold_spans.jsonl", encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]
+
+
 class Spans:
     """Truth of real prompts: typed spans; a span has the code that most of its words have."""
 
     def __init__(self, folder, n):
-        rows = [json.loads(line) for line in open(folder / "gold_spans.jsonl", encoding="utf-8")]
-        self.rows = rows[:n]
+        self.rows = gold_rows(folder)[:n]
         self.prompts = [row["prompt"] for row in self.rows]
 
     def found(self, coded, codes):
@@ -133,7 +138,7 @@ class Spans:
 
 def not_gold(data):
     """Real prompts to learn from: those of two files that are no prompts of gold spans."""
-    gold = set(json.loads(line)["prompt"] for line in open(data / "gold_spans.jsonl", encoding="utf-8"))
+    gold = {row["prompt"] for row in gold_rows(data)}
     texts = [t for f in ("diffusiondb", "sd_discord") for t in corpus.load(data / "prompts" / f"{f}.txt", progress=False)]
     return [t for t in texts if t not in gold]
 
