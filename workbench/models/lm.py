@@ -37,8 +37,9 @@ def load_lm(name, dtype="float32"):
     Args:
         name: str, hub id, or folder as `save_pretrained` writes it; `"smollm2"`; `"world"` is the tiny one that comes with the
             package and knows only captions of the built-in picture world.
-        dtype: str, of the weights: `"float32"`, or `"bfloat16"`, half as large and on a CPU twice as fast to read with. To learn
-            on a CPU in bfloat16, call `lm.model.set_attn_implementation("eager")` first: the other's gradient is 8 times slower.
+        dtype: str, of the weights: `"float32"`, or `"bfloat16"`, half as large. On a processor with instructions for it that is
+            twice as fast to read with, on others half as fast or less. To learn on a CPU in bfloat16, call
+            `lm.model.set_attn_implementation("eager")` first: the other's gradient is 8 times slower.
 
     Returns:
         `LM`, on the CPU.
