@@ -262,7 +262,7 @@ def main():
     parser.add_argument("--hmm", action="store_true", help="with hmmlearn's Gaussian HMM, minutes a fit")
     parser.add_argument("--out")
     args = parser.parse_args()
-    encoder, table, columns = models.load_encoder(), {}, []
+    encoder, table, columns, decoded = models.load_encoder(), {}, [], {}
     for name, truth, views in worlds(args, encoder):
         for k in args.codes:
             for method, (view, run) in METHODS.items():
@@ -280,13 +280,14 @@ def main():
                     columns += [column] if column not in columns else []
                     table[k, method, column] = f"{values.mean():.3f} ± {values.std():.3f}"
                 print(name, k, method, {c: table[k, method, c] for c in found[0]}, flush=True)
+        decoded |= {f"{name}, {method}, K = {k}": round(float(np.mean(v)), 3) for (method, k), v in DECODED.items()}
+        DECODED.clear()
     lines = [f"| K | method | {' | '.join(columns)} |", "| --- " * (2 + len(columns)) + "|"]
     for k in args.codes:
         for method in METHODS:
             if any((k, method, c) in table for c in columns):
                 lines.append(f"| {k} | {method} | " + " | ".join(table.get((k, method, c), "-") for c in columns) + " |")
     lines += ["", f"Mean ± spread of {args.seeds} seeds. Dead codes at any K, at most: {DEAD}."]
-    decoded = {f"{name}, K = {k}": round(float(np.mean(values)), 3) for (name, k), values in DECODED.items()}
     lines += [f"Share of the variance that is lost with content, in training: {decoded}."]
     print("\n".join(lines))
     if args.out:
