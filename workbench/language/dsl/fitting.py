@@ -28,6 +28,7 @@ from workbench.language.evaluate import evaluate
 from workbench.language.ngram import KneserNey
 from workbench.language.units import Units
 from workbench.language.writer.config import SAMPLE
+from workbench.language.writer.trie import SPACE
 from workbench.template import Template
 from workbench.values import ArtifactError
 from workbench.words import is_function
@@ -76,6 +77,8 @@ def fit(prompts, config, encoder, folder, progress, codes):
     clock = _Clock()
     root = encode.default_folder().parent if folder is None else files.path(folder, "folder")
     codes = check_given(codes, config)
+    if config.writer is not None and config.writer.decoder is not None:
+        writer.Decoder(writer.DecoderConfig(config.writer.decoder)).check()
     corpus = prompts if isinstance(prompts, Corpus) else Corpus.from_texts(prompts, progress=progress)
     clock.stop("corpus")
     if not isinstance(encoder, Encoder):
@@ -150,7 +153,11 @@ def cost(prompts, config, encoder):
     templates = [template_of(text, spans, [0] * len(spans), (code,)) for text, spans in zip(texts, cut, strict=True)]
     tried = writer.Writer(replace(config.writer, steps=_STEPS))
     tried.fit(templates, lambda rows: rng.standard_normal((len(rows), encoder.width), np.float32), 1, progress=False)
-    return encoding, tried.seconds_ / _STEPS * (config.writer.steps or config.writer.most)
+    learning = tried.seconds_ / _STEPS * (config.writer.steps or config.writer.most)
+    if config.writer.decoder is not None:
+        decoder = writer.Decoder(writer.DecoderConfig(config.writer.decoder, _STEPS)).fit(texts, progress=False)
+        learning += decoder.seconds_ / _STEPS * (config.writer.decoder_steps or writer.decoder.MOST)
+    return encoding, learning
 
 
 def _check_enough(corpus, units, config):
@@ -341,15 +348,28 @@ def _learn_to_write(learned, reader, corpus, features, stage, progress):
     def fit_writer():
         words = sorted(w for w in learned.encoder.tokenizer.get_vocab() if len(w) > 2 and w.isalpha())
         embed, k = learned.encoder.embed_words, len(learned.codes)
-        return writer.Writer(config.writer).fit(templates, embed, k, words, part, progress, seed=config.seed)
+        return writer.Writer(own["writer"]).fit(templates, embed, k, words, part_of("writer"), progress, seed=config.seed)
 
-    keys = {name: _digest([*read, asdict(getattr(config, name))])[:12] for name in ("ngram", "prior", "writer")}
+    def fit_decoder():
+        known = [token.removeprefix(SPACE) for token in learned.writer.tokens_.known]
+        texts = [template.prompt for template in templates]
+        return writer.Decoder(own["decoder"]).fit(texts, known, part_of("decoder"), progress, seed=config.seed)
+
+    def part_of(name):
+        return folders[name].with_name(f"{folders[name].name}-part")
+
+    own = {"ngram": config.ngram, "prior": config.prior, "writer": replace(config.writer, decoder=None, decoder_steps=None)}
+    if config.writer.decoder is not None:
+        own["decoder"] = writer.DecoderConfig(config.writer.decoder, config.writer.decoder_steps)
+    keys = {name: _digest([*read, asdict(options)])[:12] for name, options in own.items()}
     folders = {name: stage / f"{name}-{key}" for name, key in keys.items()}
-    part = folders["writer"].with_name(f"{folders['writer'].name}-part")
     learned.ngram = _finished(folders["ngram"], KneserNey, fit_ngram)
     learned.prior = _finished(folders["prior"], prior.TemplatePrior, fit_prior)
     learned.writer = _finished(folders["writer"], writer.Writer, fit_writer)
-    shutil.rmtree(part, ignore_errors=True)  # checkpoints of what is finished
+    if "decoder" in own:
+        learned.decoder = _finished(folders["decoder"], writer.Decoder, fit_decoder)
+    for name in own.keys() & {"writer", "decoder"}:
+        shutil.rmtree(part_of(name), ignore_errors=True)  # checkpoints of what is finished
     if held_out:
         held = _templates(corpus, features, reader, apart, progress)
         learned.ranking = infilling.learned_ranking(Author(learned, reader), held, templates, config.seed, held_out)
