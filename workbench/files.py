@@ -57,6 +57,12 @@ def path(value, name="The path"):
         raise ValueError(f"{name} is {text!r}, but there is no such user. Write out the path, from the root on.") from err
 
 
+def cache(part):
+    """Path of `part` (str) of the cache, `$WORKBENCH_CACHE` or `~/.cache/deep-dsl-workbench`: what can be made again is there."""
+    chosen = os.environ.get("WORKBENCH_CACHE")
+    return (Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "deep-dsl-workbench") / part
+
+
 @contextlib.contextmanager
 def atomic_path(file):
     """A temporary path to write to, which becomes `file` when the block ends well.

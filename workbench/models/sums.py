@@ -1,4 +1,4 @@
-"""Sums: the sha256 of each file of the built-in models. The formats of transformers and diffusers hold none."""
+"""Sums: the sha256 of each file of a model. The formats of transformers and diffusers hold none."""
 
 import functools
 import hashlib
@@ -22,12 +22,21 @@ def write(root, part):
 def check(folder):
     """Raise ModelError if a built-in model (`folder`, a Path) is not what `write` saw. Looks once a process."""
     try:
-        known = read_json(folder.parent / NAME)[folder.name]
+        found = others(folder)
     except (ArtifactError, KeyError, TypeError) as err:
         raise ModelError(f"The sums of the built-in models cannot be read ({err}). {_AGAIN}") from err
-    found = _sums(folder)
-    if other := sorted(name for name in {*known, *found} if known.get(name) != found.get(name)):
-        raise ModelError(f"{folder / other[0]} is missing or was changed since it was written. {_AGAIN}")
+    if found:
+        raise ModelError(f"{folder / found[0]} is missing or was changed since it was written. {_AGAIN}")
+
+
+def others(folder):
+    """Names of the files in `folder`, a Path, that are missing or not as `write` saw them: sorted list of str.
+
+    Raises:
+        ArtifactError, KeyError, TypeError: the sums cannot be read.
+    """
+    known, found = read_json(folder.parent / NAME)[folder.name], _sums(folder)
+    return sorted(name for name in {*known, *found} if known.get(name) != found.get(name))
 
 
 def _sums(folder):

@@ -4,14 +4,13 @@ import contextlib
 import errno
 import hashlib
 import mmap
-import os
 import secrets
 import tempfile
 from itertools import islice
-from pathlib import Path
 
 import pyarrow as pa
 
+from workbench import files
 from workbench.values import ArtifactError
 
 _BATCH = 4_096  # texts of an Arrow batch
@@ -20,8 +19,7 @@ _SCATTERED = 512  # texts read at a time from anywhere in the file: each may bri
 
 def cache_folder():
     """Where texts are stored: `$WORKBENCH_CACHE/corpus`, or `~/.cache/deep-dsl-workbench/corpus` without the variable."""
-    chosen = os.environ.get("WORKBENCH_CACHE")
-    return (Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "deep-dsl-workbench") / "corpus"
+    return files.cache("corpus")
 
 
 def stored(texts):

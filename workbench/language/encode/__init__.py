@@ -2,12 +2,10 @@
 
 import contextlib
 import hashlib
-import os
 import shutil
 import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -138,8 +136,7 @@ def encode(texts, encoder, folder=None, shard_size=1024, progress=True):
 
 def default_folder():
     """Path of the cache: `features` in `$WORKBENCH_CACHE`, or in `~/.cache/deep-dsl-workbench`."""
-    chosen = os.environ.get("WORKBENCH_CACHE")
-    return (Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "deep-dsl-workbench") / "features"
+    return files.cache("features")
 
 
 def _check_texts(texts):
