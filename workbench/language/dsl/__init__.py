@@ -331,8 +331,8 @@ class DeepDSL:
             decoding: as it was given to `sample`.
 
         Returns:
-            float64 (n,), nats: of template and fillers together, or of the text where a `decoder_` writes it; -inf for what could not have been written, such as fillers with
-            separators, brackets or other markup.
+            float64 (n,), nats: of template and fillers together, or of the text where a `decoder_` writes it; -inf for what
+            could not have been written, such as fillers with separators, brackets or other markup.
 
         Raises:
             NotFittedError: this DSL only reads.

@@ -28,7 +28,6 @@ from workbench.language.evaluate import evaluate
 from workbench.language.ngram import KneserNey
 from workbench.language.units import Units
 from workbench.language.writer.config import SAMPLE
-from workbench.language.writer.trie import SPACE
 from workbench.template import Template
 from workbench.values import ArtifactError
 from workbench.words import is_function
@@ -351,8 +350,7 @@ def _learn_to_write(learned, reader, corpus, features, stage, progress):
         return writer.Writer(own["writer"]).fit(templates, embed, k, words, part_of("writer"), progress, seed=config.seed)
 
     def fit_decoder():
-        known = [token.removeprefix(SPACE) for token in learned.writer.tokens_.known]
-        texts = [template.prompt for template in templates]
+        texts, known = [template.prompt for template in templates], learned.writer.tokens_.known
         return writer.Decoder(own["decoder"]).fit(texts, known, part_of("decoder"), progress, seed=config.seed)
 
     def part_of(name):
@@ -368,7 +366,7 @@ def _learn_to_write(learned, reader, corpus, features, stage, progress):
     learned.writer = _finished(folders["writer"], writer.Writer, fit_writer)
     if "decoder" in own:
         learned.decoder = _finished(folders["decoder"], writer.Decoder, fit_decoder)
-    for name in own.keys() & {"writer", "decoder"}:
+    for name in own:
         shutil.rmtree(part_of(name), ignore_errors=True)  # checkpoints of what is finished
     if held_out:
         held = _templates(corpus, features, reader, apart, progress)

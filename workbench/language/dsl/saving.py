@@ -20,14 +20,8 @@ _REMAKE = "Make the language anew with this version, DeepDSL.fit(prompts), and k
 
 def _parts():
     """The classes of the saved parts by name; all but the first two belong to the writing half."""
-    writing = {
-        "writer": writer.Writer,
-        "prior": prior.TemplatePrior,
-        "ngram": KneserNey,
-        "ranking": Ranking,
-        "decoder": writer.Decoder,
-    }
-    return {"units": Units, "codebook": Codebook, **writing}
+    writing = {"writer": writer.Writer, "prior": prior.TemplatePrior, "ngram": KneserNey, "ranking": Ranking}
+    return {"units": Units, "codebook": Codebook, **writing, "decoder": writer.Decoder}
 
 
 def to_state(learned):

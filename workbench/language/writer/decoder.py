@@ -12,6 +12,7 @@ from workbench.language.ngram import KneserNey, NgramConfig
 from workbench.language.writer.config import Decoding
 from workbench.language.writer.mixing import LONGEST, Law, Walk
 from workbench.language.writer.pieces import END, SEPARATOR, Pieces, tokens
+from workbench.language.writer.trie import SPACE
 from workbench.training import adamw, cosine, train
 from workbench.values import ArtifactError, NotFittedError, Sample
 
@@ -73,7 +74,7 @@ class Decoder(Saved):
 
         Args:
             texts: list of str.
-            known: iterable of str, words that may be written; None: all of the texts.
+            known: iterable of str, words that may be written, as in `Tokens.known`; None: all of the texts.
             folder: Path for checkpoints; the same call then goes on from the latest one. None keeps none.
             progress: bool, show a progress bar.
             seed: int.
@@ -101,7 +102,7 @@ class Decoder(Saved):
         self._ngram = KneserNey(NgramConfig(order=5)).fit(learned)
         self._pieces = Pieces(lm.tokenizer, list(self._ngram.vocabulary_))
         self._sha256 = adapter.fingerprint(lm)
-        known = None if known is None else {f" {word.lower()}" for word in known}
+        known = None if known is None else {f" {word.removeprefix(SPACE)}" for word in known}
         kinds = self._pieces.kinds == SEPARATOR
         self._known = np.array([known is None or token in known or not token for token in self._pieces.tokens]) | kinds
         rows = [self._pieces.spell(one) for one in learned]
@@ -170,7 +171,8 @@ class Decoder(Saved):
         Args:
             texts: list of str.
         """
-        law = Law(self._fitted(), self._ngram, np.ones(len(self._known), bool), 0.5, loops=True)
+        pieces = self._fitted()
+        law = Law(pieces, self._ngram, np.ones(len(self._known), bool), 0.5, loops=True)
         some = [[token for token in self._read(one) if token in self._pieces] for one in texts]
         rows = [[*self._pieces.spell(one), END] for one in some if one]
         found = []
@@ -279,8 +281,9 @@ class Decoder(Saved):
                 yield i, model.logits(states[: len(rows[i])]).numpy()
 
     def _law(self, decoding):
+        pieces = self._fitted()
         allowed = self._known if decoding.known else np.ones(len(self._known), bool)
-        return Law(self._fitted(), self._ngram, allowed, self.share_)
+        return Law(pieces, self._ngram, allowed, self.share_)
 
     def _fitted(self):
         self._model()

@@ -7,7 +7,7 @@ import numpy as np
 from workbench.language.writer.pieces import BEGIN, END, INITIALS, WORD
 
 LONGEST = 100  # pieces after which a prompt ends with its word
-GRAM = 4  # pieces; no so many follow each other twice in a prompt
+GRAM = 4  # words, separators counted; no so many stand in a prompt twice
 _TINY = 1e-300
 
 
@@ -23,7 +23,7 @@ class Law:
         ngram: `KneserNey` of the same vocabulary.
         allowed: bool (n + 1,), which of `pieces.words` may be written; the end must be.
         share: float 0..1, of the language model.
-        loops: bool, whether pieces may repeat.
+        loops: bool, whether as many words as `GRAM` may be repeated.
     """
 
     def __init__(self, pieces, ngram, allowed, share, loops=False):
@@ -32,12 +32,26 @@ class Law:
         self._ok = {True: allowed, False: allowed & words, None: pieces.kinds == BEGIN}
         self._counts = {what: np.append(0, np.cumsum(some)) for what, some in self._ok.items()}
 
-    def after(self, words, kind, length):
-        """The law of the next word after others, list of str: running sums of its probabilities, and of the allowed words."""
-        what = kind == WORD  # anything may follow a word; a word must follow anything else
-        what = None if what and length >= LONGEST else what
-        p = np.where(self._ok[what], self._ngram.next_prob(words)[self.pieces.order], 0.0)
-        return np.append(0, np.cumsum(p / p.sum())), self._counts[what]
+    def after(self, said, length):
+        """The law of the next word: running sums of its probabilities, and of the allowed words, float64 and int64 (n + 2,).
+
+        Args:
+            said: list of int, the rows in `pieces.words` of the words before.
+            length: int, their pieces.
+        """
+        what = bool(said) and self.pieces.kinds[said[-1]] == WORD  # anything may follow a word; a word must follow anything else
+        what = None if what and length >= LONGEST else bool(what)
+        ok, counts = self._ok[what], self._counts[what]
+        last, before = said[1 - GRAM :], range(len(said) - GRAM + 1)
+        again = [] if self.loops else [said[i + GRAM - 1] for i in before if said[i : i + GRAM - 1] == last]
+        if again:
+            fewer = ok.copy()
+            fewer[again] = False
+            if fewer.any():
+                ok, counts = fewer, np.append(0, np.cumsum(fewer))
+        p = self._ngram.next_prob([self.pieces.tokens[row] for row in said])[self.pieces.order]
+        p = np.where(ok, p, 0.0)
+        return np.append(0, np.cumsum(p / p.sum())), counts
 
 
 class Walk:
@@ -45,9 +59,9 @@ class Walk:
 
     def __init__(self, law):
         self.law, self.ids, self.words = law, [], []
-        self._said, self._met, self._node, self._now = [], {}, None, None
+        self._said, self._node, self._now = [], None, None
         self._log_p = [0.0, 0.0]  # of the word so far
-        self._next = law.after([], BEGIN, 0)
+        self._next = law.after([], 0)
 
     def prob(self, logits):
         """Probabilities of the next piece, float64 (v,), some 0; `logits` float (v,) are those of the language model."""
@@ -80,12 +94,6 @@ class Walk:
         out[inside] = weight * inside_lm + (1 - weight) * inside_kn
         out[starts] = (weight * stop_lm + (1 - weight) * stop_kn) * (share * starts_lm + (1 - share) * starts_kn)
         self._options = inside, inside_lm, inside_kn, starts, starts_lm, starts_kn, stop_lm, stop_kn
-        if not law.loops and len(self.ids) >= GRAM - 1:
-            again = self._met.get(tuple(self.ids[1 - GRAM :]), ())
-            fewer = out.copy()
-            fewer[list(again)] = 0
-            if fewer.any():
-                out = fewer
         return out
 
     def push(self, piece):
@@ -103,23 +111,19 @@ class Walk:
                 self._finish(_log(stop_lm), _log(stop_kn))
             self._log_p, self._now = [_log(starts_lm[at[0]]), _log(starts_kn[at[0]])], self._next
             node = self.law.pieces.root.children[piece]
-        if len(self.ids) >= GRAM - 1:
-            self._met.setdefault(tuple(self.ids[1 - GRAM :]), set()).add(piece)
         self.ids.append(piece)
         self._node, self._next = node, None
         if piece == END:
             self._finish(0.0, 0.0)
             return True
-        counts, pieces = self._now[1], self.law.pieces
+        counts = self._now[1]
         if node.word >= 0 and counts[node.word + 1] > counts[node.word]:
-            token = pieces.tokens[node.word]
-            self._next = self.law.after([*self._said, token], pieces.kinds[node.word], len(self.ids))
+            self._next = self.law.after([*self._said, node.word], len(self.ids))
         return True
 
     def _finish(self, *stop):
         self.words.append(tuple(p + q for p, q in zip(self._log_p, stop, strict=True)))
-        if self._node.word >= 0 and self.ids[-1] != END:
-            self._said.append(self.law.pieces.tokens[self._node.word])
+        self._said.append(self._node.word)
 
 
 def _posterior(share, by_lm, by_ngram):

@@ -29,7 +29,7 @@ def tokens(text):
         if kind != words.WORD:
             if last != WORD:
                 continue
-            token = token if kind == words.JOINT else token.strip() or ","
+            token = token.strip()[:1] or ","  # of ",,," one
         out.append(token if kind == words.SEPARATOR else " " + token)
         last = kind_of(out[-1])
     while out and kind_of(out[-1]) != WORD:
