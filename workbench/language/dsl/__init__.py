@@ -72,6 +72,7 @@ class DeepDSL:
     segments = _of("segments", "Tuple of `TemplateCount`: the same for the stretches between separators, which repeat far more.")
     stats = _of("stats", "Dict of JSON values: figures of the fit, see `Learned`.")
     writer_ = _of("writer", "`Writer`, or None for a language that only reads.")
+    decoder_ = _of("decoder", "`Decoder`, or None: what writes prompts from nothing, where `WriterConfig` names one.")
     prior_ = _of("prior", "`TemplatePrior`, or None.")
     ngram_ = _of("ngram", "`KneserNey`, or None.")
     ranking_ = _of("ranking", "`Ranking`: how candidates of `infill` are ranked.")
@@ -202,17 +203,18 @@ class DeepDSL:
 
     # ---- write ----------------------------------------------------------------------------------------------------------
 
-    def sample(self, n, template=None, *, lock=(), content=None, decoding=DECODING, seed=0, tries=1):
+    def sample(self, n, template=None, *, lock=(), content=None, decoding=None, seed=0, tries=1):
         """Write prompts: from nothing, or new fillers for a template.
 
         Args:
             n: int, prompts to write.
             template: `Template` or prompt whose slots are filled anew, masked slots too. None draws a template from the prior
-                for each prompt.
+                for each prompt; or, in a language with a `decoder_` and without `content`, that writes the whole prompt, whose
+                template is then read from it.
             lock: slots of the template that keep their text, by name or by number: 0 is the first slot.
             content: None leaves content absent; "noise" draws a content vector for each slot; a prompt or `Template` gives the
                 content of its slots, by name and in order.
-            decoding: `Decoding`, how words are chosen.
+            decoding: `Decoding`, how words are chosen; None is `DECODING`, and for a `decoder_` temperature 1 and top-p .97.
             seed: int.
             tries: int, times a prompt is written at most until it reads as its template; the one that comes nearest is kept.
                 It may not: "neon" may be read as a colour where lighting was meant.
@@ -323,18 +325,18 @@ class DeepDSL:
         self.learned.ranking = infilling.fit_ranking(self._author, prompts, checks.seed(seed))
         return self
 
-    def log_score(self, samples, template=None, *, lock=(), decoding=DECODING):
+    def log_score(self, samples, template=None, *, lock=(), decoding=None):
         """Log-probability of prompts under this language, as `sample` with absent content draws them.
 
         Args:
             samples: list of `Sample`, or of str, which are read first.
             template: as it was given to `sample`; None if templates were drawn.
             lock: as it was given to `sample`.
-            decoding: `Decoding`.
+            decoding: as it was given to `sample`.
 
         Returns:
-            float64 (n,), nats: of template and fillers together; -inf for what could not have been written, such as fillers with
-            separators, brackets or other markup.
+            float64 (n,), nats: of template and fillers together, or of the text where a `decoder_` writes it; -inf for what
+            could not have been written, such as fillers with separators, brackets or other markup.
 
         Raises:
             NotFittedError: this DSL only reads.

@@ -75,6 +75,8 @@ def fit(prompts, config, encoder, folder, progress, codes):
     clock = _Clock()
     root = files.cache_folder() if folder is None else files.path(folder, "folder")
     listed, codes = isinstance(codes, str), given_codes.check_given(codes, config)
+    if config.writer is not None and config.writer.decoder is not None:
+        writer.Decoder(writer.DecoderConfig(config.writer.decoder)).check()
     corpus = prompts if isinstance(prompts, Corpus) else Corpus.from_texts(prompts, progress=progress)
     clock.stop("corpus")
     if not isinstance(encoder, Encoder):
@@ -162,7 +164,11 @@ def cost(prompts, config, encoder):
     templates = [template_of(text, spans, [0] * len(spans), (code,)) for text, spans in zip(texts, cut, strict=True)]
     tried = writer.Writer(replace(config.writer, steps=_STEPS))
     tried.fit(templates, lambda rows: rng.standard_normal((len(rows), encoder.width), np.float32), 1, progress=False)
-    return encoding, tried.seconds_ / _STEPS * (config.writer.steps or config.writer.most)
+    learning = tried.seconds_ / _STEPS * (config.writer.steps or config.writer.most)
+    if config.writer.decoder is not None:
+        decoder = writer.Decoder(writer.DecoderConfig(config.writer.decoder, _STEPS)).fit(texts, progress=False)
+        learning += decoder.seconds_ / _STEPS * (config.writer.decoder_steps or writer.decoder.MOST)
+    return encoding, learning
 
 
 def _check_enough(corpus, units, config):
@@ -351,15 +357,27 @@ def _learn_to_write(learned, reader, corpus, features, stage, progress):
     def fit_writer():
         words = sorted(w for w in learned.encoder.tokenizer.get_vocab() if len(w) > 2 and w.isalpha())
         embed, k = learned.encoder.embed_words, len(learned.codes)
-        return writer.Writer(config.writer).fit(templates, embed, k, words, part, progress, seed=config.seed)
+        return writer.Writer(own["writer"]).fit(templates, embed, k, words, part_of("writer"), progress, seed=config.seed)
 
-    keys = {name: _digest([*read, asdict(getattr(config, name))])[:12] for name in ("ngram", "prior", "writer")}
+    def fit_decoder():
+        texts, known = [template.prompt for template in templates], learned.writer.tokens_.known
+        return writer.Decoder(own["decoder"]).fit(texts, known, part_of("decoder"), progress, seed=config.seed)
+
+    def part_of(name):
+        return folders[name].with_name(f"{folders[name].name}-part")
+
+    own = {"ngram": config.ngram, "prior": config.prior, "writer": replace(config.writer, decoder=None, decoder_steps=None)}
+    if config.writer.decoder is not None:
+        own["decoder"] = writer.DecoderConfig(config.writer.decoder, config.writer.decoder_steps)
+    keys = {name: _digest([*read, asdict(options)])[:12] for name, options in own.items()}
     folders = {name: stage / f"{name}-{key}" for name, key in keys.items()}
-    part = folders["writer"].with_name(f"{folders['writer'].name}-part")
     learned.ngram = _finished(folders["ngram"], KneserNey, fit_ngram)
     learned.prior = _finished(folders["prior"], prior.TemplatePrior, fit_prior)
     learned.writer = _finished(folders["writer"], writer.Writer, fit_writer)
-    shutil.rmtree(part, ignore_errors=True)  # checkpoints of what is finished
+    if "decoder" in own:
+        learned.decoder = _finished(folders["decoder"], writer.Decoder, fit_decoder)
+    for name in own:
+        shutil.rmtree(part_of(name), ignore_errors=True)  # checkpoints of what is finished
     if held_out:
         held = _templates(corpus, features, reader, apart, progress)
         learned.ranking = infilling.learned_ranking(Author(learned, reader), held, templates, config.seed, held_out)

@@ -90,6 +90,7 @@ class Learned:
     writer: object = None  # `Writer`
     prior: object = None  # `TemplatePrior`
     ngram: object = None  # `KneserNey`
+    decoder: object = None  # `Decoder`, or None: then templates are drawn and filled
     ranking: Ranking = field(default_factory=Ranking)
 
     @cached_property

@@ -21,12 +21,12 @@ _REMAKE = "Make the language anew with this version, DeepDSL.fit(prompts), and k
 def _parts():
     """The classes of the saved parts by name; all but the first two belong to the writing half."""
     writing = {"writer": writer.Writer, "prior": prior.TemplatePrior, "ngram": KneserNey, "ranking": Ranking}
-    return {"units": Units, "codebook": Codebook, **writing}
+    return {"units": Units, "codebook": Codebook, **writing, "decoder": writer.Decoder}
 
 
 def to_state(learned):
     """Config (JSON values) and tensors (dict of arrays) of a `Learned`, which `load` reads."""
-    parts = list(_parts())[: 2 if learned.writer is None else None]
+    parts = [name for name in list(_parts())[: 2 if learned.writer is None else None] if getattr(learned, name) is not None]
     config = {
         "seed": learned.config.seed,
         "encoder": {name: getattr(learned.encoder, name) for name in ("name", "fingerprint", "layer")},
@@ -57,7 +57,11 @@ def _learned(config, tensors, folder, encoder):
             arrays = {key.removeprefix(f"{name}."): array for key, array in tensors.items() if key.startswith(f"{name}.")}
             parts[name] = cls.from_state(config["parts"][name], arrays)
     stages = {name: parts[name].config for name in ("units", "codebook", "prior", "ngram") if name in parts}
-    options = DSLConfig(**stages, writer=parts["writer"].config if "writer" in parts else None, seed=config["seed"])
+    writes = parts["writer"].config if "writer" in parts else None
+    if "decoder" in parts:
+        found = parts["decoder"].config
+        writes = replace(writes, decoder=found.base, decoder_steps=found.steps)
+    options = DSLConfig(**stages, writer=writes, seed=config["seed"])
     for name in ("templates", "segments"):
         parts[name] = tuple(TemplateCount(s, n, tuple(examples)) for s, n, examples in config[name])
     parts["codes"] = tuple(Code(*row, tuple(map(tuple, some)), literal) for *row, some, literal in config["codes"])

@@ -74,6 +74,9 @@ def sample(author, n, template, lock, content, decoding, seed, tries):
     checks.whole("tries", tries)
     if template is None and lock:
         raise ValueError("lock keeps slots of a template: give template= too.")
+    if template is None and content is None and author.learned.decoder is not None:
+        return _decoded(author, n, decoding, seed)
+    decoding = DECODING if decoding is None else decoding
     if template is None:
         templates, prior = _drawn(author, n, seed)
     else:
@@ -95,6 +98,15 @@ def sample(author, n, template, lock, content, decoding, seed, tries):
             if as_now > like[i]:
                 found[i], like[i] = one, as_now
     return [Sample(s.text, template=s.template, log_prob=s.log_prob + p) for s, p in zip(found, prior.tolist(), strict=True)]
+
+
+def _decoded(author, n, decoding, seed):
+    """Prompts that the pretrained decoder writes, cased as in the corpus, with the templates they read as: list of n `Sample`."""
+    learned, options = author.learned, {} if decoding is None else {"decoding": decoding}
+    found = learned.decoder.sample(n, seed=seed, **options)
+    texts = [learned.writer.tokens_.dress(one.text) for one in found]
+    read = zip(texts, author.reader.plain(texts), found, strict=True)
+    return [Sample(text, template=t, log_prob=one.log_prob, ids=one.ids, kept=one.kept) for text, t, one in read]
 
 
 def _drawn(author, n, seed):
@@ -124,6 +136,9 @@ def log_score(author, samples, template, lock, decoding):
     if isinstance(samples, str):
         raise TypeError("log_score takes a list of Sample or of str.")
     reader, writer = author.reader, author.learned.writer
+    if template is None and author.learned.decoder is not None:
+        return author.learned.decoder.log_score(samples, **({} if decoding is None else {"decoding": decoding}))
+    decoding = DECODING if decoding is None else decoding
     filled = [getattr(one, "template", None) or one for one in samples]
     filled = [reader.whole(one) if isinstance(one, str) else reader.template(one) for one in filled]
     if template is None:

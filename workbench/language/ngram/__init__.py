@@ -110,6 +110,19 @@ class KneserNey(Saved):
             found[rows] = prob([column[rows] for column in context], line[places[rows]])
         return np.split(np.log(found), np.cumsum(lengths + 1)[:-1]) if numbers else []
 
+    def next_prob(self, left):
+        """Probability of every word that may follow a text, unknown ones left out.
+
+        Args:
+            left: list of str, the whole text so far; [] is the beginning.
+
+        Returns:
+            float64 (v + 1,), of `vocabulary_` in order and of the end; sums to 1.
+        """
+        lexicon, tables = self._fitted()
+        row = tables.row(self._sides(left, [])[0][::-1])
+        return np.delete(row, lexicon.unknown) / (1 - row[lexicon.unknown])
+
     def perplexity(self, sequences):
         """Exponential of the mean of -`log_prob` over all words and ends of the texts: float, 1 or more.
 

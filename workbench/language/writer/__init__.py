@@ -2,7 +2,7 @@
 
 import importlib
 
-_LAZY = {"Decoding": "config", "Writer": "writer", "WriterConfig": "config"}
+_LAZY = {"Decoder": "decoder", "DecoderConfig": "decoder", "Decoding": "config", "Writer": "writer", "WriterConfig": "config"}
 
 __all__ = list(_LAZY)
 

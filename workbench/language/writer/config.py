@@ -32,11 +32,15 @@ class WriterConfig:
     most: int = 900  # steps of a large pile, where `steps` is None
     batch: int = 4096  # positions of a step, padding counted
     rate: float = 3e-3  # highest learning rate
+    decoder: str | None = None  # a pretrained language model, such as "smollm2", that learns to write prompts from nothing
+    decoder_steps: int | None = None  # of its training, 512 positions each; None: each prompt three times, 2,100 at most
 
     def __post_init__(self):
         for name, value in asdict(self).items():
-            if name != "rate" and (name, value) != ("steps", None):
+            if name not in ("rate", "decoder") and not (name in ("steps", "decoder_steps") and value is None):
                 checks.whole(name, value)
+        if self.decoder is not None and (not isinstance(self.decoder, str) or not self.decoder):
+            raise TypeError(f"decoder is the name of a language model, such as 'smollm2', or None, got {self.decoder!r}.")
         checks.number("rate", self.rate, 0)
         if self.width % (4 * self.heads):
             raise ValueError(f"width must be a multiple of 4 x heads = {4 * self.heads}, got {self.width}.")
