@@ -7,6 +7,7 @@ import pytest
 from workbench.data.corpus import Corpus
 from workbench.language.codebook import CodebookConfig
 from workbench.language.dsl import DeepDSL, DSLConfig, fitting
+from workbench.language.dsl.cost import cost
 from workbench.language.units import Units
 from workbench.language.writer.config import WriterConfig
 
@@ -103,6 +104,6 @@ def test_steps_that_are_no_number_are_refused():
 
 def test_the_cost_is_measured(minilm):
     made = Corpus.from_texts(different(300))
-    encoding, writing = fitting.cost(made, DSLConfig(writer=WriterConfig(width=16, heads=2, layers=1, batch=300)), minilm)
+    encoding, writing = cost(made, DSLConfig(writer=WriterConfig(width=16, heads=2, layers=1, batch=300)), minilm)
     assert 0 < encoding < 600 and 0 < writing < 3600
-    assert fitting.cost(made, DSLConfig(writer=None), minilm)[1] == 0
+    assert cost(made, DSLConfig(writer=None), minilm)[1] == 0

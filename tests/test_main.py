@@ -320,7 +320,9 @@ def test_warnings_are_one_line_each_and_said_once(prompts, steps, monkeypatch, c
 def test_the_cost_of_a_large_pile_is_measured_before_the_work(steps, monkeypatch, capsys):
     encoder = object()
     monkeypatch.setattr(fitting, "load_reader", lambda name: encoder)
-    monkeypatch.setattr(fitting, "cost", lambda prompts, config, encoder: (80.0, 300.0 if config.writer else 0.0))
+    monkeypatch.setattr(
+        "workbench.language.dsl.cost.cost", lambda prompts, config, encoder: (80.0, 300.0 if config.writer else 0.0)
+    )
     monkeypatch.setattr(corpus, "load", lambda *_, **__: Pile())
     assert command.main(["--no-progress"]) == 0
     assert command.main(["--no-progress", "--writing", "none"]) == 0

@@ -175,7 +175,8 @@ def _run(options):
     print(f"{len(prompts):,} prompts kept of {prompts.report.read:,} rows read.", flush=True)
 
     from workbench.language.dsl import DeepDSL, DSLConfig
-    from workbench.language.dsl.fitting import cost, load_reader
+    from workbench.language.dsl.cost import cost
+    from workbench.language.dsl.fitting import load_reader
     from workbench.show.pages import report
 
     base = DSLConfig.full() if options.writing == "full" else DSLConfig()

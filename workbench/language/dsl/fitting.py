@@ -3,7 +3,6 @@
 import hashlib
 import json
 import shutil
-import tempfile
 import time
 import warnings
 from collections import Counter
@@ -37,7 +36,6 @@ _SAMPLE = 10_000  # prompts that vectors of phrases, context and codes are learn
 _LITERAL = 0.8  # share of function words from which a code is shown as plain text
 _LEAST, _FEW = 20, 3000  # prompts below which there is no language, and below which it is a poor one
 _TRUE = 100  # words for each code from which the V-measure says something: of a few words any codes agree with any labels
-_TRIED, _STEPS = 256, 3  # prompts and steps of training that the cost of a fit is measured on
 _ENOUGH, _SHARE = 1000, 50  # prompts from which on one in 50 is held out to learn the ranking of fillers
 _COUNTED = 300_000  # different (code, filler) pairs held while counting; beyond that the rarest are forgotten
 _MAP_FILLERS = 4000  # points of the map
@@ -138,37 +136,6 @@ def load_reader(encoder=None):
     from workbench.models import load_encoder
 
     return load_encoder(encoder, layer=_LAYER) if encoder else load_encoder(layer=_LAYER)
-
-
-def cost(prompts, config, encoder):
-    """Measure on a few prompts what a fit will cost on this machine. Takes seconds.
-
-    Args:
-        prompts: `Corpus`.
-        config: `DSLConfig`.
-        encoder: `Encoder`.
-
-    Returns:
-        (float, float), seconds to encode all prompts, and at most to train the writer (0 without one): the longest stages. What
-        is in the cache takes none.
-    """
-    texts = prompts[:_TRIED]
-    with tempfile.TemporaryDirectory() as folder:
-        begin = time.perf_counter()
-        encode.encode(texts[: _TRIED // 8], encoder, folder, progress=False)
-        encoding = (time.perf_counter() - begin) * len(prompts) / len(texts[: _TRIED // 8])
-    if config.writer is None:
-        return encoding, 0.0
-    units, rng = Units(config.units).fit(texts, progress=False), np.random.default_rng(0)
-    cut, code = [units.split(text) for text in texts], Code(0, "phrase", 0, 0.0, (), False)
-    templates = [template_of(text, spans, [0] * len(spans), (code,)) for text, spans in zip(texts, cut, strict=True)]
-    tried = writer.Writer(replace(config.writer, steps=_STEPS))
-    tried.fit(templates, lambda rows: rng.standard_normal((len(rows), encoder.width), np.float32), 1, progress=False)
-    learning = tried.seconds_ / _STEPS * (config.writer.steps or config.writer.most)
-    if config.writer.decoder is not None:
-        decoder = writer.Decoder(writer.DecoderConfig(config.writer.decoder, _STEPS)).fit(texts, progress=False)
-        learning += decoder.seconds_ / _STEPS * (config.writer.decoder_steps or writer.decoder.MOST)
-    return encoding, learning
 
 
 def _check_enough(corpus, units, config):
