@@ -14,8 +14,7 @@ from pathlib import Path
 from workbench import DeepDSL
 from workbench.words import is_function
 
-# A prompt ends at an empty line.
-PROMPTS = """
+_TEXT = """
 [cozy|adjective aesthetic] [cabin|place] [interior|place composition] with [fireplace|object],
 [isometric view|composition camera], [ghibli|artist movement aesthetic] style, [soft|lighting adjective] [warm light|lighting],
 [watercolor|medium]
@@ -77,7 +76,9 @@ a [low poly|renderer medium aesthetic] [fox|animal] in a [birch forest|place], [
 
 [sunflowers|plant] in a [ceramic|material] [pot|object], [impasto|medium], [vibrant colors|color],
 [impressionism|movement], by [Vincent van Gogh|artist], [artstation|site]
-""".strip().split("\n\n")
+"""
+# A prompt ends at an empty line.
+PROMPTS = [" ".join(marked.split()) for marked in _TEXT.split("\n\n")]
 _MARKED = re.compile(r"\[([^|\]]+)\|([^\]]+)\]")
 
 
@@ -114,7 +115,7 @@ def main():
     lines = ["# Twenty ordinary prompts, as the shipped language reads them", "", "Printed by `benchmarks/reading.py`.", ""]
     right = total = 0
     for number, marked in enumerate(PROMPTS, 1):
-        text, rows = chips(dsl, marked.replace("\n", " "))
+        text, rows = chips(dsl, marked)
         right, total = right + sum(row[2] for row in rows), total + len(rows)
         lines += [f"**{number}.** `{text}`", "", "| phrase | code | |", "| --- | --- | --- |"]
         lines += [f"| {phrase} | {name} | {'right' if ok else 'wrong'} |" for phrase, name, ok in rows] + [""]
