@@ -14,8 +14,7 @@ from pathlib import Path
 from workbench import DeepDSL
 from workbench.words import is_function
 
-# A prompt ends at an empty line.
-PROMPTS = """
+_TEXT = """
 [cozy|adjective aesthetic] [cabin|place] [interior|place composition] with [fireplace|object],
 [isometric view|composition camera], [ghibli|artist movement aesthetic] style, [soft|lighting adjective] [warm light|lighting],
 [watercolor|medium]
@@ -77,7 +76,9 @@ a [low poly|renderer medium aesthetic] [fox|animal] in a [birch forest|place], [
 
 [sunflowers|plant] in a [ceramic|material] [pot|object], [impasto|medium], [vibrant colors|color],
 [impressionism|movement], by [Vincent van Gogh|artist], [artstation|site]
-""".strip().split("\n\n")
+"""
+# A prompt ends at an empty line.
+PROMPTS = [" ".join(marked.split()) for marked in _TEXT.split("\n\n")]
 _MARKED = re.compile(r"\[([^|\]]+)\|([^\]]+)\]")
 
 
@@ -111,18 +112,17 @@ def main():
     parser.add_argument("--out", help="file to write the table to")
     args = parser.parse_args()
     dsl = DeepDSL.load(args.dsl)
-    lines = ["# Twenty ordinary prompts, as the shipped language reads them", "", "Printed by `benchmarks/reading.py`.", ""]
-    right = total = 0
+    lines, right, total = [], 0, 0
     for number, marked in enumerate(PROMPTS, 1):
-        text, rows = chips(dsl, marked.replace("\n", " "))
+        text, rows = chips(dsl, marked)
         right, total = right + sum(row[2] for row in rows), total + len(rows)
         lines += [f"**{number}.** `{text}`", "", "| phrase | code | |", "| --- | --- | --- |"]
         lines += [f"| {phrase} | {name} | {'right' if ok else 'wrong'} |" for phrase, name, ok in rows] + [""]
-    lines.insert(3, f"**{right} of {total} chips are right ({right / total:.0%}).**")
-    lines.insert(4, "")
-    print("\n".join(lines))
+    head = ["# Twenty ordinary prompts, as the shipped language reads them", "", "Printed by `benchmarks/reading.py`."]
+    page = "\n".join([*head, f"**{right} of {total} chips are right ({right / total:.0%}).**", "", *lines])
+    print(page)
     if args.out:
-        Path(args.out).write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
+        Path(args.out).write_text(page.rstrip() + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
