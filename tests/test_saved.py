@@ -28,6 +28,8 @@ def kinds():
     config, tensors = artifacts.load(saving.BUILT_IN, saving.KIND)
     out = {}
     for name, cls in saving._parts().items():
+        if name not in config["parts"]:  # it has no pretrained decoder
+            continue
         arrays = {key.removeprefix(f"{name}."): array for key, array in tensors.items() if key.startswith(f"{name}.")}
         out[name] = cls.from_state, config["parts"][name], arrays
     for module, cls in ((aesthetic, aesthetic.Aesthetic), (checker, checker.Checker)):
