@@ -395,6 +395,44 @@ def test_a_lock_lets_one_process_in_and_says_who_holds_it(tmp_path):
     assert waiting.returncode == 0
 
 
+def test_a_lock_is_free_again_after_an_interrupt_at_any_moment(tmp_path, monkeypatch):
+    """Ctrl-C at each bytecode instruction in turn: this very process never waits for itself."""
+
+    def waited(seconds):
+        raise AssertionError("the lock is still held")
+
+    monkeypatch.setattr(files.time, "sleep", waited)
+
+    def call(at):
+        count = 0
+
+        def trace(frame, event, arg):
+            nonlocal count
+            if "files.py" not in frame.f_code.co_filename and "contextlib" not in frame.f_code.co_filename:
+                return None
+            frame.f_trace_opcodes = True
+            if event == "opcode":
+                count += 1
+                if count == at:
+                    raise KeyboardInterrupt
+            return trace
+
+        sys.settrace(trace)
+        try:
+            with files.locked(tmp_path / ".lock", "it"):
+                pass
+        except KeyboardInterrupt:
+            pass
+        finally:
+            sys.settrace(None)
+        return count
+
+    for at in range(call(None) + 1):
+        call(at)
+        with files.locked(tmp_path / ".lock", "it"):
+            pass
+
+
 def test_where_no_lock_can_be_made_nobody_waits(tmp_path):
     (tmp_path / "file").touch()
     with files.locked(tmp_path / "file" / ".lock", "it"):

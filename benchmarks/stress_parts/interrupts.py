@@ -17,7 +17,6 @@ _WHERE = (
     "shutil.py",
     "pathlib",
     "contextlib.py",
-    "filelock",
 )
 _COMPUTES = ("check_plain", "_checksum")  # functions there that only compute
 
