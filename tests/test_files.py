@@ -395,6 +395,7 @@ def test_a_lock_lets_one_process_in_and_says_who_holds_it(tmp_path):
     assert waiting.returncode == 0
 
 
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_lock_is_free_again_after_an_interrupt_at_any_moment(tmp_path, monkeypatch):
     """Ctrl-C at each bytecode instruction in turn: this very process never waits for itself."""
 
