@@ -375,7 +375,7 @@ def test_a_folder_whose_exchange_was_killed_is_put_back(tmp_path):
 
 
 LOCKED = (
-    "import sys, time; from workbench import files; files._PATIENCE = 0.1\n"
+    "import sys, time; from workbench import files, locks; locks._PATIENCE = 0.1\n"
     "with files.locked(sys.argv[1], 'The cache'): print('in', flush=True); sys.stdin.read()"
 )
 
@@ -402,14 +402,14 @@ def test_a_lock_is_free_again_after_an_interrupt_at_any_moment(tmp_path, monkeyp
     def waited(seconds):
         raise AssertionError("the lock is still held")
 
-    monkeypatch.setattr(files.time, "sleep", waited)
+    monkeypatch.setattr("workbench.locks.time.sleep", waited)
 
     def call(at):
         count = 0
 
         def trace(frame, event, arg):
             nonlocal count
-            if "files.py" not in frame.f_code.co_filename and "contextlib" not in frame.f_code.co_filename:
+            if "locks.py" not in frame.f_code.co_filename and "contextlib" not in frame.f_code.co_filename:
                 return None
             frame.f_trace_opcodes = True
             if event == "opcode":

@@ -14,6 +14,7 @@ GROUND = (
     "template",
     "checks",
     "disk",
+    "locks",
     "files",
     "artifacts",
     "progress",

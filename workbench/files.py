@@ -3,15 +3,12 @@
 import contextlib
 import hashlib
 import json
-import math
 import os
 import platform
 import re
 import secrets
 import shutil
 import stat
-import sys
-import tempfile
 import time
 from itertools import islice
 from pathlib import Path
@@ -21,12 +18,8 @@ import safetensors
 
 from workbench import __version__
 from workbench.disk import of_the_disk, refused
+from workbench.locks import lock_of, locked
 from workbench.values import ArtifactError, DamagedError
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
 
 _LITTER = {".DS_Store", "Thumbs.db"}  # what systems put into a folder that is looked at
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
@@ -38,8 +31,6 @@ _IN_USE = set()  # the keys of the temporary files and folders that this process
 _HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:6]
 _DAY = 86_400  # seconds after which a temporary file of another host must be that of a killed run
 _MOST = 256 * 2**20  # bytes of a JSON file; that of the language that comes with the package has .5 MB
-_PAUSE = 0.05  # seconds until a lock is tried again
-_PATIENCE = 5  # seconds of waiting for another process before it is said
 
 
 def path(value, name="The path"):
@@ -215,52 +206,6 @@ def make_folder(folder):
         Path(folder).mkdir(parents=True, exist_ok=True)
     except OSError as err:
         raise refused(folder, err) from err
-
-
-@contextlib.contextmanager
-def locked(path, what):
-    """Let one process at a time into the block; the others wait, and say for which process after a few seconds.
-
-    The lock is the system's: it ends when its file is closed, so with its process, also with a killed one, and with a Ctrl-C at
-    any moment. Where there are no such locks, on Windows and some network disks, nobody waits.
-
-    Args:
-        path: str or Path of the lock's file, which stays.
-        what: str, what is locked, for the message.
-    """
-    with contextlib.ExitStack() as stack:
-        with contextlib.suppress(OSError):
-            file = stack.enter_context(open(path, "a+", encoding="utf-8"))
-            _take(file, what)
-        yield
-
-
-def _take(file, what):
-    """Wait for the lock of an open file, and write into it whose it is. Raises OSError where there are no locks."""
-    if fcntl is None:
-        return
-    patience = time.monotonic() + _PATIENCE
-    while True:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            break
-        except BlockingIOError:
-            if time.monotonic() > patience:
-                file.seek(0)
-                holder = file.read().strip()
-                by = f"process {holder}" if holder else "another process"
-                print(f"{what} is in use by {by}: waiting for it.", file=sys.stderr)
-                patience = math.inf
-            time.sleep(_PAUSE)
-    file.truncate(0)
-    file.write(str(os.getpid()))
-    file.flush()
-
-
-def lock_of(folder, place="saved"):
-    """Path of the lock of a folder: not in it, so that nothing else is there, and one of 256 for each kind of `place`."""
-    number = hashlib.sha256(os.fsencode(os.path.realpath(folder))).hexdigest()[:2]
-    return Path(tempfile.gettempdir(), f"deep-dsl-workbench-{getattr(os, 'getuid', int)()}-{place}-{number}.lock")
 
 
 @contextlib.contextmanager
