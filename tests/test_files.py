@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import safetensors
 
-from workbench import artifacts, files
+from workbench import artifacts, files, locks
 from workbench.values import ArtifactError, DamagedError
 
 ROOT = Path(files.__file__).parents[1]
@@ -376,7 +376,7 @@ def test_a_folder_whose_exchange_was_killed_is_put_back(tmp_path):
 
 LOCKED = (
     "import sys, time; from workbench import files, locks; locks._PATIENCE = 0.1\n"
-    "with files.locked(sys.argv[1], 'The cache'): print('in', flush=True); sys.stdin.read()"
+    "with locks.locked(sys.argv[1], 'The cache'): print('in', flush=True); sys.stdin.read()"
 )
 
 
@@ -420,7 +420,7 @@ def test_a_lock_is_free_again_after_an_interrupt_at_any_moment(tmp_path, monkeyp
 
         sys.settrace(trace)
         try:
-            with files.locked(tmp_path / ".lock", "it"):
+            with locks.locked(tmp_path / ".lock", "it"):
                 pass
         except KeyboardInterrupt:
             pass
@@ -430,13 +430,13 @@ def test_a_lock_is_free_again_after_an_interrupt_at_any_moment(tmp_path, monkeyp
 
     for at in range(call(None) + 1):
         call(at)
-        with files.locked(tmp_path / ".lock", "it"):
+        with locks.locked(tmp_path / ".lock", "it"):
             pass
 
 
 def test_where_no_lock_can_be_made_nobody_waits(tmp_path):
     (tmp_path / "file").touch()
-    with files.locked(tmp_path / "file" / ".lock", "it"):
+    with locks.locked(tmp_path / "file" / ".lock", "it"):
         pass
 
 

@@ -12,6 +12,7 @@ from workbench.values import WorkbenchError
 # The files of Python that write and replace: an interrupt elsewhere finds no file half done.
 _WHERE = (
     "workbench/files.py",
+    "workbench/locks.py",
     "workbench/artifacts.py",
     "wildcards/__init__.py",
     "shutil.py",

@@ -15,7 +15,7 @@ import tokenizers
 import torch
 import transformers
 
-from workbench import files
+from workbench import files, locks
 from workbench.models import sums
 from workbench.models.loading import quiet
 from workbench.values import ArtifactError, ModelError
@@ -65,7 +65,7 @@ def source():
     if gguf is None:
         return HUB_ID
     files.make_folder(copy.parent)
-    with files.locked(copy.parent / "lock", f"The copy of {NAME} in {copy.parent}"):
+    with locks.locked(copy.parent / "lock", f"The copy of {NAME} in {copy.parent}"):
         if _is_whole(copy):  # another process made it
             return str(copy)
         _check(gguf)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from workbench import files
+from workbench import files, locks
 from workbench import progress as bars
 from workbench.artifacts import CONFIG
 from workbench.data.corpus import Corpus
@@ -82,7 +82,7 @@ def fit(prompts, config, encoder, folder, progress, codes):
     stage = root / "fits" / _fit_key(corpus, config, encoder, codes, listed)
     clock.stop("encoder")
     files.make_folder(stage)
-    with files.locked(stage / ".lock", f"This fit, in {stage},"):  # an equal fit in another process: its stages serve here too
+    with locks.locked(stage / ".lock", f"This fit, in {stage},"):  # an equal fit in another process: its stages serve here too
         return _stages(corpus, config, encoder, codes, listed, root, stage, clock, progress)
 
 

@@ -6,7 +6,7 @@ import json
 import os
 import re
 
-from workbench import files
+from workbench import files, locks
 from workbench.values import ArtifactError
 
 FIELDS = ("text", "template", "seed", "number", "verb", "start", "locked", "temperature", "proximity")
@@ -59,7 +59,7 @@ class Favourites:
         if not self.rows:
             raise ValueError("Nothing is kept yet: keep a result first.")
         files.make_folder(path.parent)
-        with files.locked(path.with_name(".favourites.lock"), f"The folder {path.parent}"):
+        with locks.locked(path.with_name(".favourites.lock"), f"The folder {path.parent}"):
             if os.path.lexists(path) and not path.is_dir() and not _holds(path, before):
                 what = "is there already" if before is None else "was damaged or changed since it was saved"
                 raise ArtifactError(f"{path} {what}; it stays as it is. Give another name, or remove it first.")
