@@ -44,7 +44,8 @@ def locked(path, what):
 
 def _release(key):
     if key in _HELD:
-        _HELD[key].close()
+        with contextlib.suppress(OSError):  # a Ctrl-C may have come while it was being closed
+            _HELD[key].close()
         del _HELD[key]
 
 
