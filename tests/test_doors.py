@@ -254,7 +254,7 @@ INSIDE = {
     "seed": "guide.pool.first_draws guide.scoring.draw corpus.readers.open_source context.learn_context session.Moment "
     "session.Result values.Proposal.sample filling.GapFiller.fill gru.learn training.train",
     "folder": "artifacts.restored descent.Descent shards.Features export.Export files.check_ours files.replacing_ours "
-    "files.make_folder files.lock_of pages.site.check folders.lists app.page guide.tuning.tune writer.Writer.fit",
+    "files.make_folder locks.lock_of pages.site.check folders.lists app.page guide.tuning.tune writer.Writer.fit",
 }
 
 

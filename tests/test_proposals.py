@@ -7,12 +7,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from scipy import stats
+from tiny_llama import tiny_llama
 from tiny_lm import every_text, tiny_lm
 from transformers import DynamicCache
 
-from workbench import proposals
+from workbench import corpus, proposals
 from workbench.control.proposals import FromDistribution, FromDSL, FromScipy, LMProposal
 from workbench.language.dsl import Decoding, DeepDSL
+from workbench.language.writer import Decoder, DecoderConfig
 from workbench.values import GuideError, Proposal, Sample
 
 PACKAGE = Path(proposals.__file__).parents[2]
@@ -65,6 +67,15 @@ def _ngram(request):
     return [one.log_prob for one in drawn], model.log_score(drawn[::-1])[::-1]
 
 
+def _decoder(request):
+    pytest.importorskip("peft")
+    texts = list(corpus.load("world", n=60, progress=False))
+    base = tiny_llama(request.getfixturevalue("tmp_path"), texts)
+    model, decoding = Decoder(DecoderConfig(base, steps=2)).fit(texts, progress=False), Decoding(**SHARP)
+    drawn = model.sample(25, decoding=decoding, seed=1)
+    return [one.log_prob for one in drawn], model.log_score(drawn[::-1], decoding=decoding)[::-1]
+
+
 def _distribution(request):
     law = FromDistribution(lambda n, seed: stats.poisson(4).rvs(n, random_state=seed), stats.poisson(4).logpmf)
     return stats.poisson(4).logpmf(law.sample(50, seed=1)), law.log_score(law.sample(50, seed=1))
@@ -81,6 +92,7 @@ CASES = {
     "DeepDSL": _writing,
     "TemplatePrior": _prior,
     "KneserNey": _ngram,
+    "Decoder": _decoder,
     "FromDistribution": _distribution,
     "FromScipy": _scipy,
 }

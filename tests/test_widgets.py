@@ -726,13 +726,13 @@ def test_a_search_that_is_too_long_and_a_map_that_fails_say_so(studio, monkeypat
 
 def test_favourites_too_long_for_a_link_can_be_saved_only(studio, tmp_path):
     view = widgets.gallery(studio, tmp_path)
-    for number in range(35):
-        studio.session.type(f"{number} " + "x" * 19_900)
+    for number in range(70):
+        studio.session.type(f"{number} " + "x" * 9_900)
         studio.session.keep()
     view.show()
     assert "save them" in view.links.value and len(view.links.value) < 100
     view.save(".jsonl"), studio.session.remove(0), view.save(".jsonl")
-    assert "Saved 34" in view.status.value and len((tmp_path / "favourites.jsonl").read_text().splitlines()) == 34
+    assert "Saved 69" in view.status.value and len((tmp_path / "favourites.jsonl").read_text().splitlines()) == 69
     (tmp_path / "favourites.jsonl").write_text("damaged")
     view.save(".jsonl")
     assert "was damaged or changed" in view.status.value and "dsl-complaint" in view.status.value
