@@ -183,7 +183,7 @@ def test_what_cannot_work_is_said_before_any_work(base, texts, monkeypatch):
         WriterConfig(decoder=3)
     with pytest.raises(ValueError, match="decoder_steps"):
         WriterConfig(decoder_steps=0)
-    monkeypatch.setattr(smollm2, "_free", lambda: 10**9)
+    monkeypatch.setattr(smollm2, "free_memory", lambda: 10**9)
     with pytest.raises(ModelError, match=r"takes about 1\.\d GB of memory, and 1\.0 GB are free"):
         fit(texts)
     monkeypatch.setattr(adapter, "import_peft", lambda: (_ for _ in ()).throw(ImportError("pip install peft")))

@@ -233,13 +233,13 @@ def test_a_package_without_what_reads_it_is_an_error(package, monkeypatch):
 
 
 def test_too_little_memory_is_said_before_any_work(package, monkeypatch, reads):
-    monkeypatch.setattr(smollm2, "_free", lambda: 800 * 10**6)
+    monkeypatch.setattr(smollm2, "free_memory", lambda: 800 * 10**6)
     with pytest.raises(ModelError, match="needs 1,000 MB of memory to be loaded; 800 MB are free"):
         load_lm("smollm2")
     assert reads == []
     assert load_lm("smollm2", "bfloat16").model.dtype == torch.bfloat16
     monkeypatch.undo()
-    assert smollm2._free() is None or smollm2._free() > 10**6
+    assert smollm2.free_memory() is None or smollm2.free_memory() > 10**6
 
 
 def test_the_type_of_the_weights_can_be_chosen_for_each_model():

@@ -125,6 +125,17 @@ def load_tokenizer(source, name):
     return tokenizer
 
 
+def cached(name):
+    """Path, as a str, of the config of a hub id (str) in the cache of the hub on this machine; None if it is not there."""
+    import huggingface_hub
+
+    try:
+        found = huggingface_hub.try_to_load_from_cache(name, "config.json")
+    except ValueError:  # no name that the hub knows
+        return None
+    return found if isinstance(found, str) else None
+
+
 def check_complete(name, missing):
     """Raise `ModelError` if weights are `missing`, names of str: they would be random."""
     if missing:

@@ -93,7 +93,7 @@ def check_memory(dtype):
     Args:
         dtype: torch.dtype of the weights to be.
     """
-    needed, free = (1_000 if dtype == torch.float32 else 750) * 10**6, _free()
+    needed, free = (1_000 if dtype == torch.float32 else 750) * 10**6, free_memory()
     if free is not None and free < needed:
         raise ModelError(
             f"{NAME} needs {needed // 10**6:,} MB of memory to be loaded; {free // 10**6:,} MB are free. Close something, or "
@@ -205,7 +205,7 @@ def _check(gguf):
         raise ModelError(f"The package {_PACKAGE} is installed, but {_READER}, which reads its file, is not. {_BOTH_WAYS}")
 
 
-def _free():
+def free_memory():
     """Bytes of memory that are free, or None where the system does not say."""
     try:
         free = int(re.search(r"MemAvailable:\s+(\d+)", Path("/proc/meminfo").read_text())[1]) * 1024

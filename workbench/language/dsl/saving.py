@@ -107,15 +107,11 @@ def _encoder(saved, folder, encoder):
 
 def _downloaded(saved, folder):
     """The encoder that a saved language names, from the cache of the hub: a folder of somebody else asks no network."""
-    import huggingface_hub
-
     from workbench.models import load_encoder
+    from workbench.models.loading import cached
 
-    try:
-        config = huggingface_hub.try_to_load_from_cache(saved["name"], "config.json")
-    except ValueError:  # no name that the hub knows
-        config = None
-    if not isinstance(config, str):
+    config = cached(saved["name"])
+    if config is None:
         raise ArtifactError(
             f"{folder} was learned with the encoder {saved['name']!r}, which is not on this machine, and loading a folder "
             f"downloads nothing by itself. If you trust that name: DeepDSL.load(folder, encoder={saved['name']!r})."

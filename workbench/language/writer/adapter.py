@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from workbench.models import load_lm, smollm2
-from workbench.models.loading import quiet
+from workbench.models.loading import cached, quiet
 from workbench.values import ArtifactError, ModelError
 
 RANK = 16  # of the two factors of each change of a weight
@@ -51,7 +51,7 @@ def check_memory(lm, positions):
     """Raise `ModelError` if a training step of so many positions needs more memory than there is."""
     config = lm.model.config
     need = 1.5e9 + positions * config.num_hidden_layers * config.hidden_size * _ROOM
-    free = smollm2._free()
+    free = smollm2.free_memory()
     if free is not None and need > free:
         raise ModelError(
             f"To learn with {lm.name} takes about {need / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free. Close other "
@@ -142,15 +142,7 @@ def local(name):
     Raises:
         ArtifactError: it is not.
     """
-    import huggingface_hub
-
-    if name in ("smollm2", "world") or os.path.isdir(name):
-        return name
-    try:
-        found = huggingface_hub.try_to_load_from_cache(name, "config.json")
-    except ValueError:  # no name that the hub knows
-        found = None
-    if not isinstance(found, str):
+    if name not in ("smollm2", "world") and not os.path.isdir(name) and cached(name) is None:
         raise ArtifactError(
             f"This decoder was learned with {name!r}, which is not on this machine, and using a saved language downloads nothing "
             f"by itself. If you trust that name: models.load_lm({name!r}) fetches it."
