@@ -112,18 +112,17 @@ def main():
     parser.add_argument("--out", help="file to write the table to")
     args = parser.parse_args()
     dsl = DeepDSL.load(args.dsl)
-    lines = ["# Twenty ordinary prompts, as the shipped language reads them", "", "Printed by `benchmarks/reading.py`.", ""]
-    right = total = 0
+    lines, right, total = [], 0, 0
     for number, marked in enumerate(PROMPTS, 1):
         text, rows = chips(dsl, marked)
         right, total = right + sum(row[2] for row in rows), total + len(rows)
         lines += [f"**{number}.** `{text}`", "", "| phrase | code | |", "| --- | --- | --- |"]
         lines += [f"| {phrase} | {name} | {'right' if ok else 'wrong'} |" for phrase, name, ok in rows] + [""]
-    lines.insert(3, f"**{right} of {total} chips are right ({right / total:.0%}).**")
-    lines.insert(4, "")
-    print("\n".join(lines))
+    head = ["# Twenty ordinary prompts, as the shipped language reads them", "", "Printed by `benchmarks/reading.py`."]
+    page = "\n".join([*head, f"**{right} of {total} chips are right ({right / total:.0%}).**", "", *lines])
+    print(page)
     if args.out:
-        Path(args.out).write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
+        Path(args.out).write_text(page.rstrip() + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
