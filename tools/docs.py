@@ -268,7 +268,9 @@ def on_config(config):
 
     slug = notebooks.slugs(ROOT)[0]
     owner, _, name = slug.partition("/")
-    config.site_url, config.repo_url, config.repo_name = f"https://{owner}.github.io/{name}/", f"https://github.com/{slug}", slug
+    config.site_url = f"https://{owner}.github.io/{name}/"
+    # not as repo_url: with that, each page asks GitHub for the number of stars
+    config.extra["social"] = [{"icon": "fontawesome/brands/github", "link": f"https://github.com/{slug}", "name": slug}]
     _made["front"] = front(griffe.load(PACKAGE, search_paths=[str(ROOT)], docstring_parser="google"))
     _made["lessons"] = [Lesson(path, slug) for path in notebooks.paths(ROOT)]
     lessons = [{lesson.title: f"lessons/{lesson.path.stem}.md"} for lesson in _made["lessons"]]

@@ -1,23 +1,24 @@
-"""Fields of configs in the reference: the comment behind a field of a dataclass is its description (an extension of griffe)."""
+"""Fields of configs in the reference: the comment behind a field of a dataclass is its description. An extension of griffe."""
 
 import io
 import tokenize
 
-from griffe import Docstring, Extension
+from griffe import Extension
 
 
 class Fields(Extension):
-    """Gives fields without a docstring the comment of their line, and of the lines of comments that follow it."""
+    """Describes the fields of a dataclass by the comments of their lines, where its docstring does not."""
 
     def on_class(self, *, cls, **_):
-        """Describe the fields of a dataclass."""
-        if not any(str(one.value).startswith("dataclass") for one in cls.decorators):
+        """Add an `Attributes:` section to the docstring."""
+        decorated = any(str(one.value).startswith("dataclass") for one in cls.decorators)
+        if not decorated or cls.docstring is None or "Attributes:" in cls.docstring.value:
             return
         said = comments(cls.source)
-        for one in cls.members.values():
-            text = one.is_attribute and one.lineno and not one.docstring and said.get(one.lineno - cls.lineno + 1)
-            if text:
-                one.docstring = Docstring(text, parent=one, parser="google")
+        fields = [one for one in cls.members.values() if one.is_attribute and one.lineno]
+        lines = [f"    {one.name}: {said[line]}" for one in fields if (line := one.lineno - cls.lineno + 1) in said]
+        if lines:
+            cls.docstring.value = "\n".join([cls.docstring.value, "", "Attributes:", *lines])
 
 
 def comments(source):
