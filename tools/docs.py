@@ -121,9 +121,13 @@ def _pages(text):
 
 def _maths(text):
     """TeX as MathML, which browsers show without a script."""
-    from latex2mathml.converter import convert
 
-    return _MATHS.sub(lambda found: convert(found[1]), text)
+    def shown(found):
+        from latex2mathml.converter import convert
+
+        return convert(found[1])
+
+    return _MATHS.sub(shown, text)
 
 
 def gallery(lessons):
@@ -161,7 +165,7 @@ def front(package):
         package: griffe Module.
 
     Returns:
-        dict of name -> (module, names), a griffe Module and a list of (public name, place in the package) of what is public in it.
+        dict of name -> (module, names): a griffe Module, and a list of (public name, place in the package) of what it offers.
     """
     found = {}
     for name, place in _lazy(package).items():

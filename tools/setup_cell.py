@@ -7,7 +7,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-
 spec = os.environ.get("WORKBENCH_SPEC", "https://github.com/OWNER/NAME/archive/refs/heads/main.zip")
 
 
