@@ -10,29 +10,27 @@ from pathlib import Path
 from setuptools import setup
 
 ROOT = Path(__file__).resolve().parent
-# what a fenced block holds is no link; a target is that of Markdown, [text](target), or an attribute of HTML
-_FENCED = re.compile(r"(^```.*?^```$)", re.MULTILINE | re.DOTALL)
+# what code holds is no link; a target is that of Markdown, [text](target), or an attribute of HTML
+_CODE = re.compile(r"(^```.*?^```$|`[^`\n]+`)", re.MULTILINE | re.DOTALL)
 _TARGET = re.compile(r'(\]\(|\b(?:src|srcset|href)=")([^)"#\s]+)')
 _PICTURES = (".png", ".gif", ".apng", ".svg", ".jpg", ".webp")
 
 
-def relink(text, new, root=ROOT):
-    """Give the links of a page to files of the project other targets; addresses and links inside the page stay.
+def relink(text, new):
+    """Give the links of a page to files beside it other targets; addresses and links inside the page stay.
 
     Args:
         text: str, Markdown, at the top of the project.
         new: function of a target, such as "docs/map.png", to another.
-        root: Path of the project.
 
     Returns:
         str.
     """
 
     def changed(found):
-        here = "://" not in found[2] and (root / found[2]).exists()
-        return found[1] + (new(found[2]) if here else found[2])
+        return found[1] + (found[2] if ":" in found[2] else new(found[2]))
 
-    parts = _FENCED.split(text)
+    parts = _CODE.split(text)
     return "".join(part if number % 2 else _TARGET.sub(changed, part) for number, part in enumerate(parts))
 
 

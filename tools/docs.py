@@ -116,6 +116,7 @@ class Lesson:
 def _pages(text):
     """Links of a notebook as links of a page."""
     text = re.sub(r"\]\((\w+)\.ipynb\)", r"](\1.md)", text)
+    text = re.sub(r"\]\(\.\./docs/", "](../", text)
     return re.sub(r"\]\(\.\./README\.md(#[\w-]*)?\)", r"](../index.md\1)", text)
 
 
