@@ -55,7 +55,7 @@ test: $(VENV)/.installed-test
 	done
 
 docs: $(VENV)/.installed-docs
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --clean
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --clean
 	@echo 'Documentation: out/docs/index.html; with its search: $(BIN)/python -m http.server --directory out/docs'
 
 bench: $(VENV)/.installed-bench

@@ -335,4 +335,4 @@ def on_post_build(config):
     from mkdocs.exceptions import PluginError
 
     if lost := missing(_made["front"], inventory(Path(config.site_dir, "objects.inv"))):
-        raise PluginError(f"The reference lacks {', '.join(lost)}: has each a docstring?")
+        raise PluginError(f"The reference lacks {', '.join(lost)}. Its pages come from `reference` in tools/docs.py.")
