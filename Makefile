@@ -54,6 +54,7 @@ test: $(VENV)/.installed-test
 			--nbval --nbval-current-env --nbval-sanitize-with tests/sanitize.cfg notebooks; \
 	done
 
+# Not --quiet: mkdocs would no longer see its warnings, which are errors here.
 docs: $(VENV)/.installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --clean
 	@echo 'Documentation: out/docs/index.html; with its search: $(BIN)/python -m http.server --directory out/docs'
