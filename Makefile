@@ -2,6 +2,7 @@
 #   make demo [PROMPTS=file] [N=1000]     learn a language from prompts, write out/report.html
 #   make studio [DSL=folder] [PORT=8866]  the template studio in a browser, on this machine only
 #   make test [SCALES=fast]               lint, tests, and notebooks compared with their committed outputs
+#   make docs                             write the documentation to out/docs
 #   make bench [BENCHES=file]             print the figures of the README
 #   make notebooks                        run all notebooks and store their outputs
 #   make colab [NOTEBOOKS=names]          run notebooks one by one with the packages that Colab preinstalls
@@ -26,7 +27,7 @@ SOURCES = requirements.txt constraints.txt pyproject.toml
 # A process per core, each with one thread: more threads only wait for each other.
 ALONE = HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1
 
-.PHONY: help demo studio test bench notebooks colab world clean
+.PHONY: help demo studio test docs bench notebooks colab world clean
 .DELETE_ON_ERROR:
 
 help:
@@ -52,6 +53,11 @@ test: $(VENV)/.installed-test
 		$(ALONE) WORKBENCH_SCALE=$$scale $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile \
 			--nbval --nbval-current-env --nbval-sanitize-with tests/sanitize.cfg notebooks; \
 	done
+
+# Not --quiet: mkdocs would no longer see its warnings, which are errors here.
+docs: $(VENV)/.installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --clean
+	@echo 'Documentation: out/docs/index.html; with its search: $(BIN)/python -m http.server --directory out/docs'
 
 bench: $(VENV)/.installed-bench
 	@set -e; for bench in $(BENCHES); do echo "== $$bench"; $(BIN)/python $$bench; done
@@ -93,6 +99,11 @@ $(VENV)/.installed-test: $(VENV)/.made $(SOURCES)
 $(VENV)/.installed-studio: $(VENV)/.made $(SOURCES)
 	@echo 'Installing into $(VENV): a few minutes, once.'
 	$(INSTALL) -e '.[offline,studio]'
+	@touch $@
+
+# Only what the extra names: the documentation is made from the text of the package, which needs none of its requirements for that.
+$(VENV)/.installed-docs: $(VENV)/.made $(SOURCES)
+	$(INSTALL) $$($(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["docs"])')
 	@touch $@
 
 $(VENV)/.installed-bench: $(VENV)/.made $(SOURCES)

@@ -69,7 +69,8 @@ def test_one_command_learns_saves_and_reports(prompts, tmp_path, capsys):
         ("", ["mine.csv"], "empty"),
         ("wide,high\nfour,five\n", ["mine.csv", "--column", "text"], "wide"),
         ("prompt\na red boat\na tin robot\nan old tower\n", ["mine.csv"], "different phrases"),
-        ("prompt\na red boat\n", ["mine.csv", "--codes", "1"], "n_codes must be an int of 2 or more, got 1"),
+        ("prompt\na red boat\n", ["mine.csv", "--codes", "1"], "--codes must be an int of 2 or more, got 1"),
+        ("prompt\na red boat\na tin robot\nan old tower\n", ["mine.csv"], "take fewer codes (--codes "),
         ("prompt\na red boat\n", ["mine.csv", "--n", "0"], "n=0: expected a number of prompts"),
         ("prompt\na red boat\n", ["mine.csv", "--out", "mine.csv"], "--out mine.csv: this is, or lies in, a file."),
         ("prompt\na red boat\n", ["mine.csv", "--out", "mine.csv/deep"], "Give the path of a folder."),
@@ -158,7 +159,20 @@ def test_the_module_runs_as_a_command():
     asked = subprocess.run([sys.executable, "-m", "workbench", "nowhere.txt"], capture_output=True, text=True, env=_env())
     assert asked.returncode == 2
     assert "error: " in asked.stderr and "nowhere.txt" in asked.stderr and "Traceback" not in asked.stderr
-    assert asked.stdout.startswith("Reading all prompts of nowhere.txt")
+    assert asked.stdout == ""  # no plan for a file that is not there
+
+
+@pytest.mark.parametrize("arguments", [["mine.txt", "--colum", "text"], ["--writ", "none"], ["site", "--tit", "Mine"]])
+def test_half_a_name_of_an_option_is_not_taken_for_it(prompts, arguments, capsys):
+    with pytest.raises(SystemExit) as end:
+        command.main(arguments)
+    assert end.value.code == 2 and f"unrecognized arguments: {arguments[-2]}" in capsys.readouterr().err
+
+
+def test_the_script_is_called_by_its_name_in_its_help(monkeypatch):
+    assert command._parser().prog == "python -m workbench"
+    monkeypatch.setattr(sys, "argv", ["/somewhere/bin/deep-dsl", "--help"])
+    assert command._parser().prog == "deep-dsl" and command._site_parser().prog == "deep-dsl site"
 
 
 def test_site_writes_pages_of_a_saved_language(prompts, tmp_path, monkeypatch, capsys):
@@ -357,5 +371,6 @@ def test_a_pile_of_near_duplicates_is_said_in_a_line_and_kept_by_a_flag(steps, t
         warnings.simplefilter("always")
         assert command.main(["alike.txt", "--no-progress", *flags]) == 0
     said = capsys.readouterr()
-    assert f"{kept} prompts kept of 12 rows read" in said.out
+    assert f"{kept} prompt{'s' * (kept > 1)} kept of 12 rows read" in said.out
+    assert kept > 1 or "--keep-near-duplicates keeps them" in said.err
     assert said.err.count("\n") == (kept == 1) and said.err.startswith("warning: " if kept == 1 else "")

@@ -384,7 +384,7 @@ MISSING = {"kmedoids", "datasketch", "vector-quantize-pytorch"}  # on Colab
 COLAB = MODULES - {name.replace("-", "_") for name in MISSING}
 
 
-def run_setup(monkeypatch, capsys, folder, present, answer=0):
+def run_setup(monkeypatch, capsys, folder, present, answer=0, said="line 1\nno space left"):
     """Run the setup cell in a folder where only some modules are present; return what pip was asked and what was printed.
 
     A list of what must stay as it is appears in the question as its lines.
@@ -395,7 +395,7 @@ def run_setup(monkeypatch, capsys, folder, present, answer=0):
         assert command[:5] == [sys.executable, "-m", "pip", "install", "--quiet"]
         *rest, last = command[5:]
         asked.append([*rest, Path(last).read_text().splitlines()] if "--constraint" in rest else [*rest, last])
-        return subprocess.CompletedProcess(command, answer, stdout="", stderr="line 1\nno space left")
+        return subprocess.CompletedProcess(command, answer, stdout="", stderr=said)
 
     monkeypatch.chdir(folder)
     monkeypatch.setattr(subprocess, "run", fake_pip)
@@ -435,12 +435,34 @@ def test_the_setup_cell_does_not_install_the_package_a_second_time(monkeypatch, 
 
 
 def test_a_failed_installation_shows_the_last_words_of_pip(monkeypatch, capsys, tmp_path):
-    with pytest.raises(RuntimeError, match="pip failed:\nline 1\nno space left"):
-        run_setup(monkeypatch, capsys, tmp_path, COLAB, answer=1)
+    with pytest.raises(RuntimeError, match="^pip failed:\nline 1\nno space left$"):
+        run_setup(monkeypatch, capsys, tmp_path, COLAB | {"workbench"}, answer=1)
+
+
+ARCHIVE = "https://github.com/someone/fork/archive/refs/heads/main.zip"
+NOT_THERE = f"""ERROR: HTTP error 404 while getting {ARCHIVE}
+ERROR: Could not install requirement {ARCHIVE} because of HTTP error 404 Client Error: Not Found for url: {ARCHIVE}"""
+UNREACHED = f"""WARNING: Retrying (Retry(total=0)) after connection broken by 'NewConnectionError': {ARCHIVE}
+ERROR: Could not install packages due to an OSError: Max retries exceeded (Name or service not known)"""
+
+
+@pytest.mark.parametrize(("said", "why"), [(NOT_THERE, "repository not found"), (UNREACHED, "pip failed")])
+def test_where_the_package_cannot_be_fetched_the_setup_cell_says_what_to_set(monkeypatch, capsys, tmp_path, said, why):
+    monkeypatch.delenv("WORKBENCH_SPEC", raising=False)
+    with pytest.raises(RuntimeError) as error:
+        run_setup(monkeypatch, capsys, tmp_path, COLAB, answer=1, said=said)
+    first, *rest = str(error.value).splitlines()
+    assert first == f"{why}: set WORKBENCH_SPEC to a folder or archive of the package, in place of {ARCHIVE}"
+    assert rest[-1] == said.splitlines()[-1] and not any("Retrying" in line for line in rest)
+
+
+def test_a_package_that_is_missing_from_the_index_is_no_missing_repository(monkeypatch, capsys, tmp_path):
+    with pytest.raises(RuntimeError, match="^pip failed:\nHTTP error 404"):
+        run_setup(monkeypatch, capsys, tmp_path, COLAB | {"workbench"}, answer=1, said="HTTP error 404")
 
 
 def test_the_list_of_modules_is_that_of_the_requirements_and_each_can_be_imported():
-    pairs = re.search(r'needed = "(.+)"', tool.setup_source("someone/fork"))[1].split()
+    pairs = re.search(r'^needed = "(.+)"', tool.setup_source("someone/fork"), re.MULTILINE)[1].split()
     assert [pair.split(":")[1] for pair in pairs] == [line for line in LINES if line]
     assert [pair for pair in pairs if not importlib.util.find_spec(pair.split(":")[0])] == []
     with pytest.raises(FileNotFoundError):

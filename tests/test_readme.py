@@ -57,7 +57,7 @@ def test_the_index_link_of_the_notebooks_finds_its_heading():
 @pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
 def test_every_make_command_of_the_texts_is_known_to_the_makefile(tmp_path):
     verbs = {verb for page in PAGES for verb in re.findall(r"(?:`|^|CPU|cpu )make ([a-z]+)", text(page), re.MULTILINE)}
-    assert verbs == {"demo", "test", "bench", "notebooks", "studio", "colab", "world", "help"}
+    assert verbs == {"demo", "test", "bench", "notebooks", "studio", "colab", "world", "help", "docs"}
     for verb in verbs:
         command = ["make", "-n", verb, f"VENV={tmp_path / 'venv'}"]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -290,7 +290,7 @@ def _written_problems(notebooks, titles, slug, root):
 
 def _cell_problems(cell):
     """What is wrong with one code cell."""
-    if (lines := len(cell.source.splitlines())) > MAX_LINES:
+    if (lines := len(cell.source.splitlines())) > MAX_LINES and "setup" not in _tags(cell):
         yield f"{lines} lines, {MAX_LINES} are the most: move the logic into the package"
     if "setup" not in _tags(cell) and re.search(r"\bpip3? install\b", cell.source):
         yield "installs something: only the setup cell does"

@@ -7,18 +7,23 @@ import sys
 import tempfile
 from pathlib import Path
 
+spec = os.environ.get("WORKBENCH_SPEC", "https://github.com/OWNER/NAME/archive/refs/heads/main.zip")
+
 
 def install(*wanted):
     done = subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", *wanted], capture_output=True, text=True)
     if done.returncode:
-        raise RuntimeError("pip failed:\n" + "\n".join((done.stdout + done.stderr).strip().splitlines()[-6:]))
+        said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip() and "Retrying" not in line][-6:]
+        why = "repository not found" if spec in wanted and "404" in str(said) else "pip failed"
+        how = f" set WORKBENCH_SPEC to a folder or archive of the package, in place of {spec}" if spec in wanted else ""
+        raise RuntimeError("\n".join([f"{why}:{how}", *said]))
 
 
 checkout = next((folder for folder in (Path.cwd(), Path.cwd().parent) if (folder / "workbench" / "__init__.py").exists()), None)
 if checkout:
     sys.path.insert(0, str(checkout))
 elif not importlib.util.find_spec("workbench"):
-    install("--no-deps", os.environ.get("WORKBENCH_SPEC", "https://github.com/OWNER/NAME/archive/refs/heads/main.zip"))
+    install("--no-deps", spec)
 needed = "MODULE:REQUIREMENT"
 pairs = [pair.split(":") for pair in needed.split()]
 if missing := [wanted for module, wanted in pairs if not importlib.util.find_spec(module)]:

@@ -18,7 +18,14 @@ _UNFINISHED = "Written prompts are added to this page once the language has lear
 _GO_ON = "Stopped. Nothing is lost: finished work is kept in {cache}. To continue, type the same command again."
 _AS_BEFORE = "Stopped. No page was written; an earlier site is unchanged."
 _CODES, _UNLABELLED = 48, 32  # codes with the lexicon, of which 27 are its kinds, and without
+_OPTIONS = {  # messages of the package name its arguments
+    "n_codes=": "--codes ",
+    "n_codes": "--codes",
+    "column=": "--column ",
+    "keep_near_duplicates=True": "--keep-near-duplicates",
+}
 _LONG = 1000  # prompts from which on the cost is measured before the work
+_SCRIPT = "deep-dsl"  # the command that pyproject.toml installs
 _SITE = "site"  # the first argument that asks for pages; a file of that name is ./site
 
 
@@ -34,6 +41,8 @@ def main(arguments=None):
     Raises:
         SystemExit: code 2, for arguments that do not parse.
     """
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")  # a terminal without emoji is no reason to stop
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     pages = arguments[:1] == [_SITE]
     options = _site_parser().parse_args(arguments[1:]) if pages else _parser().parse_args(arguments)
@@ -71,15 +80,28 @@ def _warnings_in_a_line():
 
 
 def _line(message):
-    return " ".join(str(message).split())
+    """A message of the package as one line, in the words of the command line."""
+    said = " ".join(str(message).split())
+    for name, option in _OPTIONS.items():
+        said = said.replace(name, option)
+    return said
+
+
+def _command():
+    """What the user typed: the script that comes with the package, or the module."""
+    return _SCRIPT if Path(sys.argv[0]).stem == _SCRIPT else "python -m workbench"
+
+
+def _count(n, what):
+    return f"{n:,} {what}" + "s" * (n != 1)
 
 
 def _parser():
     parser = argparse.ArgumentParser(
-        prog="python -m workbench",
+        prog=_command(),
+        allow_abbrev=False,
         description="Learn the hidden grammar of text-to-image prompts and write a report about it.",
-        epilog="Ctrl-C loses nothing: the same command continues. "
-        f"For web pages about a saved DSL: python -m workbench {_SITE} --help",
+        epilog=f"Ctrl-C loses nothing: the same command continues. For web pages about a saved DSL: {_command()} {_SITE} --help",
     )
     parser.add_argument(
         "prompts",
@@ -113,7 +135,8 @@ def _parser():
 
 def _site_parser():
     parser = argparse.ArgumentParser(
-        prog=f"python -m workbench {_SITE}",
+        prog=f"{_command()} {_SITE}",
+        allow_abbrev=False,
         description="Write a web site about a saved DSL, with a page for each code: fillers, examples, neighbours, a badge.",
         epilog="The site opens from its folder, without a server and without a network.",
     )
@@ -151,7 +174,11 @@ def _write_site(options):
 
 
 def _run(options):
+    # Not at the top: it takes a second, and --help should not.
+    from workbench.data.corpus.readers import look_for
+
     folder, page, started = options.out / "dsl", options.out / "report.html", time.perf_counter()
+    look_for(options.prompts)
     _check_folder(options.out)
     how = "beginning with the built-in lists of phrases" if options.lexicon else "without labels"
     n_codes = options.codes if options.codes is not None else _CODES if options.lexicon else _UNLABELLED
@@ -172,7 +199,7 @@ def _run(options):
     }
     prompts = corpus.load(options.prompts, **chosen, progress=options.progress)
     read = round(time.perf_counter() - before, 2)
-    print(f"{len(prompts):,} prompts kept of {prompts.report.read:,} rows read.", flush=True)
+    print(f"{_count(len(prompts), 'prompt')} kept of {_count(prompts.report.read, 'row')} read.", flush=True)
 
     from workbench.language.dsl import DeepDSL, DSLConfig
     from workbench.language.dsl.cost import cost
@@ -235,8 +262,9 @@ def _check_folder(out):
 
 def _say_source(options):
     if options.prompts == "world":
-        return f"{20_000 if options.n is None else options.n:,} prompts of the built-in corpus"
-    return f"{f'at most {options.n:,}' if options.n is not None else 'all'} prompts of {options.prompts}"
+        return f"{_count(20_000 if options.n is None else options.n, 'prompt')} of the built-in corpus"
+    wanted = "all prompts" if options.n is None else f"at most {_count(options.n, 'prompt')}"
+    return f"{wanted} of {options.prompts}"
 
 
 def _closing(page, folder, seconds, writes):
@@ -254,6 +282,4 @@ def _closing(page, folder, seconds, writes):
 
 
 if __name__ == "__main__":
-    if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="replace")  # a terminal without emoji is no reason to stop
     sys.exit(main())

@@ -83,7 +83,7 @@ def search_many(clip, targets, config=None, *, on_step=None, lm=None, resume=Non
         list of s `HardPrompt`.
 
     Raises:
-        As `search`.
+        ValueError, PictureError, TypeError, ArtifactError: as `search`.
     """
     start, config = time.perf_counter(), config or PEZConfig()
     targets = [as_targets(_a_clip(clip), one) for one in targets]
@@ -155,7 +155,7 @@ def transfer(prompt, clip, targets):
         `Transfer`.
 
     Raises:
-        As `search`.
+        ValueError, PictureError, TypeError: as `search`.
     """
     text = prompt if isinstance(prompt, str) else prompt.text
     seen = as_targets(_a_clip(clip), targets)

@@ -68,7 +68,7 @@ def read_file(source, column, report):
             also while iterating, for what is wrong further down.
     """
     if not is_file(source):
-        raise CorpusError(_why_no_file(source))
+        raise CorpusError(why_no_file(source))
     path = files.path(source)
     suffix = suffix_of(path)
     if suffix is None:
@@ -80,7 +80,7 @@ def read_file(source, column, report):
     return chain([next(rows)], rows)  # reads the first row now, so that most errors come before any work
 
 
-def _why_no_file(source):
+def why_no_file(source):
     """Say what is wrong with a string or path that is neither a file nor the id of a data set."""
     text = str(source)
     kinds = f'Expected "world", a file ({", ".join(SUFFIXES)}), a hub data set (owner/name) or a list of strings.'

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from workbench.data.corpus.columns import from_items, from_mapping
-from workbench.data.corpus.formats import is_file, read_file, suffix_of
+from workbench.data.corpus.formats import is_file, read_file, suffix_of, why_no_file
 from workbench.data.corpus.store import cache_folder
 from workbench.values import CorpusError
 from workbench.world import grammar
@@ -44,7 +44,7 @@ def open_source(source, column, n, seed, split, report):
         n = WORLD_SIZE if n is None else n
         prompts = grammar.generate(n, seed=seed, split=split)
         return Rows(WORLD, enumerate(prompt.text for prompt in prompts), n, (seed, split))
-    if isinstance(source, str) and not is_file(source) and _HUB_ID.fullmatch(source) and suffix_of(Path(source)) is None:
+    if _is_hub_id(source):
         return Rows(source, _from_hub(source, column, n, split, report))
     if split != "train":
         what = repr(str(source)[:80]) if isinstance(source, (str, os.PathLike)) else f"a {type(source).__name__}"
@@ -61,6 +61,20 @@ def open_source(source, column, n, seed, split, report):
         return Rows(name, from_mapping(source, f"this {name}", column, report))
     total = len(source) if hasattr(source, "__len__") else None
     return Rows(name, from_items(source, f"this {name}", column, report), total)
+
+
+def look_for(source):
+    """Check that a source that is named by a str or Path is there, without opening it. Whether a hub data set is, is not asked.
+
+    Raises:
+        CorpusError: it is neither "world" nor a file nor the id of a hub data set; says what comes nearest.
+    """
+    if not (source == WORLD or _is_hub_id(source) or is_file(source)):
+        raise CorpusError(why_no_file(source))
+
+
+def _is_hub_id(source):
+    return isinstance(source, str) and not is_file(source) and _HUB_ID.fullmatch(source) and suffix_of(Path(source)) is None
 
 
 def _from_hub(source, column, n, split, report):
