@@ -4,6 +4,8 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from workbench import artifacts
 from workbench.language import prior, writer
 from workbench.language.codebook import Codebook
@@ -35,7 +37,8 @@ def to_state(learned):
         "stats": learned.stats,
         "parts": {},
     }
-    tensors = {f"fillers.{name}": getattr(learned.fillers, name) for name in ("codes", "counts", "vectors")}
+    tensors = {f"fillers.{name}": getattr(learned.fillers, name) for name in ("codes", "counts")}
+    tensors["fillers.vectors"] = learned.fillers.vectors.astype(np.float16)
     tensors["transitions"] = learned.transitions
     for name in parts:
         config["parts"][name], arrays = getattr(learned, name).to_state()
@@ -66,7 +69,7 @@ def _learned(config, tensors, folder, encoder):
         parts[name] = tuple(TemplateCount(s, n, tuple(examples)) for s, n, examples in config[name])
     parts["codes"] = tuple(Code(*row, tuple(map(tuple, some)), literal) for *row, some, literal in config["codes"])
     _check(config, tensors, len(parts["codes"]), parts["codebook"])
-    arrays = [tensors[f"fillers.{name}"] for name in ("codes", "counts", "vectors")]
+    arrays = [tensors["fillers.codes"], tensors["fillers.counts"], tensors["fillers.vectors"].astype(np.float32)]
     parts |= {"fillers": Fillers(tuple(config["fillers"]), *arrays), "transitions": tensors["transitions"]}
     return Learned(options, _encoder(config["encoder"], folder, encoder), stats=config["stats"], **parts)
 
@@ -76,7 +79,7 @@ def _check(config, tensors, k, codebook):
     layout = {
         "fillers.codes": "int64 m",
         "fillers.counts": "int64 m",
-        "fillers.vectors": "float32 m w",
+        "fillers.vectors": "float16 m w",
         "transitions": "float32 n n",
     }
     sizes = artifacts.check_layout(tensors, layout)
