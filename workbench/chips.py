@@ -7,13 +7,21 @@ whoever sees no hues has patterns, marks and names. `workbench.show.palette` giv
 import html
 import zlib
 
-# Tol's "light" scheme (https://personal.sron.nl/~pault/): made for black labels, told apart by colour-blind readers.
-CHIPS = ("#77AADD", "#99DDFF", "#44BB99", "#BBCC33", "#AAAA00", "#EEDD88", "#EE8866", "#FFAABB")
+# Tol's "light" scheme (https://personal.sron.nl/~pault/), made for black labels and colour-blind readers, with violet in the place
+# of olive, which is near pear. Tests measure how far apart the hues are for each kind of colour vision.
+CHIPS = ("#77AADD", "#99DDFF", "#44BB99", "#BBCC33", "#B080F8", "#EEDD88", "#EE8866", "#FFAABB")
 # The same hues as dots on white, where the chips are too pale; on a dark ground dots have the colours of chips.
-DOTS = ("#1D63B0", "#35AEDB", "#17906F", "#7F9300", "#4A4A00", "#DDA800", "#C4481D", "#E07DA3")
-_LINES = "repeating-linear-gradient({}deg,rgba(0,0,0,.16) 0 2px,transparent 2px 8px)"
-# CSS images; black text on them stays readable
-PATTERNS = ("", *map(_LINES.format, (45, 0, -45, 90)), f"{_LINES.format(0)},{_LINES.format(90)}")
+DOTS = ("#1D63B0", "#35AEDB", "#17906F", "#7F9300", "#5B2A9E", "#DDA800", "#C4481D", "#E07DA3")
+_LINES = "repeating-linear-gradient({}deg,rgba(0,0,0,.14) 0 {}px,transparent {}px {}px)"
+# CSS images; none has a line across the text, which would look struck out
+PATTERNS = (
+    "",
+    _LINES.format(45, 2, 2, 8),
+    _LINES.format(90, 2, 2, 8),
+    _LINES.format(-45, 2, 2, 8),
+    f"{_LINES.format(45, 1, 1, 8)},{_LINES.format(-45, 1, 1, 8)}",
+    _LINES.format(45, 7, 7, 16),
+)
 LOOKS = len(CHIPS) * len(PATTERNS)
 OPEN_CHIP = "#DDDDDD"
 INK = "#000000"
