@@ -719,7 +719,9 @@ def test_what_a_control_did_is_said_beside_it_and_nowhere_else(studio):
         return [(boxes[boxes.index(box) - 1]._dom_classes[-1], shown(box)) for box in live]
 
     studio.fill_button.click()
-    assert said() == [("dsl-write", "Fill masks did nothing. No chip is open. Mask one, or type <?> where something new may stand.")]
+    assert said() == [
+        ("dsl-write", "Fill masks did nothing. No chip is open. Mask one, or type <?> where something new may stand.")
+    ]
     studio.prompt.value = "a cat"
     assert said() == [("dsl-read-row", "1 chip read.")]
     chips(studio)[0].click()
@@ -928,8 +930,9 @@ def test_a_filler_of_the_map_goes_into_the_prompt(studio, monkeypatch):
     assert len(view.list.options) == 5
     view.picked.value = "goya"  # as the page does when a filler is clicked on the map
     assert view.picked.value == "" and studio.prompt.value == "a cat and a dog, goya, by Rembrandt"
-    chips(studio)[2].click()  # the list shows what could stand there
-    assert view.code.value == "medium" and view.search.value == ""
+    view.search.value, view.code.value = "", "medium"
+    chips(studio)[3].click()  # the list shows what could stand there
+    assert view.code.value == "artist"
     view.search.value = "no such filler"
     assert "0 fillers" in view.status.value
     monkeypatch.setattr(atlas, "fit", lambda x, seed: SimpleNamespace(xy=np.asarray(x)[:, :2], trustworthiness=1.0))

@@ -24,9 +24,7 @@ def rows(dsl):
     kept = [
         row
         for row, (text, code, count) in enumerate(zip(fillers.texts, codes.tolist(), counts.tolist(), strict=True))
-        if code not in literal
-        and (count >= _RARE or common[code] < _ENOUGH)
-        and slips.isdisjoint(_WORD.findall(text.lower()))
+        if code not in literal and (count >= _RARE or common[code] < _ENOUGH) and slips.isdisjoint(_WORD.findall(text.lower()))
     ]
     return np.array(kept, np.int64)
 

@@ -89,7 +89,7 @@ def picture(chart, codes, only=None):
         text = line(code.name, 26)
         x, y = _free(chart.middles[code.id], 9.2 * len(text) + 10, taken)
         names.append({"text": text, "x": x, "y": y, "file": code.file, "here": code is only})
-    legend = [{"name": line(code.name, 40), "look": chart.looks[code.id], "file": code.file} for code in by_use]
+    legend = [{"name": line(code.name, 40), "look": chart.looks[code.id], "file": code.file} for code in by_use[:_NAMES]]
     drawn = {"width": _WIDTH, "height": _HEIGHT, "label": label, "dots": dots, "names": names, "legend": legend}
     return drawn | {"trust": chart.trust, "shown": chart.shown, "total": chart.total}
 

@@ -143,11 +143,11 @@ class AtlasView(w.VBox):
         self.near.value = f"<div>Near “{look.plain(self._texts[number])}”: {look.plain(near)}</div>"
 
     def _follow(self):
-        """Show the fillers of the chip that was chosen last."""
+        """Show the fillers of the chip that was chosen last, unless the reader looks for one already."""
         chosen = self.studio.chosen
-        if chosen is not None and chosen != self._shown_for:
+        if chosen not in (None, self._shown_for) and self.list.index is None and not self.search.value:
             name = self.studio.session.template.slots[chosen].name
-            self.search.value, self.code.value = "", name if name in self._names else _ALL
+            self.code.value = name if name in self._names else _ALL
         self._shown_for = chosen
 
     def _clicked(self, text):
