@@ -7,8 +7,8 @@ whoever sees no hues has patterns, marks and names. `workbench.show.palette` giv
 import html
 import zlib
 
-# Tol's "light" scheme (https://personal.sron.nl/~pault/), made for black labels and colour-blind readers, with violet in the place
-# of olive, which is near pear. Tests measure how far apart the hues are for each kind of colour vision.
+# Tol's "light" scheme (https://personal.sron.nl/~pault/), made for black labels and colour-blind readers, with violet in place of
+# olive, which is near pear. Tests measure how far apart the hues are for each kind of colour vision.
 CHIPS = ("#77AADD", "#99DDFF", "#44BB99", "#BBCC33", "#B080F8", "#EEDD88", "#EE8866", "#FFAABB")
 # The same hues as dots on white, where the chips are too pale; on a dark ground dots have the colours of chips.
 DOTS = ("#1D63B0", "#35AEDB", "#17906F", "#7F9300", "#5B2A9E", "#DDA800", "#C4481D", "#E07DA3")

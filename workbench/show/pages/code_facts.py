@@ -57,7 +57,7 @@ def gather(dsl, seen):
 
 
 def code_rows(codes, looks, pages=True):
-    """Rows of the table of `CodeFacts`, dicts of plain values; `looks` as of `palette.looks`. Names lead to pages if there are."""
+    """Rows of the table of `CodeFacts`, dicts of plain values; `looks` as of `palette.looks`; `pages`: whether there are."""
     top = max((code.usage for code in codes), default=0) or 1
     return [
         {

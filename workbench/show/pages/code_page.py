@@ -22,8 +22,8 @@ _NARROW, _WIDE = set("iljtf.,:;|!'()[]/ -"), set("mwMW@%&")
 def page(code, codes, chart, looks, badge, where, title, address):
     """The page of a code, one of `CodeFacts`, as HTML.
 
-    `codes` has all `CodeFacts`, most used first; `chart` is a `Chart` or None; `looks` as of `palette.looks`; `where` says where examples and counts of
-    segments come from; `title` is the heading of the index; `address` as in `site.write`.
+    `codes` has all `CodeFacts`, most used first; `chart` is a `Chart` or None; `looks` as of `palette.looks`; `where` says where
+    examples and counts of segments come from; `title` is the heading of the index; `address` as in `site.write`.
     """
     by_id = {other.id: other for other in codes}
     turning = [("prev", "More used", code.rank - 2), ("next", "Less used", code.rank)]

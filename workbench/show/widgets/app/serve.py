@@ -2,7 +2,8 @@
 
 Voila answers to any Host and to anybody, and keeps a kernel for each page it was ever asked for. Here Host, Origin and a token
 are checked before anything is answered, sockets and static files included, and there are a few kernels at most: that of a page
-ends with the page. One kernel starts with the server and loads the language while the reader opens the page. The server loads nothing of the package, so that it stays small: its kernels do.
+ends with the page. The first kernel starts with the server, and loads the language while the reader opens the page. The server
+loads nothing of the package, so that it stays small: its kernels do.
 """
 
 import asyncio
