@@ -732,7 +732,7 @@ def test_what_a_control_did_is_said_beside_it_and_nowhere_else(studio):
     studio.undo_button.click()
     studio.reroll_button.click()
     studio.result_rows[0].keep.click()
-    assert said() == [("dsl-settings", "Kept: 1 favourite.")]
+    assert said() == [("dsl-write", "Kept: 1 favourite.")]
 
 
 def test_results_of_another_prompt_go_and_undo_brings_them_back(studio):

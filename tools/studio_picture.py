@@ -18,7 +18,7 @@ import browser_server  # noqa: E402 - the tests are no package
 from browser_studio import Studio, visiting  # noqa: E402
 
 PROMPT = "a red fox in a misty forest, oil painting, soft light, highly detailed"
-WIDTH, HEIGHT = 1160, 700  # pixels of the page; a README shows 800 to 900 of them
+WIDTH, HEIGHT = 1120, 880  # pixels of the page; a README shows 800 to 900 of them
 MOST = 2_000_000  # bytes
 _COLOURS = 96
 _TYPED = 12  # letters between two pictures

@@ -7,10 +7,10 @@ the controls in quotes:
     dsl-chips         group of buttons dsl-chip, as in "old wizard · subject", then " · locked", or "? · open"; text dsl-literal
     dsl-chip-actions  text dsl-chosen-name; buttons dsl-lock "Lock chip" or "Unlock chip", dsl-reroll-chip "Re-roll chip",
                       dsl-mask "Mask chip"
-    dsl-write         buttons dsl-reroll "Re-roll all", dsl-vary "Vary", dsl-fill "Fill masks", dsl-keep-prompt "Keep prompt"
     dsl-settings      sliders dsl-proximity "Proximity" and dsl-temperature "Temperature", number dsl-seed "Seed", each with words
-    dsl-status        live text below each of prompt, dsl-chip-actions and dsl-write, and above the results: what a control did
-                      is said beside it, with dsl-complaint in it if something cannot be done
+    dsl-write         buttons dsl-reroll "Re-roll all", dsl-vary "Vary", dsl-fill "Fill masks", dsl-keep-prompt "Keep prompt"
+    dsl-status        live text below each of prompt, dsl-chip-actions and dsl-write, which is above the results: what a control
+                      did is said beside it, with dsl-complaint in it if something cannot be done
     dsl-results       rows dsl-result: text dsl-result-text, buttons dsl-copy "Copy 1", dsl-keep "Keep 1", dsl-use "Use 1"
     dsl-copied        text area "To copy", shown after a copy
 
@@ -38,7 +38,8 @@ _HINT = "Enter reads the prompt. &lt;?&gt; stands for anything."
 _LONGEST_CHIP = 80  # characters of a filler on its chip
 _LONG = 1000  # characters that take long to read
 # Where what a verb did is said: beside its control. The others are said below the prompt.
-_PLACES = {"lock": "chip", "unlock": "chip", "mask": "chip", "reroll": "write", "vary": "write", "fill": "write"}
+_PLACES = {verb: "chip" for verb in ("lock", "unlock", "mask")}
+_PLACES |= {verb: "write" for verb in ("reroll", "vary", "fill", "keep", "use")}
 _NAMES = {"reroll": "Re-roll", "vary": "Vary", "fill": "Fill masks", "lock": "Lock", "mask": "Mask", "keep": "Keep"}
 _QUEUED = 0.3  # seconds after a slow verb in which the same click is one that waited for it
 
@@ -52,7 +53,7 @@ class Studio(w.VBox):
         self._listeners, self._busy, self._finished, self._silent = [], False, {}, False
         self.chosen = None  # number of the chip whose actions are shown
         self._looks = palette.looks(session.dsl)
-        self._said = {place: Status() for place in ("prompt", "chip", "write", "results")}
+        self._said = {place: Status() for place in ("prompt", "chip", "write")}
         self.status = self._said["prompt"]  # the one that spoke last
         # made when they are first shown and then used again, so that the focus stays where it is
         self._chip_of, self._text_of = cache(self._chip), cache(lambda _: classed(w.HTML(), "dsl-text"))
@@ -158,10 +159,9 @@ class Studio(w.VBox):
             self.chips,
             row("dsl-chip-actions", self.chosen_name, self.lock_button, self.reroll_chip_button, self.mask_button),
             self._said["chip"],
+            row("dsl-settings", *(explained(*each) for each in settings)),
             row("dsl-write", classed(self.reroll_button, "dsl-primary"), self.vary_button, self.fill_button, self.keep_button),
             self._said["write"],
-            row("dsl-settings", *(explained(*each) for each in settings)),
-            self._said["results"],
             self.results,
             self.copied,
         )
@@ -194,7 +194,7 @@ class Studio(w.VBox):
         """Show a result in a field to copy from; the page puts it into the clipboard where it may."""
         self.copied.value = self.session.results[number].text
         self.copied.layout.display = None
-        self._tell("results", f"Result {number + 1} is in the clipboard; if not, copy it from the field To copy.")
+        self._tell("write", f"Result {number + 1} is in the clipboard; if not, copy it from the field To copy.")
 
     def _tell(self, place, message):
         self.session.message, self.session.failed = message, False
@@ -306,8 +306,6 @@ def marked(text, start):
 
 def _place(verb, arguments):
     """Beside which control is said what a verb did."""
-    if verb in ("keep", "use"):
-        return "results" if arguments else "write"
     return "chip" if verb == "reroll" and arguments else _PLACES.get(verb, "prompt")
 
 
