@@ -11,9 +11,9 @@ from workbench.show.atlas.projection import gathered
 from workbench.show.rendering import grouped, line
 
 _WIDTH, _HEIGHT, _EDGE = 1000, 620, 26  # of the map, in units of its view box
-_POINTS, _NAMES = 4000, 60  # drawn at most
-# SVG path data of a dot after its place, by pattern, in the order of `figures.MARKS`; a line of no length has a round cap
-_SHAPES = ("h0", "m-3-3h6v6h-6z", "m-4 3h8l-4-7z", "m0-4l4 4-4 4-4-4z", "m-4-3h8l-4 7z", "m-1-4h2v3h3v2h-3v3h-2v-3h-3v-2h3z")
+_POINTS, _NAMES = 3000, 60  # drawn at most
+# SVG path data of a dot after its place, by pattern, in the order of `figures.MARKS`; of a line of no length the caps are drawn
+_SHAPES = ("h0", "h0", "m-4 3h8l-4-7z", "m0-4 4 4-4 4-4-4z", "m-4-3h8l-4 7z", "m-3 0h6m-3-3v6")
 
 
 class Chart(NamedTuple):
@@ -89,7 +89,7 @@ def picture(chart, codes, only=None):
         text = line(code.name, 26)
         x, y = _free(chart.middles[code.id], 9.2 * len(text) + 10, taken)
         names.append({"text": text, "x": x, "y": y, "file": code.file, "here": code is only})
-    legend = [{"name": line(code.name, 40), "look": chart.looks[code.id], "file": code.file} for code in by_use[:_NAMES]]
+    legend = [{"name": line(code.name, 26), "look": chart.looks[code.id], "file": code.file} for code in by_use[:_NAMES]]
     drawn = {"width": _WIDTH, "height": _HEIGHT, "label": label, "dots": dots, "names": names, "legend": legend}
     return drawn | {"trust": chart.trust, "shown": chart.shown, "total": chart.total}
 
