@@ -11,7 +11,7 @@ from workbench.show.atlas.projection import gathered
 from workbench.show.rendering import grouped, line
 
 _WIDTH, _HEIGHT, _EDGE = 1000, 620, 26  # of the map, in units of its view box
-_POINTS, _NAMES = 3000, 60  # drawn at most
+_POINTS, _NAMES = 2000, 60  # drawn at most
 # SVG path data of a dot after its place, by pattern, in the order of `figures.MARKS`; of a line of no length the caps are drawn
 _SHAPES = ("h0", "h0", "m-4 3h8l-4-7z", "m0-4 4 4-4 4-4-4z", "m-4-3h8l-4 7z", "m-3 0h6m-3-3v6")
 

@@ -17,7 +17,7 @@ _ADDRESS = re.compile(r"https?://[^\s<>\"'()\[\]\\]+")
 _ROWS = 64  # codes on one page of the index
 MARKER = "deep-dsl-site.json"
 _PLACE = ("site", MARKER)
-_PAGE = 280_000  # bytes of the first page, at most
+_PAGE = 288_000  # bytes of the first page, at most
 
 
 def write(dsl, folder, prompts=None, *, title="The codes of these prompts", address=None, n=_N):
