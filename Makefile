@@ -40,7 +40,7 @@ demo: $(VENV)/.installed
 studio: $(VENV)/.installed-studio
 	@dsl='$(DSL)'; case "$$dsl" in ''|world|/*) ;; *) dsl="$$PWD/$$dsl";; esac; \
 	case "$$dsl" in ''|world) ;; *) [ -d "$$dsl" ] || { echo "There is no folder $$dsl: give one that DeepDSL.save has written."; exit 2; };; esac; \
-	echo 'The address of the studio comes below; the first page takes half a minute. Ctrl-C ends it.'; \
+	echo 'The address of the studio comes below. Its page says what it loads; Ctrl-C ends it.'; \
 	exec env WORKBENCH_DSL="$$dsl" WORKBENCH_OUT="$${WORKBENCH_OUT:-$$PWD/out/favourites}" HF_HUB_OFFLINE=1 OMP_NUM_THREADS="$${OMP_NUM_THREADS:-1}" \
 		$(BIN)/python workbench/show/widgets/app/serve.py --port='$(PORT)'
 

@@ -35,13 +35,19 @@ def chromium():
     return shutil.which(named) if named else shutil.which("chromium")
 
 
+def missing(*modules):
+    """What the browser tests lack, with how to get it, in a sentence; "" if nothing. `modules` are needed besides playwright."""
+    lacking = [name for name in ("playwright", *modules) if importlib.util.find_spec(name) is None]
+    if not chromium():
+        lacking.append(os.environ.get("WORKBENCH_BROWSER") or "chromium (WORKBENCH_BROWSER=path names another)")
+    if not lacking:
+        return ""
+    return f"browser tests need {', '.join(lacking)}: pip install -e .[offline,test], and the system's chromium"
+
+
 def needed(*modules):
     """Skip, or fail where WORKBENCH_NEEDS_BROWSER is 1, when the browser or one of the modules is missing."""
-    missing = [name for name in ("playwright", *modules) if importlib.util.find_spec(name) is None]
-    if not chromium():
-        missing.append(os.environ.get("WORKBENCH_BROWSER") or "chromium (WORKBENCH_BROWSER=path names another)")
-    if missing:
-        reason = f"browser tests need {', '.join(missing)}: pip install -e .[offline,test], and the system's chromium"
+    if reason := missing(*modules):
         (pytest.fail if os.environ.get("WORKBENCH_NEEDS_BROWSER") == "1" else pytest.skip)(reason)
 
 

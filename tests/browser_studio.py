@@ -55,12 +55,12 @@ class Studio:
         self.page, self.expect = page, expect
         self.box = page.locator(".dsl-studio")
         self.prompt, self.seed = self.box.get_by_label("Prompt", exact=True), self.box.get_by_label("Seed", exact=True)
-        self.status = self.box.locator(".dsl-status")
+        self.status = self.box.locator(":is(.dsl-said, .dsl-complaint)")  # what was said last, beside its control
 
     def type(self, text):
-        """Type a prompt and leave the field, which has it read."""
+        """Type a prompt and press Enter, which has it read."""
         self.prompt.fill(text)
-        self.prompt.blur()
+        self.prompt.press("Enter")
 
     def button(self, name):
         return self.page.get_by_role("button", name=name, exact=True)

@@ -190,14 +190,21 @@ def test_a_name_stands_on_a_filler_of_its_code_even_when_the_code_has_two_clouds
     assert np.abs(xy - centre[0]).sum(axis=1).min() == 0 and np.isnan(centre[1]).all()
 
 
-def test_64_codes_look_different_and_near_codes_differ_in_colour():
+def test_48_codes_look_different_and_near_codes_differ_in_hue():
     rng = np.random.default_rng(0)
-    centres = rng.uniform(size=(64, 2))
-    codes = np.repeat(np.arange(64), 5)
-    given = figures.styles(centres[codes], codes, 64)
-    assert len(set(given)) == 64
-    gaps = np.linalg.norm(centres[:, None] - centres[None], axis=2) + 9 * np.eye(64)
-    assert np.mean([given[code][0] != given[nearest][0] for code, nearest in enumerate(gaps.argmin(axis=1))]) == 1.0
+    centres = rng.uniform(size=(48, 2))
+    codes = np.repeat(np.arange(48), 5)
+    given = figures.looks_of_map(centres[codes], codes, 48)
+    assert len(set(given)) == 48
+    gaps = np.linalg.norm(centres[:, None] - centres[None], axis=2) + 9 * np.eye(48)
+    assert all(given[code] % 8 != given[nearest] % 8 for code, nearest in enumerate(gaps.argmin(axis=1)))
+    assert all(0 <= look < 48 for look in figures.looks_of_map(np.tile(centres, (2, 1)), np.arange(96), 96))
+
+
+@pytest.mark.parametrize("looks", [[0, 1], [0, 1, 48], [0, -1, 2]])
+def test_looks_that_are_none_or_too_few_are_refused(looks):
+    with pytest.raises(ValueError, match=re.escape("looks must be 3 numbers 0..47")):
+        plot_map(np.zeros((3, 2)), np.arange(3), ["a", "b", "c"], looks=looks)
 
 
 @pytest.fixture

@@ -55,7 +55,7 @@ def studio(page):
 
 
 def test_the_page_fits_a_desk_and_a_telephone(studio, tmp_path):
-    """Comes first, when the page is fresh: WORKBENCH_SCREENSHOT=docs/studio.png keeps the picture, which the README shows."""
+    """Comes first, when the page is fresh. WORKBENCH_SCREENSHOT=path keeps a picture."""
     studio.type("a knight in a castle, oil painting by Monet, golden hour, 8k")
     studio.says("6 chips read.")
     studio.do("knight · subject", "Lock chip", "locked")
@@ -64,13 +64,14 @@ def test_the_page_fits_a_desk_and_a_telephone(studio, tmp_path):
     studio.seed.blur()
     studio.write("Re-roll all")
     studio.press("Keep 2")
-    for width in (400, 1200):
+    for width in (390, 1280):
         studio.page.set_viewport_size({"width": width, "height": 1300})
         assert studio.page.evaluate(OVERFLOW) == []
-    box = studio.page.locator(".dsl-gallery").bounding_box()
+    right = studio.page.locator(".dsl-gallery").bounding_box()
+    assert right["x"] + right["width"] > 1200  # no empty quarter
     picture = Path(os.environ.get("WORKBENCH_SCREENSHOT") or tmp_path / "studio.png").absolute()
     studio.page.mouse.move(0, 0)
-    studio.page.screenshot(path=picture, clip={"x": 0, "y": 0, "width": 1200, "height": box["y"] + box["height"] + 20})
+    studio.page.screenshot(path=picture, full_page=True)
     assert 30_000 < picture.stat().st_size < 300_000
     studio.press("Undo")
     studio.expect(studio.page.locator(".dsl-favourite")).to_have_count(0)
@@ -178,7 +179,33 @@ def test_an_empty_prompt_is_answered_in_words(studio):
     studio.says("The prompt is empty.")
     assert studio.chips() == []
     studio.press("Fill masks")
-    studio.expect(studio.box.locator(".dsl-complaint")).to_contain_text("No chip is open.")
+    complaint = studio.box.locator(".dsl-complaint")
+    studio.expect(complaint).to_contain_text("Fill masks did nothing. No chip is open.")
+    button, said = studio.button("Fill masks").bounding_box(), complaint.bounding_box()
+    assert 0 < said["y"] - button["y"] < 80  # where the eye is
+
+
+def test_a_new_prompt_is_read_by_enter_or_by_leaving_the_field_and_clears_the_results(studio):
+    assert studio.write("Re-roll all")
+    studio.type("a castle")
+    studio.says("1 chip read.")
+    studio.expect(studio.box.locator(".dsl-result")).to_have_count(0)
+    studio.prompt.fill("a castle, 8k")
+    studio.prompt.blur()
+    studio.says("2 chips read.")
+    studio.prompt.press("Shift+Enter")
+    assert studio.prompt.input_value().count("\n") == 1
+
+
+def test_the_list_of_fillers_follows_the_chosen_chip_and_shows_nothing_misspelt(studio):
+    studio.press(CHIPS[1])
+    atlas = studio.page.locator(".dsl-atlas")
+    studio.expect(atlas.get_by_label("Code", exact=True)).to_have_value("scene")
+    atlas.get_by_label("Code", exact=True).select_option("All codes")
+    for slip in ("quailty", "paintnig"):
+        atlas.get_by_label("Search fillers").fill(slip)
+        studio.expect(atlas.locator(".dsl-status")).to_contain_text("0 fillers found.")
+    atlas.get_by_label("Search fillers").fill("")
 
 
 def test_markup_and_emoji_are_text_on_the_page(studio):
@@ -236,7 +263,7 @@ def test_axe_finds_nothing(studio, colours):
     studio.page.emulate_media(color_scheme=colours)
     ground = studio.page.evaluate("getComputedStyle(document.body).backgroundColor")
     found = Axe().run(studio.page).response
-    assert ground == ("rgb(255, 255, 255)" if colours == "light" else "rgb(17, 17, 17)")
+    assert ground == ("rgb(246, 247, 249)" if colours == "light" else "rgb(18, 20, 23)")  # as on the site
     bad = [(v["id"], v["impact"], [(n["target"], n["failureSummary"]) for n in v["nodes"]]) for v in found["violations"]]
     assert bad == [], json.dumps(bad, indent=1)
     checked = {rule["id"] for rule in found["passes"]}
@@ -254,9 +281,11 @@ def test_tab_order_follows_the_page(studio):
         studio.page.keyboard.press("Tab")
         order.append(studio.page.evaluate(FOCUSED))
     assert order == list(range(len(controls))) and len(controls) > 35
+    jumps = 0
     for before, after in itertools.pairwise(controls):
         same_row = abs(after["y"] - before["y"]) < 16
-        assert after["x"] > before["x"] if same_row else after["y"] > before["y"], (before, after)
+        jumps += not (after["x"] > before["x"] if same_row else after["y"] > before["y"])
+    assert jumps == 1  # to the top of the second column
 
 
 def test_no_request_leaves_localhost_and_the_console_is_clean(page):

@@ -1,5 +1,6 @@
 """The instruments of the browser tests: what they see, and what they say without a browser or a server."""
 
+import io
 import shutil
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from browser_server import browsing, free_port, left, needed, serving
+from PIL import Image
 
 ROOT = Path(__file__).parents[1]
 
@@ -19,6 +21,26 @@ def test_a_missing_browser_skips_with_a_reason_and_fails_where_it_is_required(mo
     monkeypatch.setenv("WORKBENCH_NEEDS_BROWSER", "1")
     with pytest.raises(pytest.fail.Exception, match="need no_such_module, no-such-browser"):
         needed("no_such_module")
+
+
+def test_the_tool_of_the_moving_picture_says_what_is_missing_and_keeps_its_size(monkeypatch, capsys, tmp_path):
+    monkeypatch.syspath_prepend(ROOT)
+    from tools import studio_picture
+
+    monkeypatch.setenv("WORKBENCH_BROWSER", "no-such-browser")
+    assert studio_picture.main([str(tmp_path / "x.png")]) == 2 and not list(tmp_path.iterdir())
+    assert "The picture cannot be made: " in (said := capsys.readouterr().err) and "no-such-browser" in said
+    frames = []
+    for colour in ("red", "green", "blue"):
+        Image.new("RGB", (40, 30), colour).save(data := io.BytesIO(), "PNG")
+        frames.append((data.getvalue(), 500))
+    with Image.open(studio_picture.save(frames, tmp_path / "x.png")) as made:
+        assert (made.n_frames, made.size, made.info["loop"]) == (3, (40, 30), 0)
+        made.seek(2)
+        assert made.convert("RGB").getpixel((5, 5)) == (0, 0, 255) and made.info["duration"] == 500
+    monkeypatch.setattr(studio_picture, "MOST", 100)
+    with pytest.raises(ValueError, match="it may have 100"):
+        studio_picture.save(frames, tmp_path / "x.png")
 
 
 def test_requests_for_other_machines_and_nameless_controls_are_seen():

@@ -144,10 +144,11 @@ def kernels(monkeypatch):
     monkeypatch.setattr(serve, "_LOOKS", 2)
     long_ago = serve._now() - serve.timedelta(hours=1)
 
-    async def start(self, *, kernel_id):
+    async def start(self, *, kernel_id="spare", **_):
         await asyncio.sleep(0)
         self._kernels[kernel_id] = SimpleNamespace(last_activity=long_ago)
         self._kernel_connections[kernel_id] = 0
+        return kernel_id
 
     async def shut(self, kernel_id, now=False, restart=False):
         await asyncio.sleep(0.01)
@@ -195,3 +196,21 @@ def test_a_page_that_is_left_while_its_kernel_starts_ends_it(kernels):
     with pytest.raises(kernels.serve.HTTPError):
         asyncio.run(kernels.opens(over=True))
     assert not kernels.made.list_kernel_ids()
+
+
+def test_the_first_page_takes_the_kernel_that_started_with_the_server(kernels):
+    async def come():
+        await kernels.made.warm()
+        return [await kernels.opens(seen=True) for _ in range(4)]
+
+    ids = asyncio.run(come())
+    assert ids[0] == "spare" and "spare" not in ids[1:] and set(kernels.made.list_kernel_ids()) == set(ids)
+
+
+def test_a_kernel_that_waited_too_long_is_no_loss(kernels):
+    async def come():
+        await kernels.made.warm()
+        await kernels.made.shutdown_kernel("spare")  # as the cull of idle kernels does
+        return await kernels.opens()
+
+    assert asyncio.run(come()) != "spare" and len(kernels.made.list_kernel_ids()) == 1

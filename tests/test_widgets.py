@@ -2,6 +2,7 @@
 
 import ast
 import csv
+import html
 import json
 import os
 import re
@@ -17,8 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workbench import widgets
-from workbench.chips import CHIPS, INK, OPEN_CHIP
+from workbench.chips import CHIPS, INK, OPEN_CHIP, PATTERNS
 from workbench.language.dsl import Code, DeepDSL, Fillers
+from workbench.show import palette
 from workbench.show.widgets import Favourites, Session, look, typed
 from workbench.show.widgets.favourites import file_name
 from workbench.template import Slot, Template, parse
@@ -575,11 +577,16 @@ def test_the_ink_of_all_chips_stands_out_in_any_theme():
     assert min(contrast(INK, ground) for ground in (*CHIPS, OPEN_CHIP)) >= 4.5
 
 
-def test_chips_have_the_colours_of_templates():
+def test_chips_have_the_colours_and_patterns_of_templates():
     dsl = Lists()
-    places = look.colours(dsl)
+    looks = palette.looks(dsl) | {"artist": 8 + 3}
     for slot in dsl.read(PROMPT).slots:
-        assert CHIPS[look.colour(slot, places)] in Template.build([slot]).html(order=list(places))
+        hue, pattern = (int(name.rsplit("-", 1)[1]) for name in look.chip_classes(slot, looks))
+        shown = Template.build([slot]).html(looks)
+        assert f"background:{CHIPS[hue]}" in shown and (PATTERNS[pattern] or "<div") in shown
+    assert (hue, pattern) == (3, 1)
+    style = look.style_html()
+    assert all(f"dsl-hue-{i}" in style for i in range(8)) and all(pattern in style for pattern in PATTERNS)
 
 
 # ---- controls ------------------------------------------------------------------------------------------------------------
@@ -621,7 +628,7 @@ def chips(studio):
 
 
 def shown(box):
-    return re.sub("<[^>]*>", "", box.value)
+    return html.unescape(re.sub("<[^>]*>", "", box.value))
 
 
 def test_chips_say_text_name_and_state_in_words(studio):
@@ -701,6 +708,40 @@ def test_what_goes_wrong_is_said_and_not_raised(studio):
     assert "dsl-busy" not in studio._dom_classes
     studio.fill_button.click()
     assert "No chip is open" in studio.status.value
+
+
+def test_what_a_control_did_is_said_beside_it_and_nowhere_else(studio):
+    boxes = list(studio.children)
+
+    def said():
+        """(class of the control above the message, its words), of all messages that are shown."""
+        live = [box for box in boxes if "dsl-status" in box._dom_classes and box.value]
+        return [(boxes[boxes.index(box) - 1]._dom_classes[-1], shown(box)) for box in live]
+
+    studio.fill_button.click()
+    assert said() == [
+        ("dsl-write", "Fill masks did nothing. No chip is open. Mask one, or type <?> where something new may stand.")
+    ]
+    studio.prompt.value = "a cat"
+    assert said() == [("dsl-read-row", "1 chip read.")]
+    chips(studio)[0].click()
+    studio.lock_button.click()
+    assert said() == [("dsl-chip-actions", "“cat” is locked.")]
+    studio.vary_button.click()
+    assert said() == [("dsl-write", "Vary did nothing. All chips are locked. Unlock one to vary it.")]
+    studio.undo_button.click()
+    studio.reroll_button.click()
+    studio.result_rows[0].keep.click()
+    assert said() == [("dsl-write", "Kept: 1 favourite.")]
+
+
+def test_results_of_another_prompt_go_and_undo_brings_them_back(studio):
+    studio.reroll_button.click()
+    assert len(studio.results.children) == 4
+    studio.prompt.value = "a ship"
+    assert not studio.results.children
+    studio.undo_button.click()
+    assert len(studio.results.children) == 4
 
 
 def test_a_message_is_one_line_of_text(studio):
@@ -889,6 +930,9 @@ def test_a_filler_of_the_map_goes_into_the_prompt(studio, monkeypatch):
     assert len(view.list.options) == 5
     view.picked.value = "goya"  # as the page does when a filler is clicked on the map
     assert view.picked.value == "" and studio.prompt.value == "a cat and a dog, goya, by Rembrandt"
+    view.search.value, view.code.value = "", "medium"
+    chips(studio)[3].click()  # the list shows what could stand there
+    assert view.code.value == "artist"
     view.search.value = "no such filler"
     assert "0 fillers" in view.status.value
     monkeypatch.setattr(atlas, "fit", lambda x, seed: SimpleNamespace(xy=np.asarray(x)[:, :2], trustworthiness=1.0))
@@ -919,8 +963,12 @@ def test_the_app_shows_studio_gallery_and_atlas(monkeypatch, tmp_path):
     monkeypatch.setattr(app.DeepDSL, "load", lambda name: asked.append(name) or Lists())
     box = app.page(folder=tmp_path)
     assert asked == ["world"]
-    assert {"dsl-studio", "dsl-gallery", "dsl-atlas"} <= {name for child in box.children for name in child._dom_classes}
-    assert box.children[1].session.text == PROMPT and "dsl-page" in box._dom_classes
+    inside = {name: child for child in controls_of(box) for name in child._dom_classes}
+    assert {"dsl-studio", "dsl-gallery", "dsl-atlas", "dsl-columns"} <= set(inside) and "dsl-page" in box._dom_classes
+    assert inside["dsl-studio"].session.text == PROMPT
+    assert app.warm("another").result() is app.warm("another").result() and asked == ["world", "another"]
+    app.page("another", folder=tmp_path)
+    assert asked == ["world", "another"] and not app._coming
     notebook = json.loads(app.NOTEBOOK.read_text("utf-8"))
     assert not any(cell.get("outputs") for cell in notebook["cells"])
     assert "app.page()" in "".join(notebook["cells"][-1]["source"])

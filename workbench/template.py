@@ -243,12 +243,13 @@ class Template:
 
         Args:
             order: names of slots, most important first: the first eight of them have eight colours, the next eight the same
-                again. Slots of other names are coloured by the number of their code, or where that is unknown by their name.
+                with stripes, and so on; or a dict of name -> look, 0..47, as `show.palette` makes it. Slots of other names
+                have the look of the number of their code, or where that is unknown of their name.
 
         Returns:
             str, one `div`.
         """
-        place = {name: number for number, name in enumerate(order)}
+        place = order if isinstance(order, dict) else {name: number for number, name in enumerate(order)}
         inside = "".join(chip(p, place) if isinstance(p, Slot) else literal_html(p) for p in self.pieces())
         return f'<div dir="auto" style="white-space:pre-wrap;line-height:2">{inside}</div>'
 

@@ -10,6 +10,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
+from workbench.chips import CHIPS, DOTS, PATTERNS
+
 
 def render(name, **values):
     """Fill a template of this room.
@@ -79,7 +81,7 @@ _ENVIRONMENT = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_ENVIRONMENT.globals["file"] = file_text
+_ENVIRONMENT.globals |= {"file": file_text, "CHIPS": CHIPS, "DOTS": DOTS, "PATTERNS": PATTERNS}
 _ENVIRONMENT.filters |= {
     "allowed": _allowed,
     "grouped": grouped,

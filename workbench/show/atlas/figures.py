@@ -13,13 +13,14 @@ from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import PercentFormatter
 
+from workbench.chips import CHIPS, DOTS, LOOKS
 from workbench.lesson import COLOURS
 from workbench.show.atlas import labels
 from workbench.show.atlas.projection import gathered
 from workbench.show.rendering import line, render
 
-# with a mark for each seven codes, 70 codes look different
-MARKS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
+# of the looks of codes (`chips`): with a mark for each eight hues, 48 codes look different
+MARKS = ("o", "s", "^", "D", "v", "P")
 _INK, _FAINT, _WARN = "#1a1a1a", "#5f5f5f", "#a84900"
 _BLANK = {"facecolor": "white", "linewidth": 0, "pad": 0.6}
 _HALO = [withStroke(linewidth=2.6, foreground="white")]
@@ -38,8 +39,8 @@ class CaptionedFigure(NamedTuple):
     numbers: str
 
 
-def styles(xy, codes, k):
-    """Give each code a colour and a mark, so that codes near each other on the map differ in colour.
+def looks_of_map(xy, codes, k):
+    """Give each code a look, so that codes near each other on the map differ in hue: for codes of which only the map is known.
 
     Args:
         xy: float (n, 2), places on the map.
@@ -47,23 +48,23 @@ def styles(xy, codes, k):
         k: int.
 
     Returns:
-        list of k (colour, mark): indices into `COLOURS` and `MARKS`; all pairs differ up to 70 codes.
+        list of k int 0..47, see `chips`; all differ up to 48 codes.
     """
     centres = labels.centres(xy, codes, k)
     sizes = np.bincount(codes, minlength=k)
-    given, used = [None] * k, [[] for _ in COLOURS]
+    given, used = [None] * k, [[] for _ in DOTS]
     for code in np.argsort(-sizes, kind="stable"):
-        # a code without fillers has no place: it takes the colour that is used least
+        # a code without fillers has no place: it takes the hue that is used least
         place = centres[code] if sizes[code] else np.zeros(2)
         room = [min((np.linalg.norm(centres[o] - place) for o in others if sizes[o]), default=np.inf) for others in used]
         full = [len(others) // len(MARKS) for others in used]
-        colour = min(range(len(COLOURS)), key=lambda c: (full[c], -room[c], len(used[c]), c))
-        given[code] = (colour, len(used[colour]) % len(MARKS))
-        used[colour].append(code)
+        hue = min(range(len(DOTS)), key=lambda c: (full[c], -room[c], len(used[c]), c))
+        given[code] = (hue + len(DOTS) * len(used[hue])) % LOOKS
+        used[hue].append(code)
     return given
 
 
-def plot_map(xy, codes, names, texts=None, title="Map of the learned language"):
+def plot_map(xy, codes, names, texts=None, title="Map of the learned language", looks=None):
     """Draw fillers where the map puts them, coloured by code, with the name of each code on its fillers.
 
     Args:
@@ -72,6 +73,7 @@ def plot_map(xy, codes, names, texts=None, title="Map of the learned language"):
         names: k str, the names of the codes.
         texts: n str or None; some fillers are then written on the map where there is room.
         title: str.
+        looks: k int 0..47, hue and mark of each code as its chips have them (`chips`); None gives near codes different hues.
 
     Returns:
         `CaptionedFigure`.
@@ -79,16 +81,17 @@ def plot_map(xy, codes, names, texts=None, title="Map of the learned language"):
     Raises:
         ValueError: arrays that do not fit each other.
     """
-    xy, codes = check_map(xy, codes, names, texts)
+    xy, codes = check_map(xy, codes, names, texts, looks)
     xy = gathered(xy)
     k = len(names)
     figure, (ax,) = _page(9.6, 7.4, title)
     sizes = np.bincount(codes, minlength=k)
     area = float(np.clip(40_000 / len(xy), 9, 45))
-    for code, (colour, mark) in enumerate(styles(xy, codes, k)):
+    for code, look in enumerate(looks_of_map(xy, codes, k) if looks is None else looks):
         at = xy[codes == code]
         if len(at):
-            ax.scatter(*at.T, s=area, c=COLOURS[colour], marker=MARKS[mark], alpha=0.55, linewidths=0, rasterized=True)
+            hue, mark = DOTS[look % len(DOTS)], MARKS[look // len(DOTS)]
+            ax.scatter(*at.T, s=area, c=hue, marker=mark, alpha=0.55, linewidths=0, rasterized=True)
     ax.set(xticks=[], yticks=[])
     ax.set_xlabel("UMAP axis 1 (no unit: only nearness has a meaning)", color=_FAINT, fontsize=9)
     ax.set_ylabel("UMAP axis 2", color=_FAINT, fontsize=9)
@@ -114,7 +117,7 @@ def plot_map(xy, codes, names, texts=None, title="Map of the learned language"):
     )
 
 
-def hover_map(xy, codes, names, texts, title="Map of the learned language", height=560):
+def hover_map(xy, codes, names, texts, title="Map of the learned language", height=560, looks=None):
     """Write an interactive map: hover or search fillers, zoom, show one code alone; all of it by mouse or keyboard.
 
     The page makes no request (its content security policy forbids all) and treats every text as text, never as HTML. About
@@ -127,6 +130,7 @@ def hover_map(xy, codes, names, texts, title="Map of the learned language", heig
         texts: n str, the fillers.
         title: str.
         height: int, pixels; a higher frame does not make the map higher.
+        looks: as for `plot_map`.
 
     Returns:
         str, an HTML page. In a notebook: `HTML(iframe(page))`.
@@ -134,7 +138,7 @@ def hover_map(xy, codes, names, texts, title="Map of the learned language", heig
     Raises:
         ValueError: arrays that do not fit each other, or a height under 240.
     """
-    xy, codes = check_map(xy, codes, names, texts)
+    xy, codes = check_map(xy, codes, names, texts, looks)
     if height < 240:
         raise ValueError(f"hover_map got height={height}; its controls need 240 pixels.")
     xy = gathered(xy)
@@ -148,8 +152,9 @@ def hover_map(xy, codes, names, texts, title="Map of the learned language", heig
         "text": [" ".join(str(text).split()) for text in texts],
         "names": [" ".join(str(name).split()) for name in names],
         "middles": [None if np.isnan(x) else [round(float(x), 4), round(1 - float(y), 4)] for x, y in middles],
-        "styles": styles(xy, codes, len(names)),
-        "colours": COLOURS,
+        "looks": looks_of_map(xy, codes, len(names)) if looks is None else list(looks),
+        "colours": DOTS,
+        "night": CHIPS,
         "marks": MARKS,
     }
     return render("hover.html", title=" ".join(str(title).split()), height=int(height), data=data)
@@ -260,8 +265,8 @@ def plot_transitions(matrix, names):
     )
 
 
-def check_map(xy, codes, names, texts):
-    """Return xy as float64 (n, 2) and codes as int64 (n,), or raise ValueError when the four do not fit each other."""
+def check_map(xy, codes, names, texts, looks=None):
+    """Return xy as float64 (n, 2) and codes as int64 (n,), or raise ValueError when they do not fit each other."""
     xy, codes = np.asarray(xy, dtype=np.float64), np.asarray(codes)
     if xy.ndim != 2 or xy.shape[1] != 2 or len(xy) == 0 or not np.isfinite(xy).all():
         raise ValueError(f"xy must be finite and of shape (n, 2) with n > 0, got {xy.shape}.")
@@ -271,6 +276,8 @@ def check_map(xy, codes, names, texts):
         raise ValueError(f"codes {codes.min()}..{codes.max()} do not fit {len(names)} names (0..{len(names) - 1}).")
     if texts is not None and len(texts) != len(xy):
         raise ValueError(f"{len(texts)} texts came for {len(xy)} points.")
+    if looks is not None and (len(looks) != len(names) or not all(0 <= look < LOOKS for look in looks)):
+        raise ValueError(f"looks must be {len(names)} numbers 0..{LOOKS - 1}, one for each name, got {list(looks)}.")
     return xy, codes.astype(np.int64)
 
 

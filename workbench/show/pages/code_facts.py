@@ -56,15 +56,16 @@ def gather(dsl, seen):
     ]
 
 
-def code_rows(codes, top, chart):
-    """Rows of the table of `CodeFacts`, dicts of plain values; the share `top` fills the bar, a `Chart` gives colours."""
+def code_rows(codes, looks, pages=True):
+    """Rows of the table of `CodeFacts`, dicts of plain values; `looks` as of `palette.looks`; `pages`: whether there are."""
+    top = max((code.usage for code in codes), default=0) or 1
     return [
         {
             "name": line(code.name, 60),
-            "page": f"codes/{code.file}.html",
-            "colour": chart.colours.get(code.id) if chart else None,
+            "page": f"codes/{code.file}.html" if pages else "",
+            "look": None if code.literal else looks[code.name],
             "literal": code.literal,
-            "width": 100 * code.usage / (top or 1),
+            "width": 100 * code.usage / top,
             "share": percent(code.usage),
             "count": code.count,
             "fillers": [(line(text, 40), count) for text, count in code.typical[:_FILLERS]],

@@ -5,6 +5,7 @@ import unicodedata
 
 from markupsafe import Markup
 
+from workbench.chips import CHIPS
 from workbench.show.pages import language_map
 from workbench.show.pages.code_facts import END, START
 from workbench.show.rendering import file_text, line, percent, render
@@ -18,11 +19,11 @@ _ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]") 
 _NARROW, _WIDE = set("iljtf.,:;|!'()[]/ -"), set("mwMW@%&")
 
 
-def page(code, codes, chart, badge, where, title, address):
+def page(code, codes, chart, looks, badge, where, title, address):
     """The page of a code, one of `CodeFacts`, as HTML.
 
-    `codes` has all `CodeFacts`, most used first; `chart` is a `Chart` or None; `where` says where examples and counts of
-    segments come from; `title` is the heading of the index; `address` as in `site.write`.
+    `codes` has all `CodeFacts`, most used first; `chart` is a `Chart` or None; `looks` as of `palette.looks`; `where` says where
+    examples and counts of segments come from; `title` is the heading of the index; `address` as in `site.write`.
     """
     by_id = {other.id: other for other in codes}
     turning = [("prev", "More used", code.rank - 2), ("next", "Less used", code.rank)]
@@ -32,6 +33,7 @@ def page(code, codes, chart, badge, where, title, address):
         program=file_text("copy.js"),
         title=title,
         code=code,
+        look=None if code.literal else looks[code.name],
         total=len(codes),
         typical=[(line(text, 100), count) for text, count in code.typical],
         frequent=[(line(text, 100), count) for text, count in code.frequent[:_FREQUENT]],
@@ -39,7 +41,7 @@ def page(code, codes, chart, badge, where, title, address):
         seen=code.seen,
         source=where,
         examples=[_example(example) for example in code.seen.examples],
-        segments=[(_segment(found, code, by_id), found.count) for found in code.seen.segments],
+        segments=[(_segment(found, code, by_id, looks), found.count) for found in code.seen.segments],
         before=_steps(code.before, by_id),
         after=_steps(code.after, by_id),
         near=_steps(code.near, by_id),
@@ -105,14 +107,16 @@ def _marked(text, spans):
     return [*pieces, (text[at:], "", "")]
 
 
-def _segment(found, code, by_id):
+def _segment(found, code, by_id, looks):
     """A segment as pieces (text, kind, page), its slots as links to the pages of their codes."""
     pieces, at = [], 0
     for part in found.template.parts:
         if isinstance(part, Slot):
             own = part.code == code.id
             page = "" if own or part.code not in by_id else f"{by_id[part.code].file}.html"
-            pieces.append((line(part.name or "?", 60), "slot this" if own else "slot", page))
+            look = looks.get(part.name, 0)
+            kind = f"slot g{look % len(CHIPS)} p{look // len(CHIPS)}{' this' * own}"
+            pieces.append((line(part.name or "?", 60), kind, page))
             at += len(part.text or "")
         else:
             inside = [(max(a - at, 0), b - at) for a, b in found.spans if a < at + len(part) and b > at]

@@ -4,37 +4,34 @@ from typing import NamedTuple
 
 import numpy as np
 
-from workbench.show import atlas
+from workbench.chips import CHIPS
+from workbench.show import atlas, palette, presentable
 from workbench.show.atlas import labels
-from workbench.show.atlas.figures import styles
 from workbench.show.atlas.projection import gathered
 from workbench.show.rendering import grouped, line
 
 _WIDTH, _HEIGHT, _EDGE = 1000, 620, 26  # of the map, in units of its view box
-_POINTS, _NAMES = 4000, 60  # drawn at most
+_POINTS, _NAMES = 2000, 60  # drawn at most
+# SVG path data of a dot after its place, by pattern, in the order of `figures.MARKS`; of a line of no length the caps are drawn
+_SHAPES = ("h0", "h0", "m-4 3h8l-4-7z", "m0-4 4 4-4 4-4-4z", "m-4-3h8l-4 7z", "m-3 0h6m-3-3v6")
 
 
 class Chart(NamedTuple):
-    """A map that is laid out: dicts of the number of a code -> `dots` (SVG path data), `middles` (x, y), `colours` int 0..6; its
+    """A map that is laid out: dicts of the number of a code -> `dots` (SVG path data), `middles` (x, y), `looks` int 0..47; its
     trustworthiness `trust`, 0..1; `shown` of `total` fillers are drawn.
     """
 
     dots: dict
     middles: dict
-    colours: dict
+    looks: dict
     trust: float
     shown: int
     total: int
 
 
-def spoken(dsl):
-    """Rows of the fillers that a map shows, int64 (n,): without function words, which stand in every prompt and near nothing."""
-    return np.flatnonzero(np.isin(dsl.fillers.codes, [code.id for code in dsl.codes if not code.literal]))
-
-
 def chart(dsl):
     """Lay out the map of the fillers of a `DeepDSL`: a `Chart`, or None where there are too few different fillers."""
-    rows = spoken(dsl)
+    rows, looks = presentable.rows(dsl), palette.looks(dsl)
     total = len(rows)
     vectors = np.asarray(dsl.fillers.vectors)[rows]
     if not atlas.can_map(vectors):
@@ -45,16 +42,16 @@ def chart(dsl):
     there, codes = np.unique(dsl.fillers.codes[rows], return_inverse=True)
     placed = atlas.fit(vectors, seed=0)
     xy = gathered(placed.xy)
-    colours = [colour for colour, _ in styles(xy, codes, len(there))]
     xy = (xy - xy.min(axis=0)) / np.maximum(np.ptp(xy, axis=0), 1e-9)
     xy[:, 1] = 1 - xy[:, 1]  # screens count downwards
     xy = np.round(_EDGE + xy * (np.array([_WIDTH, _HEIGHT]) - 2 * _EDGE)).astype(int)
     middles = labels.centres(xy, codes, len(there))
-    numbers = there.tolist()
+    numbers, names = there.tolist(), {code.id: code.name for code in dsl.codes}
+    given = {number: looks[names[number]] for number in numbers}
     return Chart(
-        {number: _dots(xy[codes == row]) for row, number in enumerate(numbers)},
+        {number: _dots(xy[codes == row], given[number]) for row, number in enumerate(numbers)},
         dict(zip(numbers, middles.tolist(), strict=True)),
-        dict(zip(numbers, colours, strict=True)),
+        given,
         placed.trustworthiness,
         len(xy),
         total,
@@ -74,12 +71,16 @@ def picture(chart, codes, only=None):
     """
     by_use = [code for code in codes if code.id in chart.dots]
     if only is None:
-        dots = [(f"dots k{chart.colours[code.id]}", chart.dots[code.id]) for code in by_use]
+        dots = [(_class(chart.looks[code.id]), chart.dots[code.id]) for code in by_use]
         named = by_use[:_NAMES]
         label = f"Map of {grouped(chart.shown)} fillers: near ones are used alike. Each name leads to the page of its code."
     else:
-        others = "".join(dots for number, dots in chart.dots.items() if number != only.id)
-        dots = [("dots rest", others), ("dots this", chart.dots[only.id])]
+        rest = {}
+        for number, drawn in chart.dots.items():
+            mark, _, _ = _class(chart.looks[number]).partition(" k")
+            rest[mark] = rest.get(mark, "") + drawn * (number != only.id)
+        dots = [(f"{mark} rest", drawn) for mark, drawn in rest.items()]
+        dots.append((f"{_class(chart.looks[only.id])} this", chart.dots[only.id]))
         near = {number for number, _ in only.near}
         named = [only, *(code for code in by_use if code.id in near)]
         label = f"Map of {grouped(chart.shown)} fillers; those of {line(only.name)} stand out, the codes nearest to it are named."
@@ -88,13 +89,18 @@ def picture(chart, codes, only=None):
         text = line(code.name, 26)
         x, y = _free(chart.middles[code.id], 9.2 * len(text) + 10, taken)
         names.append({"text": text, "x": x, "y": y, "file": code.file, "here": code is only})
-    drawn = {"width": _WIDTH, "height": _HEIGHT, "label": label, "dots": dots, "names": names}
+    legend = [{"name": line(code.name, 26), "look": chart.looks[code.id], "file": code.file} for code in by_use[:_NAMES]]
+    drawn = {"width": _WIDTH, "height": _HEIGHT, "label": label, "dots": dots, "names": names, "legend": legend}
     return drawn | {"trust": chart.trust, "shown": chart.shown, "total": chart.total}
 
 
-def _dots(points):
-    """Each point is a line of no length with a round cap: the shortest way to write thousands."""
-    return "".join(f"M{x} {y}h0" for x, y in np.unique(points, axis=0).tolist())
+def _class(look):
+    return f"dots m{look // len(CHIPS)} k{look % len(CHIPS)}"
+
+
+def _dots(points, look):
+    """Points as SVG path data, the shortest way to write thousands."""
+    return "".join(f"M{x} {y}{_SHAPES[look // len(CHIPS)]}" for x, y in np.unique(points, axis=0).tolist())
 
 
 def _free(middle, wide, taken):

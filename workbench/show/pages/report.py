@@ -8,18 +8,18 @@ from markupsafe import Markup
 
 from workbench import files
 from workbench.files import atomic_path
-from workbench.lesson import figure_html, iframe
-from workbench.show import atlas
-from workbench.show.pages.language_map import spoken
-from workbench.show.rendering import render
+from workbench.lesson import iframe
+from workbench.show import atlas, palette, presentable
+from workbench.show.pages.code_facts import END, code_rows, gather
+from workbench.show.rendering import line, percent, render
 from workbench.template import MASK, escape, parse
 
-_EXAMPLES, _SAMPLES = 3, 12
+_OPENING, _EXAMPLES, _SAMPLES, _FOLLOWING = 3, 3, 6, 4
 _MAP_HEIGHT = 600  # pixels
 
 
 def write(dsl, path, title="The grammar of these prompts", note=None):
-    """Write the report: figures of the run, templates, codes and their fillers, the map.
+    """Write the report: prompts as they are read and written, the map, codes and their fillers, templates, figures of the run.
 
     The page makes no request and treats every prompt as text, never as HTML: its content security policy allows the one
     script of the map and nothing else. Takes about 15 seconds, most of them for the map; about 1 MB.
@@ -36,10 +36,10 @@ def write(dsl, path, title="The grammar of these prompts", note=None):
     Raises:
         ArtifactError: `path` is a folder, or the disk is full.
     """
-    by_use = sorted(dsl.codes, key=lambda code: -code.count)
-    order = [code.name for code in by_use if not code.literal]  # of the chips: the order in which they get their colours
+    looks, codes = palette.looks(dsl), gather(dsl, {})
     path = files.path(path)
-    drawn, program = _map(dsl)
+    drawn, program = _map(dsl, looks)
+    opening = presentable.prompts(dsl, _OPENING)
     page = render(
         "report.html",
         head=title,
@@ -48,12 +48,13 @@ def write(dsl, path, title="The grammar of these prompts", note=None):
         program=program,
         stats=dsl.stats,
         source=(dsl.stats.get("corpus") or {}).get("source"),
-        templates=[_shape(found, order) for found in dsl.templates],
-        segments=[_shape(found, order) for found in dsl.segments],
-        written=_written(dsl, order) if dsl.writer_ is not None else None,
-        rows=_rows(by_use),
+        opening=_chips(opening, looks),
+        written=_written(dsl, opening, looks) if dsl.writer_ is not None else None,
         map=drawn,
-        order=_order(dsl),
+        rows=code_rows(codes, looks, pages=False),
+        after=_after(codes),
+        templates=[_shape(found, looks) for found in dsl.templates],
+        segments=[_shape(found, looks) for found in dsl.segments],
         facts=_facts(dsl),
     )
     with atomic_path(path) as temporary:
@@ -138,22 +139,25 @@ def _truth_facts(measured, labelled):
     return [(label, f"{measured[key]:.3f} of 1") for key, label in said.items() if measured.get(key) is not None]
 
 
-def _shape(found, order):
-    examples = [Markup(parse(text).html(order)) for text in found.examples[:_EXAMPLES]]
+def _chips(templates, looks):
+    return [Markup(template.html(looks)) for template in templates]
+
+
+def _shape(found, looks):
+    examples = _chips(map(parse, found.examples[:_EXAMPLES]), looks)
     return {"skeleton": found.skeleton, "count": found.count, "examples": examples}
 
 
-def _written(dsl, order):
-    """Prompts that this language writes: from nothing, on the template of a prompt, and into a gap."""
-    found = {"new": [Markup(sample.template.html(order)) for sample in dsl.sample(_SAMPLES, seed=0)], "start": None}
-    examples = (parse(text) for count in dsl.templates for text in count.examples)
-    start = next((template for template in examples if len(template.slots) > 2), None)
+def _written(dsl, opening, looks):
+    """Prompts that this language writes: on the template of a prompt, into a gap, and from nothing."""
+    made = {"new": _chips((sample.template for sample in dsl.sample(_SAMPLES, seed=0)), looks), "start": None}
+    start = next((template for template in opening if len(template.slots) > 2), None)
     if start is not None:
-        gap, half = _with_gap(start), _SAMPLES // 2
-        again = [Markup(sample.template.html(order)) for sample in dsl.sample(half, template=start, seed=0)]
-        filled = [sample.text for sample in dsl.infill(gap, half, seed=0)]
-        found |= {"start": Markup(start.html(order)), "again": again, "gap": gap, "filled": filled}
-    return found
+        gap = _with_gap(start)
+        again = [sample.template for sample in dsl.sample(_SAMPLES, template=start, seed=0)]
+        filled = dsl.read([sample.text for sample in dsl.infill(gap, _SAMPLES, seed=0)])
+        made |= {"start": Markup(start.html(looks)), "again": _chips(again, looks), "gap": gap, "filled": _chips(filled, looks)}
+    return made
 
 
 def _with_gap(template):
@@ -162,15 +166,17 @@ def _with_gap(template):
     return "".join(escape(p) if isinstance(p, str) else MASK if p is slots[-2] else escape(p.text) for p in template.parts)
 
 
-def _rows(by_use):
-    """Rows of the table of codes."""
-    top = max((code.usage for code in by_use), default=0) or 1
-    shown = [{"page": "", "colour": None, "width": 100 * code.usage / top, "share": f"{code.usage:.1%}"} for code in by_use]
-    return [code._asdict() | row for code, row in zip(by_use, shown, strict=True)]
+def _after(codes):
+    """What follows each of `CodeFacts` most often: dicts of name and steps, pairs (name, share in words)."""
+    names = {code.id: line(code.name, 60) for code in codes} | {END: "end of the prompt"}
+    return [
+        {"name": names[code.id], "steps": [(names[step], percent(share)) for step, share in code.after[:_FOLLOWING]]}
+        for code in codes
+    ]
 
 
 def to_map(dsl):
-    """The fillers that a map shows, without function words, which stand in every prompt and near nothing.
+    """The fillers that a map shows: without function words, which stand near nothing, and without misspelt and rare ones.
 
     Args:
         dsl: `DeepDSL`, fitted or loaded.
@@ -178,38 +184,21 @@ def to_map(dsl):
     Returns:
         (vectors float32 (n, d), codes int64 (n,), k names, n texts): only codes with such fillers, numbered anew.
     """
-    names, rows = {code.id: code.name for code in dsl.codes}, spoken(dsl)
+    names, rows = {code.id: code.name for code in dsl.codes}, presentable.rows(dsl)
     there, codes = np.unique(dsl.fillers.codes[rows], return_inverse=True)
     texts = [dsl.fillers.texts[row] for row in rows]
     return np.asarray(dsl.fillers.vectors)[rows], codes, [names[code] for code in there], texts
 
 
-def _map(dsl):
+def _map(dsl, looks):
     """The map as values for the template, and the script of its frame, which the security policy of the page must allow."""
     vectors, codes, names, texts = to_map(dsl)
     if not atlas.can_map(vectors):
         return {"frame": None, "fillers": len(texts), "least": atlas.LEAST}, ""
-    placed = atlas.fit(vectors, seed=0)
-    page = atlas.hover_map(placed.xy, codes, names, texts, title="Fillers", height=_MAP_HEIGHT)
-    drawn = {
-        "frame": Markup(iframe(page, "Interactive map of fillers", _MAP_HEIGHT)),
-        "figure": Markup(figure_html(*atlas.plot_map(placed.xy, codes, names, texts))),
-        "fillers": len(texts),
-        "trust": placed.trustworthiness,
-    }
+    placed, given = atlas.fit(vectors, seed=0), [looks[name] for name in names]
+    page = atlas.hover_map(placed.xy, codes, names, texts, title="Fillers", height=_MAP_HEIGHT, looks=given)
+    drawn = {"frame": Markup(iframe(page, "Interactive map of fillers", _MAP_HEIGHT)), "fillers": len(texts)}
     return drawn, re.search("<script>(.*?)</script>", page, re.DOTALL)[1]
-
-
-def _order(dsl):
-    """Figures of how often codes are used, and which follows which."""
-    codes = sorted(dsl.codes, key=lambda code: code.id)
-    names = [code.name for code in codes]
-    matrix = np.asarray(dsl.transitions, dtype=np.float64)
-    # float32 shares do not sum to 1 exactly
-    totals = matrix.sum(axis=1, keepdims=True)
-    matrix = np.divide(matrix, totals, out=np.zeros_like(matrix), where=totals > 0)
-    pictures = [atlas.plot_usage([code.count for code in codes], names), atlas.plot_transitions(matrix, names)]
-    return [Markup(figure_html(*picture)) for picture in pictures]
 
 
 def _plain(text):

@@ -4,6 +4,8 @@ import re
 
 from workbench import checks, files
 from workbench.files import atomic_path, check_ours, replacing_ours
+from workbench.language import lexicon
+from workbench.show import palette
 from workbench.show.pages import code_page, language_map, occurrences
 from workbench.show.pages.code_facts import code_rows, gather
 from workbench.show.rendering import file_text, line, percent, render, script_json
@@ -15,7 +17,7 @@ _ADDRESS = re.compile(r"https?://[^\s<>\"'()\[\]\\]+")
 _ROWS = 64  # codes on one page of the index
 MARKER = "deep-dsl-site.json"
 _PLACE = ("site", MARKER)
-_PAGE = 280_000  # bytes of the first page, at most
+_PAGE = 288_000  # bytes of the first page, at most
 
 
 def write(dsl, folder, prompts=None, *, title="The codes of these prompts", address=None, n=_N):
@@ -50,14 +52,15 @@ def write(dsl, folder, prompts=None, *, title="The codes of these prompts", addr
     check(folder, n, address)
     with replacing_ours(folder, *_PLACE) as part:
         seen, where = occurrences.look(dsl, prompts, n)
-        codes = gather(dsl, seen)
+        codes, looks = gather(dsl, seen), palette.looks(dsl)
         chart = language_map.chart(dsl)
-        for name, text in _index(dsl, codes, chart, title):
+        for name, text in _index(dsl, codes, chart, looks, title):
             _put(part / name, text)
         for code in codes:
             badge = code_page.badge(code)
             _put(part / f"badges/{code.file}.svg", badge)
-            _put(part / f"codes/{code.file}.html", code_page.page(code, codes, chart, badge, where, title, address))
+            page = code_page.page(code, codes, chart, looks, badge, where, title, address)
+            _put(part / f"codes/{code.file}.html", page)
     return folder.resolve() / "index.html"
 
 
@@ -75,14 +78,13 @@ def _put(path, text):
         temporary.write_bytes(text.encode("utf-8", errors="replace"))
 
 
-def _index(dsl, codes, chart, title):
+def _index(dsl, codes, chart, looks, title):
     """Pairs (file name, HTML) of the pages that list the codes; search and map are on the first."""
-    top = max((code.usage for code in codes), default=0)
-    pages = []
+    rows, pages = code_rows(codes, looks), []
     for number in range(max(1, -(-len(codes) // _ROWS))):
-        first, chunk = number * _ROWS, codes[number * _ROWS : (number + 1) * _ROWS]
+        first, chunk = number * _ROWS, rows[number * _ROWS : (number + 1) * _ROWS]
         file, span = f"index-{number + 1}.html" if number else "index.html", f"{first + 1:,} to {first + len(chunk):,}"
-        pages.append({"number": number, "file": file, "span": span, "rows": code_rows(chunk, top, chart)})
+        pages.append({"number": number, "file": file, "span": span, "rows": chunk})
     counted = {"total": len(codes), "used": sum(code.count > 0 for code in codes)}
     origin = (dsl.stats.get("corpus") or {}).get("source")
     search = [{"name": line(c.name, 60), "page": f"codes/{c.file}.html", "use": percent(c.usage), "fillers": []} for c in codes]
@@ -94,16 +96,21 @@ def _index(dsl, codes, chart, title):
         program = "" if page["number"] else file_text("search.js")
         return render("index.html", page=page, head=head, program=program, covered=covered, **shared)
 
-    covered = _fill(search, codes, _PAGE - len(filled(pages[0]).encode("utf-8", "replace")))
+    covered = _fill(search, codes, _listed(dsl), _PAGE - len(filled(pages[0]).encode("utf-8", "replace")))
     for page in pages:
         yield page["file"], filled(page, covered)
 
 
-def _fill(rows, codes, room):
+def _listed(dsl):
+    """Phrases from which codes began, by the name of the code: prompts may not have them, and the language knows them."""
+    return lexicon.phrases() if dsl.stats.get("lexicon") else {}
+
+
+def _fill(rows, codes, listed, room):
     """Put fillers into the data of the search, the most frequent of each code, as many as fit; says what is covered."""
     while room < 0 and rows:
         room += len(script_json(rows.pop())) + 1
-    texts = [[line(text) for text, _ in (*code.typical, *code.frequent)] for code in codes]
+    texts = [[*(line(text) for text, _ in (*code.typical, *code.frequent)), *listed.get(code.name, ())] for code in codes]
     fillers = [list(dict.fromkeys(filter(None, found))) for found in texts]
     total, given = sum(map(len, fillers)), 0
     for place in range(max(map(len, fillers), default=0)):  # the first of each code, then the second of each ...

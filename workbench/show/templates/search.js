@@ -23,9 +23,9 @@ function find() {
   const query = fold(field.value.trim()).replace(/\s+/g, " ");
   found.replaceChildren();
   if (!query) { status.textContent = covered; return; }
-  const results = [];
+  const results = [], words = query.split(" ");
   for (const code of codes) {
-    const hits = [...code.words.keys()].filter(place => code.words[place].includes(query));
+    const hits = [...code.words.keys()].filter(place => words.every(word => code.words[place].includes(word)));
     if (hits.length || code.folded.includes(query)) results.push({ code, hits, rank: rank(code, query, hits) });
   }
   results.sort((a, b) => a.rank - b.rank || b.hits.length - a.hits.length);
@@ -33,7 +33,7 @@ function find() {
   const shown = results.length > MOST ? ", the first " + MOST + " are shown" : "";
   status.textContent = results.length
     ? results.length + (results.length === 1 ? " code, " : " codes, ") + many + (many === 1 ? " filler" : " fillers") + shown
-    : "Nothing holds “" + field.value.trim() + "”.";
+    : "Nothing holds “" + field.value.trim() + "”. " + covered;
   for (const { code, hits } of results.slice(0, MOST)) {
     const link = make("a", make("bdi", code.name));
     link.href = code.page;

@@ -33,6 +33,14 @@
     if (text !== el.value) el.value = text;
   }
   for (const kind of ['input', 'change']) root.addEventListener(kind, fit, true);
+  root.addEventListener('keydown', event => {
+    const field = event.target.closest('.dsl-prompt textarea');
+    if (!field || event.key !== 'Enter' || event.shiftKey || event.isComposing) return;
+    event.preventDefault();
+    event.stopPropagation();
+    field.dispatchEvent(new Event('change', {bubbles: true}));
+    root.querySelector('.dsl-read').click();
+  }, true);
   function old(text) {
     const area = document.createElement('textarea');
     area.value = text; area.setAttribute('aria-hidden', 'true'); area.style.position = 'fixed'; area.style.opacity = '0';

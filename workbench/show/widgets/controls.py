@@ -32,10 +32,15 @@ def button(description, css, tooltip, click):
 
 def slider(description, css, tooltip, value, low, high):
     """A slider in steps of .05 that speaks when it is let go."""
-    layout = w.Layout(width="20rem")
+    layout = w.Layout(width="auto")
     made = w.FloatSlider(description=description, value=value, min=low, max=high, step=0.05, style=STYLE, layout=layout)
     made.readout_format, made.continuous_update = ".2f", False
     return named(made, css, tooltip)
+
+
+def explained(control, words):
+    """A control with what it does in words below it."""
+    return classed(w.VBox(children=(control, w.HTML(f'<span class="dsl-hint">{look.plain(words)}</span>'))), "dsl-explained")
 
 
 def row(css, *children):
@@ -54,4 +59,4 @@ class Status(w.HTML):
     def say(self, message, failed=False):
         """Show a message, as text on one line."""
         said = look.plain(" ".join(message.split()), _LONGEST)
-        self.value = f'<div class="{"dsl-complaint" if failed else "dsl-said"}">{said or "&nbsp;"}</div>'
+        self.value = f'<div class="{"dsl-complaint" if failed else "dsl-said"}">{said}</div>' if said else ""

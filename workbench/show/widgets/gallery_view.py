@@ -11,6 +11,7 @@ from functools import cache
 import ipywidgets as w
 
 from workbench import files
+from workbench.show import palette
 from workbench.show.widgets import look
 from workbench.show.widgets.controls import STYLE, Status, button, classed, named, row
 from workbench.show.widgets.favourites import Favourites, file_name
@@ -28,7 +29,7 @@ class Gallery(w.VBox):
         self._studio = studio if hasattr(studio, "on_change") else None
         self.session = studio.session if self._studio is not None else studio
         self._folder, self._mine = files.path(folder, "folder"), {}  # what was saved where
-        self._places = look.colours(self.session.dsl)
+        self._looks = palette.looks(self.session.dsl)
         self._row_of = cache(self._row)  # used again, so that the focus stays where it is
         self.list = classed(w.VBox(), "dsl-favourites")
         file = w.Text(description="File name", value="favourites", style=STYLE)
@@ -46,14 +47,14 @@ class Gallery(w.VBox):
 
     def to_html(self):
         """The static twin: all favourites with their templates and seeds."""
-        return look.favourites_html(self.session.kept, self._places)
+        return look.favourites_html(self.session.kept, self._looks)
 
     def show(self):
         """Show what is kept now."""
         kept, boxes = self.session.kept, []
         for number, result in enumerate(kept[:_SHOWN]):
             box, text = self._row_of(number)
-            text.value = look.favourite_html(result, self._places)
+            text.value = look.favourite_html(result, self._looks)
             boxes.append(box)
         if len(kept) > _SHOWN:
             boxes.append(w.HTML(f"<p>The first {_SHOWN} of {len(kept):,} are shown; all are saved.</p>"))

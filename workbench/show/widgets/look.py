@@ -3,7 +3,8 @@
 Nothing here is needed for the studio to work.
 """
 
-from workbench.chips import AS_IS, CHIPS, INK, OPEN_CHIP, Syntax, as_html, chip_number
+from workbench.chips import AS_IS, CHIPS, INK, OPEN_CHIP, Syntax, as_html, ground, look_of
+from workbench.show import palette
 from workbench.show.rendering import file_text, render
 from workbench.template import Slot
 
@@ -12,18 +13,15 @@ _JOINERS = "\u200c\u200d"  # they are not printable, but make one emoji of sever
 
 def style_html():
     """The style and the names as HTML, for an `HTML` widget inside the box that has the class `dsl-widget`."""
-    return render("widgets.html", script=" ".join(file_text("widgets.js").split()), chips=CHIPS, ink=INK, open=OPEN_CHIP)
+    return render("widgets.html", script=" ".join(file_text("widgets.js").split()), ink=INK, open=OPEN_CHIP)
 
 
-def colours(dsl):
-    """The place of each code's name in the order of use: as in the report, the first eight have eight colours."""
-    order = sorted((code for code in dsl.codes if not code.literal), key=lambda code: -code.count)
-    return {code.name: number for number, code in enumerate(order)}
-
-
-def colour(slot, places):
-    """Which of `template.CHIPS` a slot has, 0..7, the same as `Template.html` gives it; None for an open slot."""
-    return None if slot.text is None else chip_number(slot, places)
+def chip_classes(slot, looks):
+    """Classes of the chip of a slot: its hue and pattern, or that it is open; `looks` as of `palette.looks`."""
+    if slot.text is None:
+        return ["dsl-open"]
+    look = look_of(slot, looks)
+    return [f"dsl-hue-{look % len(CHIPS)}", f"dsl-pattern-{look // len(CHIPS)}"]
 
 
 def visible(text, longest=None):
@@ -39,30 +37,30 @@ def plain(text, longest=None):
 
 def studio_html(session):
     """The state of a `Session`: the prompt as chips, the settings, the results, the favourites."""
-    places = colours(session.dsl)
+    looks = palette.looks(session.dsl)
     return render(
         "static.html",
         show="studio",
-        parts=_parts(session.template, places, session.locked) if session.text.strip() else [],
+        parts=_parts(session.template, looks, session.locked) if session.text.strip() else [],
         settings=f"proximity {session.proximity:.2f}, temperature {session.temperature:.2f}, next seed {session.seed}",
         message=visible(session.message),
-        results=[_parts(result.template, places) for result in session.results],
-        kept=_rows(session.kept, places),
+        results=[_parts(result.template, looks) for result in session.results],
+        kept=_rows(session.kept, looks),
     )
 
 
-def favourites_html(kept, places):
-    """Kept `Result`s as a list, each with its template, seed and how it was written; `places` as from `colours`."""
-    return render("static.html", show="favourites", kept=_rows(kept, places))
+def favourites_html(kept, looks):
+    """Kept `Result`s as a list, each with its template, seed and how it was written; `looks` as of `palette.looks`."""
+    return render("static.html", show="favourites", kept=_rows(kept, looks))
 
 
-def favourite_html(result, places):
+def favourite_html(result, looks):
     """One kept `Result` as chips, and how it was written."""
-    return render("static.html", show="chips", parts=_parts(result.template, places), how=_how(result))
+    return render("static.html", show="chips", parts=_parts(result.template, looks), how=_how(result))
 
 
-def _rows(kept, places):
-    return [{"chips": _parts(one.template, places), "template": visible(one.template), "how": visible(_how(one))} for one in kept]
+def _rows(kept, looks):
+    return [{"chips": _parts(one.template, looks), "template": visible(one.template), "how": visible(_how(one))} for one in kept]
 
 
 def _how(result):
@@ -72,27 +70,30 @@ def _how(result):
     return f"{result.verb}, seed {result.seed}, number {result.number}, temperature {result.temperature:.2f}{near}"
 
 
-def _parts(template, places, locked=()):
+def _parts(template, looks, locked=()):
     """The parts of a template as plain values; a slot is a chip with its text, the name of its code, and its state."""
     parts, number = [], 0
     for part in template.pieces():
         if isinstance(part, Slot):
-            parts.append(_chip(part, colour(part, places), number in locked))
+            parts.append(_chip(part, looks, number in locked))
             number += 1
         elif isinstance(part, Syntax):
-            parts.append(AS_IS | {"text": visible(part)})
+            parts.append(AS_IS | {"text": visible(part), "pattern": ""})
         else:
             parts.append({"text": visible(part), "ground": ""})
     return parts
 
 
-def _chip(slot, number, locked):
-    marks = [slot.name] * bool(slot.name) + ["open"] * (number is None) + ["locked"] * locked
+def _chip(slot, looks, locked):
+    is_open = slot.text is None
+    colour, pattern = (OPEN_CHIP, "") if is_open else ground(look_of(slot, looks))
+    marks = [slot.name] * bool(slot.name) + ["open"] * is_open + ["locked"] * locked
     return {
         "text": visible(slot.text or "?"),
         "title": visible(slot.name or "open"),
         "marks": visible(", ".join(marks)),
-        "ground": OPEN_CHIP if number is None else CHIPS[number],
+        "ground": colour,
+        "pattern": pattern,
         "ink": INK,
-        "border": f"3px double {INK}" if locked else "1px dashed #666" if number is None else "1px solid #666",
+        "border": f"3px double {INK}" if locked else "1px dashed #666" if is_open else "1px solid #666",
     }

@@ -12,7 +12,7 @@ import numpy as np
 
 from workbench import checks
 from workbench.lesson import figure_html, iframe
-from workbench.show import atlas
+from workbench.show import atlas, palette
 from workbench.show.pages import report
 from workbench.show.widgets import look
 from workbench.show.widgets.controls import STYLE, Status, button, classed, named, row
@@ -31,6 +31,8 @@ class AtlasView(w.VBox):
         """A view of a language; see `widgets.atlas_view`."""
         self.dsl, self.studio, self._seed = dsl, studio, checks.seed(seed)
         self._vectors, self._codes, self._names, self._texts = report.to_map(dsl)
+        looks, self._shown_for = palette.looks(dsl), None
+        self._looks = [looks[name] for name in self._names]
         self._found = np.zeros(0, np.int64)
         self.search = named(w.Text(description="Search fillers", style=STYLE), "dsl-search", "Part of a filler")
         code = w.Dropdown(description="Code", options=[_ALL, *self._names], style=STYLE)
@@ -54,6 +56,8 @@ class AtlasView(w.VBox):
         super().__init__(children=(*above, self.status, self.map, self.picked))
         classed(self, "dsl-widget", "dsl-atlas")
         self._find()
+        if studio is not None:
+            studio.on_change(self._follow)
         if draw:
             self.draw()
 
@@ -90,7 +94,8 @@ class AtlasView(w.VBox):
             return self.status.say(f"There is no map: {few}.", failed=True)
         self.status.say("Drawing…")
         try:
-            page = atlas.hover_map(self._places.xy, self._codes, self._names, self._texts, title="Fillers", height=_HEIGHT)
+            found = (self._places.xy, self._codes, self._names, self._texts)
+            page = atlas.hover_map(*found, title="Fillers", height=_HEIGHT, looks=self._looks)
         except Exception as err:  # noqa: BLE001 - as in `Studio.act`
             return self.status.say(f"The map cannot be drawn ({type(err).__name__}): {err}", failed=True)
         self.map.value = iframe(page, "Interactive map of fillers", _HEIGHT)
@@ -102,7 +107,7 @@ class AtlasView(w.VBox):
         """The static twin: the map as a picture with alt text, and the fillers of each code; draws the map if need be."""
         figure = ""
         if atlas.can_map(self._vectors):
-            figure = figure_html(*atlas.plot_map(self._places.xy, self._codes, self._names, self._texts))
+            figure = figure_html(*atlas.plot_map(self._places.xy, self._codes, self._names, self._texts, looks=self._looks))
         parts = []
         for code, name in enumerate(self._names):
             texts = [self._texts[i] for i in np.flatnonzero(self._codes == code)[:40]]
@@ -136,6 +141,14 @@ class AtlasView(w.VBox):
         rows = atlas.neighbours(self._vectors, number, few)[0][0] if few else []
         near = ", ".join(f"{self._texts[i]} ({self._names[self._codes[i]]})" for i in rows)
         self.near.value = f"<div>Near “{look.plain(self._texts[number])}”: {look.plain(near)}</div>"
+
+    def _follow(self):
+        """Show the fillers of the chip that was chosen last, unless the reader looks for one already."""
+        chosen = self.studio.chosen
+        if chosen not in (None, self._shown_for) and self.list.index is None and not self.search.value:
+            name = self.studio.session.template.slots[chosen].name
+            self.code.value = name if name in self._names else _ALL
+        self._shown_for = chosen
 
     def _clicked(self, text):
         if text:

@@ -159,13 +159,14 @@ class Session:
 
     @_verb("typing")
     def type(self, text):
-        """Read a prompt as typed; `<?>` and `<artist:?>` are masks. Locks stay on chips that are still there."""
+        """Read a prompt as typed; `<?>` and `<artist:?>` are masks. Locks stay on chips that are still there, results go."""
         if text == self.text:
             return self.message
         check_length(text, "The chips still show the prompt before.")
         given, text = text, typed.whole(text)
         template, unknown = typed.read(self.dsl, text)
-        self._set(template=template, locked=typed.carried(self.locked, self.template, template))
+        # what was written for another prompt would look like an answer to this one
+        self._set(template=template, locked=typed.carried(self.locked, self.template, template), results=())
         if not text.strip():
             return "The prompt is empty. Type one, or re-roll to have prompts written from nothing."
         hint = f" {unknown[0]} is taken as text: no code has that name." if unknown else ""

@@ -3,13 +3,14 @@
 What tests and style sheets can rely on. The box has the classes `dsl-studio` and `dsl-widget`. In it, by class, with the names of
 the controls in quotes:
 
-    dsl-prompt        text area "Prompt"; read when it is left, or by the button dsl-read "Read"; dsl-undo "Undo"
+    dsl-prompt        text area "Prompt"; read by Enter, when it is left, or by the button dsl-read "Read"; dsl-undo "Undo"
     dsl-chips         group of buttons dsl-chip, as in "old wizard · subject", then " · locked", or "? · open"; text dsl-literal
     dsl-chip-actions  text dsl-chosen-name; buttons dsl-lock "Lock chip" or "Unlock chip", dsl-reroll-chip "Re-roll chip",
                       dsl-mask "Mask chip"
+    dsl-settings      sliders dsl-proximity "Proximity" and dsl-temperature "Temperature", number dsl-seed "Seed", each with words
     dsl-write         buttons dsl-reroll "Re-roll all", dsl-vary "Vary", dsl-fill "Fill masks", dsl-keep-prompt "Keep prompt"
-    dsl-settings      sliders dsl-proximity "Proximity" and dsl-temperature "Temperature", number dsl-seed "Seed"
-    dsl-status        live text, with dsl-complaint in it if something cannot be done
+    dsl-status        live text below each of prompt, dsl-chip-actions and dsl-write, which is above the results: what a control
+                      did is said beside it, with dsl-complaint in it if something cannot be done
     dsl-results       rows dsl-result: text dsl-result-text, buttons dsl-copy "Copy 1", dsl-keep "Keep 1", dsl-use "Use 1"
     dsl-copied        text area "To copy", shown after a copy
 
@@ -26,14 +27,20 @@ import ipywidgets as w
 
 from workbench import words
 from workbench.chips import Syntax, as_html, literal_html
+from workbench.show import palette
 from workbench.show.widgets import look
-from workbench.show.widgets.controls import STYLE, Status, button, classed, named, row, slider
+from workbench.show.widgets.controls import STYLE, Status, button, classed, explained, named, row, slider
 from workbench.show.widgets.session import COOLEST, HOTTEST, LAST_SEED
 from workbench.template import Slot
 
 SHOWN_CHIPS = 60  # chips that are buttons: each costs the page a few messages
+_HINT = "Enter reads the prompt. &lt;?&gt; stands for anything."
 _LONGEST_CHIP = 80  # characters of a filler on its chip
 _LONG = 1000  # characters that take long to read
+# Where what a verb did is said: beside its control. The others are said below the prompt.
+_PLACES = {verb: "chip" for verb in ("lock", "unlock", "mask")}
+_PLACES |= {verb: "write" for verb in ("reroll", "vary", "fill", "keep", "use")}
+_NAMES = {"reroll": "Re-roll", "vary": "Vary", "fill": "Fill masks", "lock": "Lock", "mask": "Mask", "keep": "Keep"}
 _QUEUED = 0.3  # seconds after a slow verb in which the same click is one that waited for it
 
 
@@ -45,13 +52,16 @@ class Studio(w.VBox):
         self.session, self._clock = session, clock
         self._listeners, self._busy, self._finished, self._silent = [], False, {}, False
         self.chosen = None  # number of the chip whose actions are shown
-        self._places = look.colours(session.dsl)
+        self._looks = palette.looks(session.dsl)
+        self._said = {place: Status() for place in ("prompt", "chip", "write")}
+        self.status = self._said["prompt"]  # the one that spoke last
         # made when they are first shown and then used again, so that the focus stays where it is
         self._chip_of, self._text_of = cache(self._chip), cache(lambda _: classed(w.HTML(), "dsl-text"))
         self.result_rows = [ResultRow(self, number) for number in range(session.n)]
         super().__init__(children=self._build())
         classed(self, "dsl-widget", "dsl-studio")
         self._show()
+        self._say("prompt", session.message, session.failed)
 
     def to_html(self):
         """The static twin: prompt, locks, results and settings as HTML with inline style only."""
@@ -74,9 +84,10 @@ class Studio(w.VBox):
             return  # two quick clicks are one
         self._busy = True
         self.copied.layout.display = "none"  # what stands there is of a step before
+        place = _place(verb, arguments)
         if slow:
             self.add_class("dsl-busy")
-            self.status.say("Reading…" if verb == "type" else "Writing…")
+            self._say(place, "Reading…" if verb == "type" else "Writing…")
         try:
             getattr(self.session, verb)(*arguments)
         except Exception as err:  # noqa: BLE001 - a traceback would land where no reader of the page sees it
@@ -86,17 +97,31 @@ class Studio(w.VBox):
             if slow:
                 self.remove_class("dsl-busy")
                 self._finished[key] = self._clock()
-        self._show(refused=verb == "type" and self.session.failed)
+        refused = self.session.failed
+        self._show(keep_typed=verb == "type" and refused)
+        done = f"{_NAMES[verb]} did nothing. " if refused and verb in _NAMES else ""
+        self._say(place, done + self.session.message, refused)
+        self._call_listeners()
+
+    def _call_listeners(self):
         for listener in self._listeners:
             listener()
+
+    def _say(self, place, message, failed=False):
+        """Say something beside a control; what was said elsewhere is of a step before."""
+        for other, status in self._said.items():
+            if other != place:
+                status.say("")
+        self.status = self._said[place]
+        self.status.say(message, failed)
 
     # ---- controls --------------------------------------------------------------------------------------------------------
 
     def _build(self):
         """Make the controls; returns them in the order in which they are shown."""
         session, wide = self.session, w.Layout(width="auto")
-        prompt = w.Textarea(description="Prompt", value=session.text, continuous_update=False, rows=3, style=STYLE, layout=wide)
-        self.prompt = named(prompt, "dsl-prompt", "Type a prompt; <?> stands for anything. It is read when you leave the field.")
+        prompt = w.Textarea(description="Prompt", value=session.text, continuous_update=False, rows=2, style=STYLE, layout=wide)
+        self.prompt = named(prompt, "dsl-prompt", "Type a prompt; <?> stands for anything. Enter reads it.")
         self.prompt.observe(self._typed, "value")
         self.read_button = button("Read", "dsl-read", "Show the prompt as chips", lambda: self._typed(None))
         self.undo_button = button("Undo", "dsl-undo", "Take the last step back", lambda: self.act("undo"))
@@ -113,29 +138,30 @@ class Studio(w.VBox):
         self.vary_button = button("Vary", "dsl-vary", "Prompts near this one", lambda: self.act("vary", slow=True))
         self.fill_button = button("Fill masks", "dsl-fill", "Fill open chips, best first", lambda: self.act("fill", slow=True))
         self.keep_button = button("Keep prompt", "dsl-keep-prompt", "Put it among the favourites", lambda: self.act("keep"))
-        near = "Of Vary: 0 keeps the template only, 1 changes one chip to something near"
+        near = "How near Vary stays: 0 keeps the template only, 1 changes one chip to something near."
         self.proximity = slider("Proximity", "dsl-proximity", near, session.proximity, 0.0, 1.0)
-        bold = "Low writes the usual, high the unusual"
+        bold = "How bold words are chosen: low writes the usual, high the unusual."
         self.temperature = slider("Temperature", "dsl-temperature", bold, session.temperature, COOLEST, HOTTEST)
-        seed = w.BoundedIntText(
-            description="Seed", value=session.seed, min=0, max=LAST_SEED, style=STYLE, layout=w.Layout(width="12rem")
-        )
-        self.seed = named(seed, "dsl-seed", "Equal seeds give equal results; each click takes the next one")
+        again = "Equal seeds give equal results. Each click takes the next one."
+        seed = w.BoundedIntText(description="Seed", value=session.seed, min=0, max=LAST_SEED, style=STYLE, layout=wide)
+        self.seed = named(seed, "dsl-seed", again)
+        settings = ((self.proximity, near), (self.temperature, bold), (self.seed, again))
         for name in ("proximity", "temperature", "seed"):
             getattr(self, name).observe(lambda change, name=name: self._set(name, change["new"]), "value")
-        self.status = Status()
         self.results = classed(w.VBox(), "dsl-results")
         copied = w.Textarea(description="To copy", rows=2, style=STYLE, layout=w.Layout(width="auto", display="none"))
         self.copied = named(copied, "dsl-copied", "Select it and press Ctrl and C")
         return (
             w.HTML(look.style_html()),
             self.prompt,
-            row("", self.read_button, self.undo_button),
+            row("dsl-read-row", self.read_button, self.undo_button, w.HTML(f'<span class="dsl-hint">{_HINT}</span>')),
+            self._said["prompt"],
             self.chips,
             row("dsl-chip-actions", self.chosen_name, self.lock_button, self.reroll_chip_button, self.mask_button),
-            row("dsl-write", self.reroll_button, self.vary_button, self.fill_button, self.keep_button),
-            row("dsl-settings", self.proximity, self.temperature, self.seed),
-            self.status,
+            self._said["chip"],
+            row("dsl-settings", *(explained(*each) for each in settings)),
+            row("dsl-write", classed(self.reroll_button, "dsl-primary"), self.vary_button, self.fill_button, self.keep_button),
+            self._said["write"],
             self.results,
             self.copied,
         )
@@ -161,24 +187,26 @@ class Studio(w.VBox):
     def choose(self, number):
         """Show the actions of a chip, by its number."""
         self.chosen = number
-        self._tell("")
+        self._tell("chip", "")
+        self._call_listeners()
 
     def copy(self, number):
         """Show a result in a field to copy from; the page puts it into the clipboard where it may."""
         self.copied.value = self.session.results[number].text
         self.copied.layout.display = None
-        self._tell(f"Result {number + 1} is in the clipboard; if not, copy it from the field To copy.")
+        self._tell("write", f"Result {number + 1} is in the clipboard; if not, copy it from the field To copy.")
 
-    def _tell(self, message):
+    def _tell(self, place, message):
         self.session.message, self.session.failed = message, False
         self._show()
+        self._say(place, message)
 
     # ---- showing ---------------------------------------------------------------------------------------------------------
 
-    def _show(self, refused=False):
+    def _show(self, keep_typed=False):
         session, self._silent = self.session, True
         try:
-            if not refused:  # what was typed stays there to be corrected
+            if not keep_typed:  # what was typed stays there to be corrected
                 self.prompt.value = session.text
             self.proximity.value, self.temperature.value = session.proximity, session.temperature
             self.seed.value = session.seed
@@ -196,7 +224,6 @@ class Studio(w.VBox):
         for line, result in shown:
             line.show(result)
         self.results.children = tuple(line.box for line, _ in shown)
-        self.status.say(session.message, session.failed)
 
     def _parts(self):
         """The prompt as chips and texts; what comes after the last chip that is shown is text."""
@@ -222,11 +249,10 @@ class Studio(w.VBox):
         return text
 
     def _show_chip(self, number, slot):
-        chip, locked, colour = self._chip_of(number), number in self.session.locked, look.colour(slot, self._places)
+        chip, locked = self._chip_of(number), number in self.session.locked
         marks = [slot.name] * bool(slot.name) + ["open"] * (slot.text is None) + ["locked"] * locked
-        chip.description, chip.tooltip = " · ".join([_said(slot), *marks]), slot.name or "open"
-        has = ["dsl-open" if colour is None else f"dsl-colour-{colour}"]
-        has += ["dsl-locked"] * locked + ["dsl-chosen"] * (number == self.chosen)
+        chip.description, chip.tooltip = " · ".join([_filler(slot), *marks]), slot.name or "open"
+        has = look.chip_classes(slot, self._looks) + ["dsl-locked"] * locked + ["dsl-chosen"] * (number == self.chosen)
         chip._dom_classes = ("dsl-chip", *has)  # one message; add_class and remove_class would be several
         return chip
 
@@ -241,7 +267,7 @@ class Studio(w.VBox):
             self.chosen_name.value = "Choose a chip to lock, re-roll or mask it." if slots else "There are no chips yet."
             return
         name = f" · {look.plain(slot.name)}" if slot.name else ""
-        self.chosen_name.value = f"Chip {self.chosen + 1} of {len(slots)}: <b>{look.plain(_said(slot))}</b>{name}"
+        self.chosen_name.value = f"Chip {self.chosen + 1} of {len(slots)}: <b>{look.plain(_filler(slot))}</b>{name}"
 
 
 class ResultRow:
@@ -278,7 +304,12 @@ def marked(text, start):
     return "".join([*out, as_html(text[at:])])
 
 
-def _said(slot):
+def _place(verb, arguments):
+    """Beside which control is said what a verb did."""
+    return "chip" if verb == "reroll" and arguments else _PLACES.get(verb, "prompt")
+
+
+def _filler(slot):
     """The filler of a slot on one line, cut where it is long."""
     text = " ".join((slot.text or "?").split()) or "␣"
     return text if len(text) <= _LONGEST_CHIP else text[: _LONGEST_CHIP - 1] + "…"

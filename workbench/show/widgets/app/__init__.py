@@ -1,14 +1,15 @@
 """App: studio, gallery and atlas on one page, for `make studio`. `studio.ipynb` shows `page()`."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import ipywidgets as w
 
 from workbench.language.dsl import DeepDSL
-from workbench.show import widgets
+from workbench.show import presentable, widgets
 from workbench.show.widgets import look
-from workbench.template import parse
+from workbench.show.widgets.controls import classed
 from workbench.values import WorkbenchError
 
 _INTRODUCTION = (
@@ -16,6 +17,15 @@ _INTRODUCTION = (
     "open it; then re-roll all, vary, or fill. What is locked stays to the letter."
 )
 NOTEBOOK = Path(__file__).with_name("studio.ipynb")
+_coming = {}  # name of a language -> its future
+
+
+def warm(dsl=None):
+    """Begin to load a language in the background, for the next `page`; returns its future. `dsl` as for `page`."""
+    name = _name(dsl)
+    if name not in _coming:
+        _coming[name] = ThreadPoolExecutor(1).submit(DeepDSL.load, name)
+    return _coming[name]
 
 
 def page(dsl=None, folder=None):
@@ -28,29 +38,32 @@ def page(dsl=None, folder=None):
     Returns:
         an ipywidgets box; where the DSL cannot be loaded, the reason in words.
     """
-    name = dsl or os.environ.get("WORKBENCH_DSL") or "world"
-    folder = folder or os.environ.get("WORKBENCH_OUT") or Path.home() / "deep-dsl-studio"
+    name, folder = _name(dsl), folder or os.environ.get("WORKBENCH_OUT") or Path.home() / "deep-dsl-studio"
     try:
-        loaded = DeepDSL.load(name)
+        loaded = warm(dsl).result()
     except (WorkbenchError, OSError, ValueError) as err:
         said = f"<p>The language in <code>{look.plain(name)}</code> cannot be loaded: {look.plain(err)}</p>"
         return w.VBox(children=(w.HTML(f"{_heading('Template studio', 1)}{said}"),))
-    studio = widgets.studio(loaded, example(loaded))
-    atlas = widgets.atlas_view(loaded, studio, draw=False)
-    gallery = widgets.gallery(studio, folder)
-    title = w.HTML(f'{_heading("Template studio", 1)}<p style="max-width:60rem">{_INTRODUCTION}</p>')
-    parts = (title, studio, w.HTML(_heading("Favourites")), gallery, w.HTML(_heading("Fillers")), atlas)
-    box = w.VBox(children=parts)
-    box.add_class("dsl-page")
-    return box
+    finally:
+        del _coming[name]
+    first = presentable.prompts(loaded, 1)
+    studio = widgets.studio(loaded, first[0].prompt if first else "")
+    beside = (
+        _panel(w.HTML(_heading("Fillers")), widgets.atlas_view(loaded, studio, draw=False)),
+        _panel(w.HTML(_heading("Favourites")), widgets.gallery(studio, folder)),
+    )
+    title = w.HTML(f"{_heading('Template studio', 1)}<p>{_INTRODUCTION}</p>")
+    columns = classed(w.Box(children=(_panel(studio), w.VBox(children=beside))), "dsl-columns")
+    return classed(w.VBox(children=(title, columns)), "dsl-page")
 
 
-def example(dsl):
-    """A prompt to start with: of the examples of this language one with about five chips; "" if there is none."""
-    found = (parse(text) for count in dsl.templates for text in count.examples)
-    whole = [template for template in found if template.slots and not template.masked]
-    return min(whole, key=lambda template: abs(len(template.slots) - 5)).prompt if whole else ""
+def _name(dsl):
+    return str(dsl or os.environ.get("WORKBENCH_DSL") or "world")
+
+
+def _panel(*children):
+    return classed(w.VBox(children=children), "dsl-panel")
 
 
 def _heading(text, level=2):
-    return f'<h{level} style="color:var(--jp-ui-font-color1, inherit)">{look.plain(text)}</h{level}>'
+    return f'<h{level} class="dsl-heading">{look.plain(text)}</h{level}>'

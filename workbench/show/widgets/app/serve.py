@@ -2,7 +2,8 @@
 
 Voila answers to any Host and to anybody, and keeps a kernel for each page it was ever asked for. Here Host, Origin and a token
 are checked before anything is answered, sockets and static files included, and there are a few kernels at most: that of a page
-ends with the page. The server loads nothing of the package, so that it stays small: its kernels do.
+ends with the page. The first kernel starts with the server, and loads the language while the reader opens the page. The server
+loads nothing of the package, so that it stays small: its kernels do.
 """
 
 import asyncio
@@ -26,6 +27,7 @@ from voila.tornado.handler import TornadoVoilaHandler
 HERE = Path(__file__).resolve().parent
 MOST = 4  # kernels, of about 700 MB each
 _SOON = timedelta(seconds=15)  # between a page that is there and its socket
+_WARM = "--InteractiveShellApp.exec_lines=from workbench.show.widgets import app; app.warm()"
 _LOOKS = 12  # at a full house in 3 seconds: a page that is loaded again says goodbye at the same time
 _NAMES = ("localhost", "127.0.0.1", "[::1]")
 _PAGE = '<!doctype html><html lang="en"><meta charset="utf-8"><title>{0}</title><h1>{0}</h1><p>{1}</p></html>'
@@ -44,14 +46,22 @@ class Kernels(AsyncMappingKernelManager):
         """Options of Voila."""
         super().__init__(**options)
         self._coming, self._going = set(), set()  # ids of kernels that are started or ended just now
+        self._spare = None  # id of a kernel that no page has yet
+
+    async def warm(self):
+        """Start the kernel of the first page. If nobody opens a page, it ends as one whose page is gone."""
+        spare = await super().start_kernel(kernel_name="python3", path=str(HERE), extra_arguments=[_WARM])
+        kernel = self.get_kernel(spare)
+        kernel.page, kernel.was_seen, self._spare = None, True, spare
 
     async def start_kernel(self, **options):
         """Start the kernel of a page and return its id; HTTPError 503 when there are too many."""
-        page, kernel_id = CallContext.get(CallContext.JUPYTER_HANDLER), str(uuid4())
+        page, kernel_id = CallContext.get(CallContext.JUPYTER_HANDLER), self._take_spare() or str(uuid4())
         self._coming.add(kernel_id)  # before the first wait: pages that come at once count too
         try:
-            await self._make_room()
-            await super().start_kernel(kernel_id=kernel_id, **options)
+            if kernel_id not in self:
+                await self._make_room()
+                await super().start_kernel(kernel_id=kernel_id, **options)
             kernel = self.get_kernel(kernel_id)
             kernel.page, kernel.was_seen = page, False
         finally:
@@ -81,6 +91,10 @@ class Kernels(AsyncMappingKernelManager):
         if kernel_id in self:
             self.get_kernel(kernel_id).last_activity = _now()
 
+    def _take_spare(self):
+        spare, self._spare = self._spare, None
+        return spare if spare in self and spare not in self._going else None
+
     async def _make_room(self):
         for _ in range(_LOOKS):
             there = set(self.list_kernel_ids()) - self._going
@@ -96,7 +110,8 @@ class Kernels(AsyncMappingKernelManager):
         """Whether nobody looks at the page of a kernel any more."""
         kernel = self.get_kernel(kernel_id)
         waits = timedelta(0) if kernel.was_seen else _SOON
-        return kernel.page.over and not self._kernel_connections.get(kernel_id) and _now() - kernel.last_activity > waits
+        over = kernel.page is None or kernel.page.over
+        return over and not self._kernel_connections.get(kernel_id) and _now() - kernel.last_activity > waits
 
 
 class Page(TornadoVoilaHandler):
@@ -191,6 +206,11 @@ class Studio(Voila):
     def admits(self, request):
         """Whether a request is answered."""
         return self.is_local(request) and self.has_cookie(request)
+
+    def listen(self):
+        """Serve; the first kernel starts at once."""
+        IOLoop.current().add_callback(self.kernel_manager.warm)
+        super().listen()
 
     def init_settings(self):
         """Voila's settings. Its page says goodbye without the argument of Jupyter's own check; the gate has seen its origin."""
