@@ -15,15 +15,17 @@ import sys
 from pathlib import Path
 
 from workbench import DeepDSL, files
+from workbench.show import palette
 
 HERE = Path(__file__).resolve().parents[1]
 START = re.compile(r"<!-- start -->\n```python\n(.*?)```\n<!-- printed -->\n```text\n(.*?)```", re.DOTALL)
-PROMPT = "portrait of a samurai in the rain, oil on canvas, by Gustav Klimt, golden hour, highly detailed"
+PROMPT = "portrait of a samurai in the rain, oil on canvas, by Gustav Klimt, 8k"
 PAGE = """<!doctype html><meta charset="utf-8"><style>
-body {{ margin: 0; padding: 20px 26px; width: 1040px; background: #fff; color: #111 }}
+body {{ margin: 0; padding: 20px 26px; width: 1210px; background: #fff; color: #111 }}
 body {{ font: 20px/1.5 "Liberation Sans", Arial, sans-serif }}
 p {{ margin: 14px 0 2px; color: #555; font-size: 17px }}
 section > div {{ margin: 2px 0 }}
+section span {{ white-space: nowrap }}
 </style><section><p>A prompt, read as a template</p>{first}<p>The same template, four times filled anew</p>{others}</section>"""
 
 
@@ -40,11 +42,11 @@ def draw(path, seed=0):
 
     dsl = DeepDSL.load("world")
     first = dsl.read(PROMPT)
-    order = [slot.name for slot in first.slots]
+    order = palette.looks(dsl)
     others = [dsl.read(sample.text).html(order) for sample in dsl.sample(4, template=first, seed=seed, tries=8)]
     with sync_playwright() as play, files.atomic_path(path) as temporary:
         browser = play.chromium.launch(executable_path=os.environ.get("CHROMIUM", "/usr/bin/chromium"))
-        page = browser.new_page(viewport={"width": 1092, "height": 200}, device_scale_factor=1.5)
+        page = browser.new_page(viewport={"width": 1262, "height": 200}, device_scale_factor=1.5)
         page.set_content(PAGE.format(first=first.html(order), others="".join(others)))
         page.screenshot(path=temporary, full_page=True, type="png")
         browser.close()
@@ -63,7 +65,8 @@ def main():
     if options.check:
         sys.exit(f"The snippet of the README prints another text: python tools/readme.py\n{new}" if new != old else 0)
     with files.atomic_path(readme) as temporary:
-        temporary.write_text(START.sub(lambda found: found[0].replace(found[2] + "```", new + "```"), text), "utf-8")
+        at = START.search(text)
+        temporary.write_text(text[: at.start(2)] + new + text[at.end(2) :], "utf-8")
     draw(options.picture)
     print(f"{readme} and {options.picture}\n{new}", end="")
 
