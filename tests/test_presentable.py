@@ -45,3 +45,8 @@ def test_the_first_prompts_have_about_five_chips_and_many_kinds_and_nothing_miss
     dsl = language([("painting", 0, 99), ("paintnig", 0, 1)], [*others, *five])
     assert [str(one) for one in presentable.prompts(dsl, 2)] == [five[0], five[2]]
     assert len(presentable.prompts(dsl, 9)) == 4 and presentable.prompts(language([("x", 0, 1)]), 3) == []
+
+
+def test_prompts_with_words_that_nothing_knows_come_last():
+    strange, known = "<a:knighht> <b:2> <c:3> <d:4> <e:5>", "<f:lamp> <g:2> <h:3> <i:4>"
+    assert [str(one) for one in presentable.prompts(language([("lamp", 0, 9)], [strange, known]), 2)] == [known, strange]

@@ -31,9 +31,13 @@ def rows(dsl):
 
 def prompts(dsl, n):
     """Up to n `Template`s to show first: of the examples of this language, with about five chips of many kinds."""
-    slips, found = _slips(dsl), (parse(text) for count in dsl.templates for text in count.examples)
-    whole = [one for one in found if one.slots and not one.masked and slips.isdisjoint(_WORD.findall(one.prompt.lower()))]
-    some, chosen, shown = sorted(whole, key=lambda one: abs(len(one.slots) - _CHIPS))[: 4 * n], [], set()
+    uses, spelled = _words(dsl)
+    slips, found = _slips(dsl), [parse(text) for count in dsl.templates for text in count.examples]
+    words = [set(_WORD.findall(one.prompt.lower())) for one in found]
+    strange = [sum(word not in spelled and uses[word] < _RARE for word in some) for some in words]  # may be slips, too
+    whole = [i for i, one in enumerate(found) if one.slots and not one.masked and slips.isdisjoint(words[i])]
+    whole.sort(key=lambda i: (strange[i], abs(len(found[i].slots) - _CHIPS)))
+    some, chosen, shown = [found[i] for i in whole[: 4 * n]], [], set()
     while some and len(chosen) < n:
         best = max(some, key=lambda one: len({slot.name for slot in one.slots} - shown))  # the first of equal ones
         some.remove(best)
@@ -42,8 +46,8 @@ def prompts(dsl, n):
     return chosen
 
 
-def _slips(dsl):
-    """Words of the fillers that are slips of the hand, in lower case."""
+def _words(dsl):
+    """Words of the fillers, a Counter, and words that are spelled right, a set of str; all in lower case."""
     uses = Counter()
     for text, count in zip(dsl.fillers.texts, np.asarray(dsl.fillers.counts).tolist(), strict=True):
         for word in _WORD.findall(text.lower()):
@@ -51,6 +55,12 @@ def _slips(dsl):
     tokenizer = getattr(getattr(dsl, "encoder", None), "tokenizer", None)
     spelled = set(tokenizer.get_vocab()) if tokenizer else set()  # its whole words are those of much other text
     spelled |= {word for phrases in lexicon.phrases().values() for text in phrases for word in _WORD.findall(text)}
+    return uses, spelled
+
+
+def _slips(dsl):
+    """Words of the fillers that are slips of the hand, in lower case: set of str."""
+    uses, spelled = _words(dsl)
     return {
         word
         for word, count in uses.items()
