@@ -33,13 +33,16 @@ def prompts(dsl, n):
     """Up to n `Template`s to show first: of the examples of this language, with about five chips of many kinds."""
     uses, spelled = _words(dsl)
     slips, found = _slips(dsl), [parse(text) for count in dsl.templates for text in count.examples]
-    words = [set(_WORD.findall(one.prompt.lower())) for one in found]
-    strange = [sum(word not in spelled and uses[word] < _RARE for word in some) for some in words]  # may be slips, too
-    whole = [i for i, one in enumerate(found) if one.slots and not one.masked and slips.isdisjoint(words[i])]
-    whole.sort(key=lambda i: (strange[i], abs(len(found[i].slots) - _CHIPS)))
-    some, chosen, shown = [found[i] for i in whole[: 4 * n]], [], set()
+    whole = [one for one in found if one.slots and not one.masked and slips.isdisjoint(_WORD.findall(one.prompt.lower()))]
+
+    def strange(one):  # may hold a slip, too
+        return any(word not in spelled and uses[word] < _RARE for word in _WORD.findall(one.prompt.lower()))
+
+    some, chosen, shown = sorted(whole, key=lambda one: (strange(one), abs(len(one.slots) - _CHIPS)))[: 4 * n], [], set()
     while some and len(chosen) < n:
-        best = max(some, key=lambda one: len({slot.name for slot in one.slots} - shown))  # the first of equal ones
+        best = max(
+            some, key=lambda one: (not strange(one), len({slot.name for slot in one.slots} - shown))
+        )  # of equals the first
         some.remove(best)
         chosen.append(best)
         shown |= {slot.name for slot in best.slots}
