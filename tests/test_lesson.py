@@ -96,6 +96,11 @@ def test_a_figure_becomes_html_with_picture_alt_text_caption_and_numbers():
     assert "\n" not in page and "<figcaption>" not in lesson.figure_html(line_figure(), ALT)
 
 
+def test_numbers_of_a_figure_may_be_a_dict_which_is_rounded():
+    page = lesson.figure_html(line_figure(), ALT, numbers={"all": {"a": 0.51234, "b": np.float32(1)}, "few": {"n": 12}})
+    assert "</summary>all: a 0.512, b 1; few: n 12</details>" in page
+
+
 def test_equal_figures_give_equal_bytes():
     assert lesson.figure_html(line_figure(), ALT) == lesson.figure_html(line_figure(), ALT)
     assert lesson.figure_html(line_figure(), ALT) != lesson.figure_html(line_figure((3, 1)), ALT)

@@ -365,7 +365,7 @@ def _hidden(cell):
         if STAND_IN.search(output.data.get("text/plain", "<no object>")):
             yield "an output has no words for viewers without HTML: give it a __repr__, or use lesson.listing"
     printed = "".join(output.text for output in cell.outputs if output.get("name") == "stdout").splitlines()
-    for line, after in zip(printed, [*printed[1:], ""], strict=True):
+    for line, after in zip(printed, [*printed, ""][1:], strict=True):
         if line.startswith("ok  ") and re.search(r" [<>]= ", line) and not after.startswith("    here "):
             yield f"a check does not say its value: {line}"
     figures = [output for output in cell.outputs if "<figure" in output.get("data", {}).get("text/html", "")]

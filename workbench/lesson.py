@@ -62,7 +62,8 @@ def figure_html(fig, alt, caption=None, numbers=None):
         fig: matplotlib Figure with something drawn in every visible pair of axes.
         alt: str, six words or more: what a reader who does not see the figure should know. Compared by nbval.
         caption: str or None, a line under the figure. Compared by nbval.
-        numbers: str or None, what this one run shows, folded away under the figure. Not compared (tests/sanitize.cfg).
+        numbers: what this one run shows, folded away under the figure: str, or dict of name -> number or another dict; or None.
+            Not compared (tests/sanitize.cfg).
 
     Returns:
         str, one line of HTML.
@@ -84,14 +85,14 @@ def show(fig, alt, caption=None, numbers=None):
         fig: matplotlib Figure, see `figure_html`.
         alt: str, six words or more.
         caption: str or None, a line under the figure.
-        numbers: str or None, what this run shows, not compared by nbval.
+        numbers: what this run shows, as for `figure_html`; not compared by nbval.
 
     Raises:
         ValueError: axes without data, or an alt text that is too short.
     """
     _refuse_short(alt)
     _refuse_empty(fig)
-    numbered = f"In numbers: {numbers}" if numbers else None
+    numbered = f"In numbers: {_told(numbers)}" if numbers else None
     words = "\n".join(" ".join(str(part).split()) for part in (f"Figure: {alt}", caption, numbered) if part)
     if "matplotlib.pyplot" in sys.modules:
         sys.modules["matplotlib.pyplot"].close(fig)  # otherwise the inline backend shows it a second time
@@ -283,6 +284,16 @@ def _short(value):
     return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
 
 
+def _told(numbers):
+    """Numbers in words: "random 0.005, k-means 0.57"; of dicts in a dict "all words: random 0.005, ...; open slots: ..."."""
+    if isinstance(numbers, dict):
+        nested = any(isinstance(value, dict) for value in numbers.values())
+        return ("; " if nested else ", ").join(
+            f"{name}{':' * isinstance(value, dict)} {_told(value)}" for name, value in numbers.items()
+        )
+    return f"{float(numbers):.3g}" if isinstance(numbers, (float, np.floating)) else str(numbers)
+
+
 def _refuse_short(alt):
     if len(str(alt).split()) < _MIN_ALT_WORDS:
         raise ValueError(
@@ -303,7 +314,7 @@ def _figure_html(fig, picture, alt, caption, numbers):
         f'<img alt="{_one_line(alt)}" style="max-width:100%;width:{_pixels(fig)}px;height:auto" '
         f'src="data:image/png;base64,{picture}">',
         f"<figcaption>{_one_line(caption)}</figcaption>" if caption else "",
-        f"<details><summary>This figure in numbers</summary>{_one_line(numbers)}</details>" if numbers else "",
+        f"<details><summary>This figure in numbers</summary>{_one_line(_told(numbers))}</details>" if numbers else "",
     ]
     return f'<figure style="margin:0">{"".join(parts)}</figure>'
 
