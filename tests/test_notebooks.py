@@ -1,9 +1,11 @@
 import ast
+import base64
 import copy
 import importlib.util
 import os
 import re
 import shutil
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -46,7 +48,9 @@ def demo():
         new_markdown_cell("**1.** Turn the line round."),
         new_code_cell("falling = ...  # your answer", metadata={"tags": ["exercise"]}),
         new_code_cell('check("it falls", falling[0] > falling[-1])'),
-        new_markdown_cell("<details><summary>Answer</summary>\n\n```python\nfalling = values[::-1]\n```\n\nBackwards.\n</details>"),
+        new_markdown_cell(
+            "<details><summary>Answer</summary>\n\n```python\nfalling = values[::-1]\n```\n\nBackwards.\n</details>"
+        ),
     ]
     return new_notebook(cells=cells)
 
@@ -97,6 +101,47 @@ def test_notebooks_import_from_the_front_of_the_package_and_not_from_its_rooms_o
 @pytest.mark.parametrize("path", tool.paths(), ids=lambda path: path.stem)
 def test_a_notebook_has_executed_outputs_checks_and_no_traces_of_a_machine(path):
     assert tool.shape_problems(nbformat.read(path, as_version=4)) == []
+
+
+def seen(cell):
+    """What a viewer without HTML shows of a cell: (printed and plain text, sizes of its pictures)."""
+    texts, sizes = [], []
+    for output in cell.outputs:
+        data = output.get("data", {})
+        if "image/png" in data:
+            picture = base64.b64decode(data["image/png"])
+            assert picture.startswith(b"\x89PNG")
+            sizes.append(struct.unpack(">II", picture[16:24]))
+        else:
+            texts.append(output.get("text") or data["text/plain"])
+    return "\n".join(texts), sizes
+
+
+def calls(cell, name):
+    tree = ast.walk(ast.parse(cell.source))
+    return [node for node in tree if isinstance(node, ast.Call) and getattr(node.func, "id", None) == name]
+
+
+@pytest.mark.parametrize("path", tool.paths(), ids=lambda path: path.stem)
+def test_a_viewer_without_html_shows_the_results_of_a_lesson(path):
+    notebook = nbformat.read(path, as_version=4)
+    prompts = values = figures = 0
+    for cell in code_cells(notebook):
+        text, sizes = seen(cell)
+        assert "object at 0x" not in text and ".HTML object" not in text and "<iframe" not in text
+        assert len(sizes) == len(calls(cell, "show")) and all(min(size) > 150 for size in sizes)
+        assert all(re.search(rf"^ok  .*{re.escape(called.args[0].value)}", text, re.MULTILINE) for called in plain_checks(cell))
+        if calls(cell, "listing"):
+            assert len(re.findall(r"^  \S", text, re.MULTILINE)) >= 2
+            prompts += 1
+        values, figures = values + text.count("\n    here "), figures + len(sizes)
+    assert values >= 3 and figures >= 1
+    assert prompts >= 2 or path.stem[:2] in ("01", "02", "07", "08")  # which print their prompts
+
+
+def plain_checks(cell):
+    """The checks of a cell, outside of functions, whose claim is written out."""
+    return [call for call in calls(cell, "check") if isinstance(call.args[0], ast.Constant)]
 
 
 # --- sync

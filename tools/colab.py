@@ -214,6 +214,7 @@ def inside(path):
     import nbformat
     from nbclient import NotebookClient
     from nbclient.exceptions import CellControlSignal, CellExecutionError, DeadKernelError
+
     from notebooks import answered  # beside this file, which runs as a script here
 
     notebook = nbformat.read(path, as_version=4)

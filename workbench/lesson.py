@@ -77,7 +77,7 @@ def figure_html(fig, alt, caption=None, numbers=None):
 
 
 def show(fig, alt, caption=None, numbers=None):
-    """Show a figure in a notebook, then close it: as HTML with its words, beside it as a PNG and as text for viewers without HTML.
+    """Show a figure in a notebook, then close it: HTML with its words, beside it a PNG and the words for viewers without HTML.
 
     `show(*atlas.plot_usage(...))` shows what the atlas drew. Outside of IPython the words are printed.
 
