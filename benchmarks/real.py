@@ -12,8 +12,9 @@ Purity: spans whose kind is the commonest of their code. Names right: of the spa
 named after it; "named": of those whose code is named after any list. The shipped language (`--dsl`, or the folder of any saved
 one) reads the same spans; a kind's recall is the share of its spans whose code has no other kind more often.
 
-Written prompts: `--writer` names the folder of a language of real prompts that writes. Without it the samples come from a
-Kneser-Ney model of order 5 of the training prompts, not from a writer, and there are no nats of a mixture. The perplexity of
+Written prompts: `--writer` names the folder of a language of real prompts that writes. Without it a decoder
+(`WriterConfig(decoder="smollm2")`) learns for `--steps` steps here, a fiftieth of what it would take; without its packages the
+samples come from a Kneser-Ney model of order 5 of the training prompts, and there are no nats of a mixture. The perplexity of
 samples over that of held-out real prompts is under a model of order 5 of yet other real prompts.
 
 `--quick` takes fewer prompts, one seed and 32 codes, at most 6 minutes on one core. The last line is one JSON object.
@@ -40,6 +41,8 @@ from workbench.language import growing, lexicon
 from workbench.language.codebook import Codebook, CodebookConfig, suggest_names
 from workbench.language.dsl.given_codes import anchored, met, phrases
 from workbench.language.units import Units
+from workbench.language.writer.decoder import Decoder, DecoderConfig
+from workbench.values import ModelError
 
 # Kinds of gold spans -> names of our lists that are right for them.
 RIGHT = {
@@ -65,7 +68,7 @@ RIGHT = {
     "plant": {"plant"},
     "nationality": {"nationality"},
 }
-MIXED = 600  # held-out prompts whose nats are measured by a large model
+MIXED = 200  # held-out prompts whose nats are measured by a large model
 LEAST = 100  # spans of a kind from which on its recall counts
 
 
@@ -181,12 +184,14 @@ def main():
     parser.add_argument("--half", choices=("dev", "test"), default="test", help="dev while you choose, test to report")
     parser.add_argument("--dsl", default="world", help='the language that is read with; "world", or the folder of a saved one')
     parser.add_argument("--writer", help="folder of a language of real prompts that writes")
+    parser.add_argument("--steps", type=int, default=40, help="steps of a decoder, where no writer is given; 0: none (40)")
     parser.add_argument("--samples", type=int, default=300, help="prompts written from nothing (300)")
     parser.add_argument("--quick", action="store_true", help="fewer prompts, one seed, 32 codes")
     parser.add_argument("--out", help="file for the tables")
     args = parser.parse_args()
     if args.quick:
         args.train, args.gold, args.seeds, args.codes = min(args.train, 2500), min(args.gold, 1500), 1, [32]
+        args.samples = min(args.samples, 64)
     data = Path(os.environ.get("WORKBENCH_DATA", args.data))
     if not (data / "gold_spans.jsonl").is_file():
         sys.exit(f"No gold_spans.jsonl in {data}: expected the folder that holds it and prompts/. Give it as --data.")
@@ -230,7 +235,7 @@ def measured(args, data):
     lines += ["", f"Mean ± spread of {args.seeds} seeds, {args.half} half."]
     lines += ["", f'Recall of kinds, the language "{args.dsl}":', ""]
     lines += [f"- {kind}: {share:.2f} of {n}" for kind, (n, share) in gold.recall(seen, codes).items() if n >= LEAST]
-    samples, nats = written_by(args.writer, train, held, args.samples)
+    samples, nats = written_by(args, train, held)
     return lines, {
         "anchored_v": first["V"],
         "anchored_unlisted_v": first["V, unlisted"],
@@ -241,22 +246,33 @@ def measured(args, data):
     }
 
 
-def written_by(folder, train, held, n):
-    """Prompts from nothing, list of n str; and dict of the nats per word of held-out prompts, mixed and by n-grams alone."""
+def written_by(args, train, held):
+    """Prompts from nothing, list of str; and dict of the nats per word of held-out prompts, mixed and by n-grams alone."""
+    if args.writer:
+        dsl = DeepDSL.load(args.writer)
+        samples, decoder = [sample.text for sample in from_nothing(dsl, args.samples, 0)], dsl.decoder_
+    else:
+        decoder = little_decoder(train, args.steps)
+        samples = [] if decoder is None else [sample.text for sample in decoder.sample(args.samples, seed=0)]
+    if decoder is not None:
+        by_model, by_ngrams = decoder.parts(held[:MIXED]).T  # words that its corpus does not have are passed over, in both
+        share = decoder.share_
+        mixed = np.logaddexp(np.log(share) + by_model, np.log1p(-share) + by_ngrams)
+        print(f"a word of held-out prompts: {-by_model.mean():.3f} nats by the decoder alone, share {share}", flush=True)
+        return samples, {"nats_mixture": -mixed.mean(), "nats_kn5": -by_ngrams.mean()}
     kneser_ney = ngram.KneserNey(ngram.NgramConfig(order=5)).fit(tokens_of(train))
+    print("nats_mixture is null: nothing here has a probability of single words but n-grams", flush=True)
     nats = {"nats_mixture": None, "nats_kn5": np.log(kneser_ney.perplexity(tokens_of(held)))}
-    if folder is None:
-        print("nats_mixture is null: no --writer was given; the samples are those of n-grams", flush=True)
-        return [sample.text for sample in kneser_ney.sample(n, seed=0)], nats
-    dsl = DeepDSL.load(folder)
-    samples = [sample.text for sample in from_nothing(dsl, n, 0)]
-    if (decoder := getattr(dsl, "decoder_", None)) is None:
-        print("nats_mixture is null: this writer has no probability of single words", flush=True)
-        return samples, nats
-    by_model, by_ngrams = decoder.parts(held[:MIXED]).T  # words that its corpus does not have are passed over, in both
-    share = decoder.share_
-    mixed = np.logaddexp(np.log(share) + by_model, np.log1p(-share) + by_ngrams)
-    return samples, {"nats_mixture": -mixed.mean(), "nats_kn5": -by_ngrams.mean()}
+    return samples or [sample.text for sample in kneser_ney.sample(args.samples, seed=0)], nats
+
+
+def little_decoder(train, steps):
+    """A `Decoder` that has learned for a few steps; None without steps, or without the packages that it needs."""
+    try:
+        return Decoder(DecoderConfig(steps=steps)).fit(train) if steps else None
+    except (ImportError, ModelError) as err:
+        print(f"no decoder: {err}", flush=True)
+        return None
 
 
 def table(rows):

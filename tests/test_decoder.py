@@ -167,6 +167,8 @@ def test_it_is_kept_without_its_base(learned, samples, base, texts, tmp_path):
     shutil.rmtree(moved)
     with pytest.raises(ArtifactError, match="not on this machine.*downloads nothing"):
         other.sample(1)
+    other.save(tmp_path / "copied")  # which needs no base
+    assert Decoder.load(tmp_path / "copied").nats_ == learned.nats_
 
 
 def test_what_cannot_work_is_said_before_any_work(base, texts, monkeypatch):

@@ -53,7 +53,7 @@ def at_the_seed(seed, dsl, pipeline):
         "guide.pool.pool": lambda: guide.pool(TARGET, n=5, seed=seed).samples,
         "guide.tuning.TuneConfig": lambda: guide.TuneConfig(seed=seed),
         "proposals.causal.LMProposal.sample": lambda: proposals.LMProposal(tiny(), max_tokens=4).sample(3, seed),
-        "proposals.FromDSL.sample": lambda: proposals.FromDSL(dsl, "a <subject:?>").sample(1, seed),
+        "proposals.FromDSL.sample": lambda: proposals.FromDSL(dsl, "a <person:?>").sample(1, seed),
         "proposals.FromDistribution.sample": lambda: COIN.sample(2, seed),
         "proposals.FromScipy.sample": lambda: proposals.of(LAW).sample(5, seed),
         "scorers.of_pictures.of_picture": lambda: score.of_picture(pipeline, shade, steps=1, seed=seed)(["red"]).tolist(),

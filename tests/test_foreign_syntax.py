@@ -152,11 +152,9 @@ def test_sample_vary_and_infill_keep_syntax_once_and_to_the_letter(dsl):
     assert done > 50
 
 
-@pytest.mark.parametrize(
-    "template", ["<subject:portrait of a samurai>, by <artist:Rembrandt>", "<subject:a fox>, <lora:x:1>, <3"]
-)
+@pytest.mark.parametrize("template", ["<person:portrait of a samurai>, by <artist:Rembrandt>", "<person:a fox>, <lora:x:1>, <3"])
 def test_a_printed_template_is_understood_as_text(dsl, template):
-    names = ["subject", "artist"][: len(parse(template.replace("<3", "")).slots)]
+    names = ["person", "artist"][: len(parse(template.replace("<3", "")).slots)]
     read = dsl.read(template)
     assert [slot.name for slot in read.slots] == names and all(slot.code is not None for slot in read.slots)
     assert dsl.sample(1, template=template, seed=4) == dsl.sample(1, template=read, seed=4)
@@ -166,7 +164,7 @@ def test_a_printed_template_is_understood_as_text(dsl, template):
 
 def test_slips_in_a_printed_template_are_named_and_raw_prompts_are_text(dsl):
     with pytest.raises(TemplateError, match=r"no slot 'artits'. Did you mean 'artist'\?"):
-        dsl.read("<subject:a fox>, by <artits:Goya>")
+        dsl.read("<person:a fox>, by <artits:Goya>")
     for text in ("by <artits:Goya>", "<b>fox</b> <3", "<lora:?>, <lora:artist:1>", "i <3 <this", "<random:a|<lora:x:1>>"):
         assert dsl.read(text).prompt == text
     assert dsl.infill("i <3 a castle -> <?>, <lora:x:0.8>", 1)[0].text.startswith("i <3 a castle -> ")

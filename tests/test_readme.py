@@ -1,6 +1,5 @@
 """The README and its neighbours: what they tell people to type works, and what they link to is there."""
 
-import importlib
 import os
 import re
 import shutil
@@ -11,30 +10,37 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+from workbench import DeepDSL
+
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md")]
-START = re.compile(r"<!-- start -->\n```python\n(.*?)```", re.DOTALL)
+PAGES += [ROOT / "docs" / name for name in ("offline.md", "sources.md")]
+START = re.compile(r"<!-- start -->\n```python\n(.*?)```\n<!-- printed -->\n```text\n(.*?)```", re.DOTALL)
 
 
 def text(path):
     return path.read_text("utf-8")
 
 
-def test_the_start_of_the_readme_runs_as_it_is_written(minilm, tmp_path):
-    [code] = START.findall(text(ROOT / "README.md"))
+def test_the_snippets_of_the_readme_run_and_print_what_it_shows(minilm, tmp_path):
+    page = text(ROOT / "README.md")
+    [(start, shown)] = START.findall(page)
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    assert blocks[0] == start
     env = os.environ | {"PYTHONPATH": str(ROOT), "WORKBENCH_CACHE": str(tmp_path / "cache"), "PYTHONIOENCODING": "utf-8"}
-    command = [sys.executable, "-c", code]
+    command = [sys.executable, "-c", "\n".join(blocks)]  # one after the other, as a reader would
     done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, encoding="utf-8", check=False, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
-    template, tags, *filled = done.stdout.splitlines()
-    assert re.search(r"<[^<>:]+:samurai>", template) and re.search(r", by <[^<>:]+:Gustav Klimt>", template)
-    assert "('castle', '" in tags and "('watercolor', '" in tags
-    assert len(set(filled)) == 4 and all(re.fullmatch(r"a castle on a hill, .+, by .+", line) for line in filled)
+    found, shown = done.stdout.splitlines(), shown.splitlines()
+    assert found[:2] == shown[:2]  # what is read
+    # what is drawn may differ on another processor, but not in number and form
+    assert len(found) == len(shown) == len(set(found))
+    assert all(re.fullmatch(r"a castle on a hill, .+, by .+", line) for line in (*found[2:5], *shown[2:5]))
+    assert DeepDSL.load(tmp_path / "my_dsl").read("a red fox, watercolor, by Claude Monet").slots
 
 
-def test_the_start_of_the_readme_is_ten_lines():
-    [code] = START.findall(text(ROOT / "README.md"))
-    assert len([line for line in code.splitlines() if line.strip()]) == 10
+def test_the_readme_is_short():
+    assert len(text(ROOT / "README.md").encode()) <= 10_000
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -42,18 +48,6 @@ def test_what_is_linked_to_is_there(page):
     links = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text(page))
     gone = [link for link in links if "://" not in link and not (page.parent / link).exists()]
     assert not gone, f"{page.name} links to {gone}"
-
-
-def test_every_module_that_the_readme_names_can_be_imported():
-    page = text(ROOT / "README.md")
-    named = {name for name in re.findall(r"`(workbench(?:\.[a-z_]+)+)`", page)}
-    rooms = {path.parent.name for path in (ROOT / "workbench").glob("*/__init__.py")}
-    assert {f"workbench.{room}" for room in rooms} <= named
-    for name in named:
-        importlib.import_module(name)
-    [layout] = re.findall(r"small modules \(([^)]*)\)", page)
-    for name in re.findall(r"`(\w+)`", layout):
-        importlib.import_module(f"workbench.{name}")
 
 
 def test_the_index_link_of_the_notebooks_finds_its_heading():

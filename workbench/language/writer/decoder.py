@@ -171,8 +171,8 @@ class Decoder(Saved):
         Args:
             texts: list of str.
         """
-        pieces = self._fitted()
-        law = Law(pieces, self._ngram, np.ones(len(self._known), bool), 0.5, loops=True)
+        self._model()
+        law = Law(self._pieces, self._ngram, np.ones(len(self._known), bool), 0.5, loops=True)
         some = [[token for token in self._read(one) if token in self._pieces] for one in texts]
         rows = [[*self._pieces.spell(one), END] for one in some if one]
         found = []
@@ -281,18 +281,17 @@ class Decoder(Saved):
                 yield i, model.logits(states[: len(rows[i])]).numpy()
 
     def _law(self, decoding):
-        pieces = self._fitted()
-        allowed = self._known if decoding.known else np.ones(len(self._known), bool)
-        return Law(pieces, self._ngram, allowed, self.share_)
-
-    def _fitted(self):
         self._model()
-        return self._pieces
+        allowed = self._known if decoding.known else np.ones(len(self._known), bool)
+        return Law(self._pieces, self._ngram, allowed, self.share_)
+
+    def _check_fitted(self):
+        if not hasattr(self, "_sha256"):
+            raise NotFittedError("This decoder has learned nothing yet: call fit first.")
 
     def _model(self):
         """The base with its adapter, merged; read at the first use."""
-        if not hasattr(self, "_sha256"):
-            raise NotFittedError("This decoder has learned nothing yet: call fit first.")
+        self._check_fitted()
         if not hasattr(self, "_adapter"):
             from workbench.language.writer import adapter
 
@@ -317,7 +316,7 @@ class Decoder(Saved):
 
     def to_state(self):
         """Config (JSON values) and tensors (dict of arrays, weights as float16) that `from_state` reads."""
-        self._fitted()
+        self._check_fitted()
         ngram, tensors = self._ngram.to_state()
         config = {
             "options": asdict(self.config),
