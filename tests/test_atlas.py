@@ -301,6 +301,26 @@ def test_a_rare_code_at_the_end_of_long_prompts_comes_last():
     assert [label.get_text() for label in picture.figure.axes[0].get_xticklabels()][:4] == ["a", "b", "c", "rare"]
 
 
+def test_of_many_codes_the_heat_map_shows_sixteen_and_what_the_others_take():
+    # codes 0..15 in half of the prompts each, code 16 to 19 in few
+    sequences = [list(range(16))] * 9 + [[0, 16, 17, 18, 19, 1]]
+    picture = plot_transitions(transitions(sequences, k=20), [f"code {code}" for code in range(20)])
+    ax = picture.figure.axes[0]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["start of prompt", *(f"code {code}" for code in range(16))]
+    assert [label.get_text() for label in ax.get_xticklabels()][-2:] == ["4 other codes", "end of prompt"]
+    shown = ax.images[0].get_array().filled(0)
+    assert shown.shape == (17, 18) and shown.sum(axis=1) == pytest.approx(1)
+    assert shown[1, -2] == pytest.approx(0.1) and shown[1, 1] == pytest.approx(0.9)  # from code 0 to the others, to code 1
+
+
+def test_the_map_writes_the_first_fillers_of_each_code():
+    codes = np.repeat([0, 1], 300)
+    xy = np.random.default_rng(0).uniform(size=(600, 2)) + np.c_[codes * 2, codes * 0]
+    picture = plot_map(xy, codes, ["left", "right"], [f"{'ab'[code]}{row % 300}" for row, code in enumerate(codes)])
+    notes = [text.get_text() for text in picture.figure.axes[0].texts if isinstance(text, Annotation)]
+    assert {"a0", "b0"} & set(notes) and max(int(note[1:]) for note in notes) < 150
+
+
 def test_the_heat_map_refuses_what_is_no_matrix_of_shares():
     with pytest.raises(ValueError, match="needs a matrix \\(3, 3\\) for 2 names"):
         plot_transitions(np.eye(2), ["a", "b"])

@@ -1,5 +1,4 @@
 import base64
-import html
 import re
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from matplotlib.figure import Figure
 
 from workbench import lesson
 from workbench.template import Slot, Template
+from workbench.values import Sample
 
 ALT = "A line that rises from left to right"
 
@@ -25,10 +25,11 @@ def printed(capsys, *args, **options):
     return capsys.readouterr().out
 
 
-def test_a_true_claim_prints_its_rule_and_not_its_value(capsys):
-    assert printed(capsys, "share in use", 0.9317, low=0.6) == "ok  share in use >= 0.60\n"
-    assert printed(capsys, "loss", 0.2, high=0.95) == "ok  loss <= 0.95\n"
-    assert printed(capsys, "loss", 0.1, low=0, high=0.125) == "ok  0 <= loss <= 0.125\n"
+def test_a_true_claim_prints_its_rule_and_under_a_range_its_value(capsys):
+    assert printed(capsys, "share in use", 0.93173, low=0.6) == "ok  share in use >= 0.60\n    here 0.9317\n"
+    assert printed(capsys, "loss", 0.2, high=0.95) == "ok  loss <= 0.95\n    here 0.2\n"
+    assert printed(capsys, "loss", 0.1, low=0, high=0.125) == "ok  0 <= loss <= 0.125\n    here 0.1\n"
+    assert printed(capsys, "prompts", 12_345, low=9) == "ok  prompts >= 9\n    here 12,345\n"
     assert printed(capsys, "codes", 32, equal=32) == "ok  codes == 32\n"
     assert printed(capsys, "words", ["a", "b"], equal=["a", "b"]) == "ok  words == ['a', 'b']\n"
     assert printed(capsys, "two runs are equal", True) == "ok  two runs are equal\n"
@@ -63,7 +64,7 @@ def test_nan_makes_every_claim_false(nan, options):
 
 
 def test_numpy_scalars_count_as_the_numbers_they_hold(capsys):
-    assert printed(capsys, "x", np.float32(0.5), low=np.float64(0.5)) == "ok  x >= 0.50\n"
+    assert printed(capsys, "x", np.float32(0.5), low=np.float64(0.5)) == "ok  x >= 0.50\n    here 0.5\n"
     assert printed(capsys, "x", np.int64(3), equal=3) == "ok  x == 3\n"
     assert printed(capsys, "x", np.bool_(True)) == "ok  x\n"
     with pytest.raises(AssertionError, match="x; the value is False"):
@@ -93,6 +94,11 @@ def test_a_figure_becomes_html_with_picture_alt_text_caption_and_numbers():
     assert "<figcaption>Up &amp; up.</figcaption>" in page and "1 to 3</details>" in page
     assert base64.b64decode(re.search(r"base64,([^\"]+)", page)[1]).startswith(b"\x89PNG")
     assert "\n" not in page and "<figcaption>" not in lesson.figure_html(line_figure(), ALT)
+
+
+def test_numbers_of_a_figure_may_be_a_dict_which_is_rounded():
+    page = lesson.figure_html(line_figure(), ALT, numbers={"all": {"a": 0.51234, "b": np.float32(1)}, "few": {"n": 12}})
+    assert "</summary>all: a 0.512, b 1; few: n 12</details>" in page
 
 
 def test_equal_figures_give_equal_bytes():
@@ -164,14 +170,18 @@ def test_show_closes_the_figure_so_that_it_is_not_shown_twice(capsys):
     assert capsys.readouterr().out == f"Figure: {ALT}\n"  # no shell: words instead of a picture
 
 
-def test_in_a_shell_show_displays_html_and_the_alt_text_as_plain_text(monkeypatch):
+def test_in_a_shell_show_displays_html_and_beside_it_the_picture_and_the_words(monkeypatch):
     import IPython.display
 
     shown = []
     monkeypatch.setattr(IPython, "get_ipython", lambda: "a shell")
-    monkeypatch.setattr(IPython.display, "display", lambda data, raw: shown.append(data))
-    lesson.show(line_figure(), ALT)
-    assert shown[0]["text/plain"] == f"Figure: {ALT}" and shown[0]["text/html"].startswith("<figure")
+    monkeypatch.setattr(IPython.display, "display", lambda data, raw, metadata: shown.append((data, metadata)))
+    lesson.show(line_figure(), ALT, "Up\n& up.", "1 to 3")
+    (data, metadata), *more = shown
+    assert not more and data["text/html"] == lesson.figure_html(line_figure(), ALT, "Up\n& up.", "1 to 3")
+    assert data["text/plain"] == f"Figure: {ALT}\nUp & up.\nIn numbers: 1 to 3"
+    assert base64.b64decode(data["image/png"]).startswith(b"\x89PNG") and data["image/png"] in data["text/html"]
+    assert metadata == {"image/png": {"alt": ALT, "width": 614}}
 
 
 def test_the_scale_comes_from_the_environment(monkeypatch):
@@ -191,7 +201,7 @@ def test_lesson_works_without_ipython():
         f"from matplotlib.figure import Figure; f = Figure(); f.subplots().plot([1, 2]); show(f, {ALT!r})"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert (done.stdout, done.returncode) == (f"ok  x >= 0\nFigure: {ALT}\n", 0), done.stderr
+    assert (done.stdout, done.returncode) == (f"ok  x >= 0\n    here 1\nFigure: {ALT}\n", 0), done.stderr
 
 
 def test_a_gallery_shows_each_picture_in_its_place_and_hides_what_is_left_of_the_grid():
@@ -210,30 +220,28 @@ def test_a_gallery_without_pictures_or_with_other_titles_is_refused(pictures, ti
         lesson.gallery(pictures, titles)
 
 
-# ---- frames -----------------------------------------------------------------------------------------------------------------
+# ---- listings ---------------------------------------------------------------------------------------------------------------
 
 
-def inside(frame):
-    return html.unescape(re.search('srcdoc="([^"]*)"', frame.data)[1])
+TEMPLATE = Template.build(["by ", Slot("artist", "Ada & Bob")])
 
 
-def test_framed_shows_texts_as_text_templates_as_chips_and_html_as_it_is():
-    pytest.importorskip("IPython")
-    from IPython.display import HTML
-
-    template = Template.build(["by ", Slot("artist", "Ada & Bob")])
-    frame = lesson.framed({"<b>1 & 2": ["<i>x</i>", template, HTML("<u>y</u>")], "": ["z"]}, 'A "frame"', 120)
-    page = inside(frame)
-    assert (
-        frame.data.startswith('<div><iframe title="A &quot;frame&quot;" sandbox="allow-scripts"') and "height:120px" in frame.data
-    )
-    assert "&lt;b&gt;1 &amp; 2</p>" in page and page.count("<p ") == 1  # "" is no heading
-    assert "&lt;i&gt;x&lt;/i&gt;" in page and template.html() in page and "<u>y</u>" in page
+def test_a_listing_shows_texts_as_text_and_templates_as_chips_without_a_frame():
+    page = lesson.listing({"<b>1 & 2": ["<i>x</i>", TEMPLATE], "": ["z"]})._repr_html_()
+    assert "&lt;b&gt;1 &amp; 2</b></p>" in page and page.count("<p ") == 1  # "" is no heading
+    assert "&lt;i&gt;x&lt;/i&gt;" in page and TEMPLATE.html() in page and "<iframe" not in page
 
 
-def test_framed_gives_chips_the_colours_of_an_order_and_puts_groups_side_by_side():
-    pytest.importorskip("IPython")
-    template = Template.build([Slot("artist", "Ada"), Slot("scene", "sea")])
-    order = ["scene", "artist"]
-    page = inside(lesson.framed({"before": [template], "after": ["x"]}, "Side by side", 120, order=order, columns=True))
+def test_a_listing_reads_well_without_html():
+    told = lesson.listing({"all": ["x", TEMPLATE], "": [Sample("y")], "more": []})
+    assert repr(told) == f"all\n  x\n  {TEMPLATE}\n\n  y\n\nmore" and "<artist:Ada & Bob>" in str(told)
+
+
+def test_a_listing_shows_the_template_of_a_sample_that_has_one():
+    assert repr(lesson.listing({"": [Sample("by Ada & Bob", template=TEMPLATE)]})) == f"  {TEMPLATE}"
+
+
+def test_a_listing_gives_chips_the_colours_of_an_order_and_puts_groups_side_by_side():
+    template, order = Template.build([Slot("artist", "Ada"), Slot("scene", "sea")]), ["scene", "artist"]
+    page = lesson.listing({"before": [template], "after": ["x"]}, order=order, columns=True)._repr_html_()
     assert template.html(order) in page and page.count("<td ") == 2 and page.count("<tr>") == 1

@@ -1,9 +1,11 @@
 import ast
+import base64
 import copy
 import importlib.util
 import os
 import re
 import shutil
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -43,6 +45,12 @@ def demo():
         new_code_cell('check("last value", values[-1], low=0.6)'),
         new_code_cell(FIGURE),
         new_code_cell('check("steps are equal", np.allclose(np.diff(values), 0.1))'),
+        new_markdown_cell("**1.** Turn the line round."),
+        new_code_cell("falling = ...  # your answer", metadata={"tags": ["exercise"]}),
+        new_code_cell('check("it falls", falling[0] > falling[-1])'),
+        new_markdown_cell(
+            "<details><summary>Answer</summary>\n\n```python\nfalling = values[::-1]\n```\n\nBackwards.\n</details>"
+        ),
     ]
     return new_notebook(cells=cells)
 
@@ -93,6 +101,47 @@ def test_notebooks_import_from_the_front_of_the_package_and_not_from_its_rooms_o
 @pytest.mark.parametrize("path", tool.paths(), ids=lambda path: path.stem)
 def test_a_notebook_has_executed_outputs_checks_and_no_traces_of_a_machine(path):
     assert tool.shape_problems(nbformat.read(path, as_version=4)) == []
+
+
+def seen(cell):
+    """What a viewer without HTML shows of a cell: (printed and plain text, sizes of its pictures)."""
+    texts, sizes = [], []
+    for output in cell.outputs:
+        data = output.get("data", {})
+        if "image/png" in data:
+            picture = base64.b64decode(data["image/png"])
+            assert picture.startswith(b"\x89PNG")
+            sizes.append(struct.unpack(">II", picture[16:24]))
+        else:
+            texts.append(output.get("text") or data["text/plain"])
+    return "\n".join(texts), sizes
+
+
+def calls(cell, name):
+    tree = ast.walk(ast.parse(cell.source))
+    return [node for node in tree if isinstance(node, ast.Call) and getattr(node.func, "id", None) == name]
+
+
+@pytest.mark.parametrize("path", tool.paths(), ids=lambda path: path.stem)
+def test_a_viewer_without_html_shows_the_results_of_a_lesson(path):
+    notebook = nbformat.read(path, as_version=4)
+    prompts = values = figures = 0
+    for cell in code_cells(notebook):
+        text, sizes = seen(cell)
+        assert "object at 0x" not in text and ".HTML object" not in text and "<iframe" not in text
+        assert len(sizes) == len(calls(cell, "show")) and all(min(size) > 150 for size in sizes)
+        assert all(re.search(rf"^ok  .*{re.escape(called.args[0].value)}", text, re.MULTILINE) for called in plain_checks(cell))
+        if calls(cell, "listing"):
+            assert len(re.findall(r"^  \S", text, re.MULTILINE)) >= 2
+            prompts += 1
+        values, figures = values + text.count("\n    here "), figures + len(sizes)
+    assert values >= 3 and figures >= 1
+    assert prompts >= 2 or path.stem[:2] in ("01", "02", "07", "08")  # which print their prompts
+
+
+def plain_checks(cell):
+    """The checks of a cell, outside of functions, whose claim is written out."""
+    return [call for call in calls(cell, "check") if isinstance(call.args[0], ast.Constant)]
 
 
 # --- sync
@@ -214,15 +263,33 @@ def test_a_rendered_notebook_is_well(rendered):
     assert tool.check(rendered) == []
 
 
-def test_a_rendered_notebook_keeps_what_is_compared_and_nothing_else(notebook):
-    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    assert [bool(cell.outputs) for cell in code] == [False, False, True, True, True]
-    assert [cell.execution_count for cell in code] == [1, 2, 3, 4, 5]
-    assert code[2].outputs[0].text == "ok  last value >= 0.60\n"
-    assert 'alt="A line that rises from left to right"' in code[3].outputs[0].data["text/html"]
+def test_a_rendered_notebook_keeps_what_readers_need_and_nothing_that_is_dead_or_only_a_warning(notebook):
+    code = code_cells(notebook)
+    assert [bool(cell.outputs) for cell in code] == [True, True, True, True, True, False, True]
+    assert [cell.execution_count for cell in code] == [1, 2, 3, 4, 5, 6, 7]
+    assert code[1].outputs[0].text == "20\n" and code[2].outputs[0].text == "ok  last value >= 0.60\n    here 1.9\n"
+    figure = code[3].outputs[0]
+    assert 'alt="A line that rises from left to right"' in figure.data["text/html"] and figure.data["image/png"]
+    assert figure.metadata["image/png"]["alt"] == "A line that rises from left to right"
     assert not [output for cell in code for output in cell.outputs if output.get("name") == "stderr"]
-    assert all(set(cell.metadata) <= {"tags"} for cell in notebook.cells)
+    assert all(set(cell.metadata) <= {"tags"} for cell in notebook.cells if cell is not code[0])
     assert [cell.id for cell in notebook.cells] == [f"cell-{number:02d}" for number in range(len(notebook.cells))]
+
+
+def test_the_setup_cell_is_folded_in_colab_and_in_jupyter(notebook):
+    setup = code_cells(notebook)[0]
+    assert setup.metadata == {
+        "tags": ["setup", "nbval-ignore-output"],
+        "cellView": "form",
+        "jupyter": {"source_hidden": True},
+    }
+
+
+def test_the_answer_of_an_exercise_is_executed_and_not_shown_in_its_cell(notebook):
+    exercise, graded = code_cells(notebook)[5:]
+    assert exercise.source == "falling = ...  # your answer" and graded.outputs[0].text == "ok  it falls\n"
+    assert tool.answered(notebook) == {notebook.cells.index(exercise): "falling = ...  # your answer"}
+    assert exercise.source == "falling = values[::-1]"
 
 
 def test_two_renders_are_equal_to_the_byte_but_for_an_address_and_the_time(rendered):
@@ -269,12 +336,12 @@ def damage_outputs(notebook):
 
 
 def damage_tags(notebook):
-    for cell in code_cells(notebook)[2:4]:
+    for cell in code_cells(notebook)[2:5]:
         cell.metadata["tags"] = ["nbval-ignore-output"]
 
 
 def damage_marks(notebook):
-    for cell in code_cells(notebook)[2:4]:
+    for cell in code_cells(notebook)[2:5]:
         cell.source = "# NBVAL_IGNORE_OUTPUT\n" + cell.source
 
 
@@ -296,6 +363,26 @@ def damage_length(notebook):
     code_cells(notebook)[2].source += "\n" * 31 + "pass"
 
 
+def damage_answer(notebook):
+    notebook.cells[-1].source = "The answer is secret."
+
+
+def damage_work(notebook):
+    code_cells(notebook)[1].outputs = []
+
+
+def damage_words(notebook):
+    code_cells(notebook)[3].outputs[0].data["text/plain"] = "<IPython.core.display.HTML object>"
+
+
+def damage_value(notebook):
+    code_cells(notebook)[2].outputs[0].text = "ok  last value >= 0.60\n"
+
+
+def damage_picture(notebook):
+    del code_cells(notebook)[3].outputs[0].data["image/png"]
+
+
 def damage_install(notebook):
     code_cells(notebook)[2].source += "\n%pip install something"
 
@@ -305,9 +392,14 @@ def damage_install(notebook):
     [
         (damage_order, "not executed from top to bottom"),
         (damage_error, "holds the output of an error"),
-        (damage_outputs, "1 compared cells with check"),
-        (damage_tags, "only 1 of 5 code cells are compared"),
-        (damage_marks, "only 1 of 5 code cells are compared"),
+        (damage_outputs, "code cell 3: shows something"),
+        (damage_tags, "only 2 of 6 code cells are compared"),
+        (damage_marks, "only 2 of 6 code cells are compared"),
+        (damage_answer, "has no fold with a Python block"),
+        (damage_work, "code cell 2: shows something, and no output is kept"),
+        (damage_words, "code cell 4: an output has no words for viewers without HTML"),
+        (damage_value, "code cell 3: a check does not say its value: ok  last value >= 0.60"),
+        (damage_picture, "code cell 4: a figure has no image/png"),
         (damage_widgets, "holds the state of widgets"),
         (damage_widget_view, "code cell 3: holds a widget"),
         (damage_privacy, "shows paths of one machine: /home/"),
@@ -368,10 +460,10 @@ def test_check_asks_for_the_time_and_for_small_files(rendered, tmp_path):
     root = tmp_path / "p"
     shutil.copytree(rendered, root, symlinks=True)
     path = root / "notebooks" / "01_rise.ipynb"
-    path.write_text(re.sub(r"about \d+ s", "about ? s", path.read_text()) + " " * 1_000_000)
+    path.write_text(re.sub(r"about \d+ s", "about ? s", path.read_text()) + " " * tool.MAX_BYTES)
     problems = tool.check(root)
     assert any("does not say how long it takes" in problem for problem in problems)
-    assert any("the limit is 1,000,000" in problem for problem in problems)
+    assert any("the limit is 1,500,000" in problem for problem in problems)
 
 
 # --- the setup cell
@@ -521,7 +613,7 @@ def test_strict_nbval_compares_rules_and_alt_texts_and_neither_pixels_nor_number
     variant("numbers", 3, " points", " dots")
     failed, output = nbval(root / "notebooks", "fast")  # rendered at "default": the same outputs hold at every scale
     assert failed == {"rule": [2], "claim": [4], "alt": [3], "caption": [3]}, output
-    assert "0 passed" not in output and "31 passed" in output
+    assert "0 passed" not in output and "43 passed" in output
 
 
 @pytest.mark.parametrize(
@@ -529,6 +621,8 @@ def test_strict_nbval_compares_rules_and_alt_texts_and_neither_pixels_nor_number
     [
         ('<img alt="a" src="data:image/png;base64,iVBORw0KGgo=">', '<img alt="a" src="PICTURE">'),
         ("<details><summary>This figure in numbers</summary>3,000 fillers</details>", "NUMBERS"),
+        ("Figure: a map\nIn numbers: 3,000 fillers\nok", "Figure: a map\nNUMBERS\nok"),
+        ("ok  share >= 0.60\n    here 0.93\nok  more\n", "ok  share >= 0.60\nVALUE\nok  more\n"),
         ('<iframe title="map" srcdoc="&lt;p&gt;x">', '<iframe title="map" srcdoc=PAGE>'),
         ("/tmp/ipykernel_12/345.py:1: note", "CELL:1: note"),
         ("<object at 0x7f12ab34cd56>", "<object at ADDRESS>"),

@@ -215,7 +215,10 @@ def inside(path):
     from nbclient import NotebookClient
     from nbclient.exceptions import CellControlSignal, CellExecutionError, DeadKernelError
 
+    from notebooks import answered  # beside this file, which runs as a script here
+
     notebook = nbformat.read(path, as_version=4)
+    answered(notebook)
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None

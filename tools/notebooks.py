@@ -3,16 +3,20 @@
 python tools/notebooks.py {sync,render,check} [notebook ...]
 
 A notebook is written by hand except for its first cell and its setup cell. Tags say how a cell is treated: `header` and `setup`
-are written here; `nbval-ignore-output` marks work whose output is not compared and not kept. The title cell holds `# Title` and
-one line that ends in a question mark: the question that the table of the README shows.
+are written here; `nbval-ignore-output` marks work whose output is kept for readers and not compared; `exercise` marks a cell that
+waits for the reader's answer. Ours is the Python block in the next fold (`<details>`): it is executed in place of the cell, by
+`render` and by the tests. The title cell holds `# Title` and one line that ends in a question mark: the question that the table
+of the README shows.
 """
 
 import argparse
 import ast
+import copy
 import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
 import tomllib
 from pathlib import Path
@@ -30,9 +34,14 @@ GITHUB = re.compile(
     r"([\w.-]+/[\w.-]+?)(?:\.git)?/?",
     re.IGNORECASE,
 )
-MAX_LINES, MAX_BYTES, MIN_CHECKS = 30, 1_000_000, 2
+MAX_LINES, MAX_BYTES, MIN_CHECKS = 30, 1_500_000, 2  # a figure is kept twice: in HTML and as a PNG
 SECONDS = (5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 240, 300, 450, 600, 900)
 IMPORT_NAMES = {"scikit-learn": "sklearn", "umap-learn": "umap", "pillow": "PIL"}  # where `pip install x` is not `import x`
+FOLD = re.compile(r"<details>.*?^```python\n(.*?)^```$.*?</details>", re.DOTALL | re.MULTILINE)
+# what a viewer without HTML shows of an object that has no words: <IPython.core.display.HTML object>
+STAND_IN = re.compile(r"<[\w.]+ object(?: at 0x[0-9a-f]+)?>|<[\w.]+ at 0x[0-9a-f]+>")
+SHOWS = {"HTML", "check", "display", "listing", "print", "show"}
+FOLDED = {"cellView": "form", "jupyter": {"source_hidden": True}}  # in Colab, and elsewhere
 HOMES = (*(f"/{folder}/" for folder in ("home", "root", "Users", "tmp")), ":\\Users\\")  # what a private path begins with
 
 
@@ -169,10 +178,38 @@ def sync(root=ROOT):
     return changed + _write(readme, readme_text(readme.read_text("utf-8"), notebooks, slug))
 
 
-def render(chosen, root=ROOT):
-    """Execute notebooks and keep the outputs that are compared; the stated time changes only when it is off by a factor of 2.
+def answered(notebook):
+    """Put our answers into the exercises of a notebook, in place.
 
-    A notebook that fails stays as it was.
+    Args:
+        notebook: nbformat NotebookNode; a code cell with the tag `exercise` takes the Python block of the next fold.
+
+    Returns:
+        dict of place in `notebook.cells` -> str, what stood there.
+
+    Raises:
+        ValueError: an exercise without such a fold before the next exercise.
+    """
+    empty = {}
+    for place, cell in enumerate(notebook.cells):
+        if cell.cell_type != "code" or "exercise" not in _tags(cell):
+            continue
+        answer = None
+        for other in notebook.cells[place + 1 :]:
+            if "exercise" in _tags(other):
+                break
+            if other.cell_type == "markdown" and (answer := FOLD.search(other.source)):
+                break
+        if answer is None:
+            raise ValueError(f"the exercise {cell.source!r} has no fold with a Python block: <details> ... ```python ... ```")
+        empty[place], cell.source = cell.source, answer[1].rstrip("\n")
+    return empty
+
+
+def render(chosen, root=ROOT):
+    """Execute notebooks and keep their outputs; the stated time changes only when it is off by a factor of 2.
+
+    A notebook that fails stays as it was. Work starts without a cache of finished work, so that a second render prints the same.
 
     Args:
         chosen: list of Path; its notebooks are executed.
@@ -186,6 +223,7 @@ def render(chosen, root=ROOT):
     sync(root)
     for path in chosen:
         notebook = nbformat.read(path, as_version=4)
+        empty = answered(notebook)
         for cell in notebook.cells:
             if cell.cell_type == "code":
                 cell.outputs, cell.execution_count = [], None
@@ -198,8 +236,11 @@ def render(chosen, root=ROOT):
             resources={"metadata": {"path": str(path.parent)}},
         )
         begin = time.monotonic()
-        client.execute(env=dict(os.environ) | {"WORKBENCH_SCALE": "default"})
+        with tempfile.TemporaryDirectory() as cache:
+            client.execute(env=dict(os.environ) | {"WORKBENCH_SCALE": "default", "WORKBENCH_CACHE": cache})
         took = time.monotonic() - begin
+        for place, source in empty.items():
+            notebook.cells[place].source = source
         _normalise(notebook)
         stated = _seconds(notebook)
         if stated is None or not stated / 2 <= took <= stated * 2:
@@ -246,8 +287,13 @@ def shape_problems(notebook, root=ROOT):
         list of str.
     """
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    compared = [cell for cell in code if _compared(cell)]
+    work = [cell for cell in code if "exercise" not in _tags(cell)]
+    compared = [cell for cell in work if _compared(cell)]
     problems = []
+    try:
+        answered(copy.deepcopy(notebook))
+    except ValueError as err:
+        problems.append(str(err))
     if [cell.execution_count for cell in code] != list(range(1, len(code) + 1)):
         problems.append("not executed from top to bottom: python tools/notebooks.py render")
     if any(output.output_type == "error" for cell in code for output in cell.outputs):
@@ -255,8 +301,8 @@ def shape_problems(notebook, root=ROOT):
     checks = [cell for cell in compared if _calls_check(cell) and _said_ok(cell)]
     if len(checks) < MIN_CHECKS:
         problems.append(f"{len(checks)} compared cells with check(...) and its output, {MIN_CHECKS} are the least")
-    if 2 * len(compared) < len(code):
-        problems.append(f"only {len(compared)} of {len(code)} code cells are compared, half is the least")
+    if 2 * len(compared) < len(work):
+        problems.append(f"only {len(compared)} of {len(work)} code cells are compared, half is the least")
     if "widgets" in notebook.metadata:
         problems.append("holds the state of widgets: python tools/notebooks.py render")
     for number, cell in enumerate(code, 1):
@@ -302,6 +348,29 @@ def _cell_problems(cell):
     for output in cell.outputs:
         if any("widget-view" in kind for kind in output.get("data", {})):
             yield "holds a widget, which is dead without its kernel: python tools/notebooks.py render"
+    if cell.execution_count is not None:
+        yield from _hidden(cell)
+
+
+def _hidden(cell):
+    """What a viewer without HTML would miss of an executed cell: it shows text/plain, image/png and what was printed."""
+    tree = _tree(cell)
+    calls = {getattr(node.func, "id", None) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    defined = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+    last = tree.body[-1] if tree.body else None
+    named = isinstance(last, ast.Expr) and isinstance(last.value, ast.Name | ast.Attribute | ast.Subscript)
+    if not cell.outputs and (SHOWS & (calls - defined) or named):
+        yield "shows something, and no output is kept: python tools/notebooks.py render"
+    for output in (output for output in cell.outputs if "data" in output):
+        if STAND_IN.search(output.data.get("text/plain", "<no object>")):
+            yield "an output has no words for viewers without HTML: give it a __repr__, or use lesson.listing"
+    printed = "".join(output.text for output in cell.outputs if output.get("name") == "stdout").splitlines()
+    for line, after in zip(printed, [*printed, ""][1:], strict=True):
+        if line.startswith("ok  ") and re.search(r" [<>]= ", line) and not after.startswith("    here "):
+            yield f"a check does not say its value: {line}"
+    figures = [output for output in cell.outputs if "<figure" in output.get("data", {}).get("text/html", "")]
+    if any("image/png" not in output.data for output in figures):
+        yield "a figure has no image/png beside its HTML: use lesson.show"
 
 
 def _compared(cell):
@@ -349,7 +418,7 @@ def _put(notebook, tags, place, source, new_cell):
         cell = new_cell(metadata={"tags": tags})
         notebook.cells.insert(place, cell)
     cell.source = source
-    cell.metadata["tags"] = tags
+    cell.metadata["tags"] = tags  # `_normalise` writes the rest
 
 
 def _normalise(notebook):
@@ -360,19 +429,20 @@ def _normalise(notebook):
     for number, cell in enumerate(notebook.cells):
         cell.id = f"cell-{number:02d}"
         tags = cell.metadata.get("tags", [])
-        cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
+        cell.metadata = nbformat.from_dict(({"tags": tags} if tags else {}) | (FOLDED if "setup" in tags else {}))
         if cell.cell_type == "code":
-            cell.outputs = (
-                [_still(output) for output in cell.outputs if output.get("name") != "stderr"] if _compared(cell) else []
-            )
+            cell.outputs = [_still(output) for output in cell.outputs if _lasts(output)]
+
+
+def _lasts(output):
+    """Whether an output means something without its kernel: no widget, such as a progress bar, and no warning."""
+    return output.get("name") != "stderr" and not any("widget-view" in kind for kind in output.get("data", {}))
 
 
 def _still(output):
-    """An output without what is dead (widgets) or new in every run."""
-    for kind in [kind for kind in output.get("data", {}) if "widget-view" in kind]:
-        del output.data[kind]
+    """An output with the words of its picture and no other metadata."""
     if "metadata" in output:
-        output.metadata = nbformat.from_dict({})
+        output.metadata = nbformat.from_dict({kind: value for kind, value in output.metadata.items() if kind == "image/png"})
     return output
 
 

@@ -1,4 +1,4 @@
-"""Lesson: the three things a notebook says to its reader: a claim that is checked, a figure with words, the scale it runs at."""
+"""Lesson: what a notebook says to its reader: a claim that is checked, a figure with words, a listing, the scale it runs at."""
 
 import base64
 import io
@@ -19,10 +19,11 @@ _MIN_ALT_WORDS = 6
 
 
 def check(what, value, low=None, high=None, equal=None):
-    """Assert a claim and print its rule, so that the printed line is the same at every scale and on every machine.
+    """Assert a claim and print its rule, and under a range the value of this run.
 
-    `check("share of codes in use", 0.93, low=0.6)` prints `ok  share of codes in use >= 0.60`; the 0.93 is only seen when
-    the claim is false. Without a bound the claim itself must be the value: `check("two runs are equal", a == b)`.
+    `check("share of codes in use", 0.93, low=0.6)` prints two lines: `ok  share of codes in use >= 0.60`, which is the same at
+    every scale and on every machine, so that nbval compares it, and `    here 0.93`, which is not compared (tests/sanitize.cfg).
+    Without a bound the claim itself must be the value: `check("two runs are equal", a == b)`.
 
     Args:
         what: str, the claim in words.
@@ -50,7 +51,8 @@ def check(what, value, low=None, high=None, equal=None):
         rule, true = _range(what, value, low, high)
     if not true:
         raise AssertionError(f"false: {rule}; the value is {value!r}")
-    print(f"ok  {rule}", flush=True)
+    # with `equal` and for a bool the rule says the value already; one print, so that nothing comes between the two lines
+    print(f"ok  {rule}" if low is None and high is None else f"ok  {rule}\n    here {_short(value)}", flush=True)
 
 
 def figure_html(fig, alt, caption=None, numbers=None):
@@ -60,7 +62,8 @@ def figure_html(fig, alt, caption=None, numbers=None):
         fig: matplotlib Figure with something drawn in every visible pair of axes.
         alt: str, six words or more: what a reader who does not see the figure should know. Compared by nbval.
         caption: str or None, a line under the figure. Compared by nbval.
-        numbers: str or None, what this one run shows, folded away under the figure. Not compared (tests/sanitize.cfg).
+        numbers: what this one run shows, folded away under the figure: str, or dict of name -> number or another dict; or None.
+            Not compared (tests/sanitize.cfg).
 
     Returns:
         str, one line of HTML.
@@ -68,49 +71,40 @@ def figure_html(fig, alt, caption=None, numbers=None):
     Raises:
         ValueError: axes without data, or an alt text that is too short.
     """
-    if len(str(alt).split()) < _MIN_ALT_WORDS:
-        raise ValueError(
-            f"The alt text {alt!r} has under {_MIN_ALT_WORDS} words: say what the figure shows and what to see in it."
-        )
-    axes = [ax for ax in fig.axes if ax.get_visible()]
-    empty = [number for number, ax in enumerate(axes) if not _has_data(ax)]
-    if empty or not axes:
-        where = f"axes {empty} of {len(axes)} hold" if axes else "it holds"
-        raise ValueError(f"This figure would show nothing: {where} no data. Was the array empty, or drawn into another figure?")
-    picture = base64.b64encode(_png(fig)).decode("ascii")
-    width = round(fig.get_figwidth() * 96)
-    parts = [
-        f'<img alt="{_one_line(alt)}" style="max-width:100%;width:{width}px;height:auto" src="data:image/png;base64,{picture}">',
-        f"<figcaption>{_one_line(caption)}</figcaption>" if caption else "",
-        f"<details><summary>This figure in numbers</summary>{_one_line(numbers)}</details>" if numbers else "",
-    ]
-    return f'<figure style="margin:0">{"".join(parts)}</figure>'
+    _refuse_short(alt)
+    _refuse_empty(fig)
+    return _figure_html(fig, base64.b64encode(_png(fig)).decode("ascii"), alt, caption, numbers)
 
 
 def show(fig, alt, caption=None, numbers=None):
-    """Show a figure in a notebook with its alt text, then close it; outside of IPython the alt text is printed.
+    """Show a figure in a notebook, then close it: HTML with its words, beside it a PNG and the words for viewers without HTML.
 
-    `show(*atlas.plot_usage(...))` shows what the atlas drew.
+    `show(*atlas.plot_usage(...))` shows what the atlas drew. Outside of IPython the words are printed.
 
     Args:
         fig: matplotlib Figure, see `figure_html`.
         alt: str, six words or more.
         caption: str or None, a line under the figure.
-        numbers: str or None, what this run shows, not compared by nbval.
+        numbers: what this run shows, as for `figure_html`; not compared by nbval.
 
     Raises:
         ValueError: axes without data, or an alt text that is too short.
     """
-    page = figure_html(fig, alt, caption, numbers)
+    _refuse_short(alt)
+    _refuse_empty(fig)
+    numbered = f"In numbers: {_told(numbers)}" if numbers else None
+    words = "\n".join(" ".join(str(part).split()) for part in (f"Figure: {alt}", caption, numbered) if part)
     if "matplotlib.pyplot" in sys.modules:
         sys.modules["matplotlib.pyplot"].close(fig)  # otherwise the inline backend shows it a second time
     shell = sys.modules.get("IPython")  # a plain script may have it installed: only a running shell can show HTML
-    if shell is not None and shell.get_ipython() is not None:
-        from IPython.display import display
+    if shell is None or shell.get_ipython() is None:
+        print(words)
+        return
+    from IPython.display import display
 
-        display({"text/html": page, "text/plain": f"Figure: {alt}"}, raw=True)
-    else:
-        print(f"Figure: {alt}")
+    picture = base64.b64encode(_png(fig)).decode("ascii")
+    data = {"text/html": _figure_html(fig, picture, alt, caption, numbers), "image/png": picture, "text/plain": words}
+    display(data, raw=True, metadata={"image/png": {"alt": alt, "width": _pixels(fig)}})
 
 
 def iframe(page, title="Interactive map", height=580):
@@ -131,31 +125,42 @@ def iframe(page, title="Interactive map", height=580):
     return f"<div>{frame}</div>"  # IPython warns about HTML that begins with a frame
 
 
-def framed(groups, title, height, *, order=(), columns=False):
-    """Show texts or templates under headings, in a frame: runs are compared by its title, not by what was written.
+def listing(groups, *, order=(), columns=False):
+    """List texts and templates under headings, as HTML where a viewer shows it and as text everywhere else.
 
     Args:
-        groups: dict of heading, "" for none -> list of `Template` (shown as chips), str, or what shows itself as HTML in a
-            notebook.
-        title: str, the name of the frame for screen readers.
-        height: int, pixels.
+        groups: dict of heading, "" for none -> list of `Template`, of `Sample` (its template is shown where it has one), or str.
         order: names of slots for the colours of chips, see `Template.html`.
-        columns: bool, groups side by side instead of one below the other.
+        columns: bool, groups side by side instead of one below the other, in HTML.
 
     Returns:
-        IPython.display.HTML.
+        `Listing`; the last line of a cell shows it, and `print` prints it.
     """
-    from IPython.display import HTML
+    return Listing({str(heading): [_whole(row) for row in rows] for heading, rows in groups.items()}, order, columns)
 
-    blocks = []
-    for heading, rows in groups.items():
-        head = f"<p style='margin:10px 0 2px;color:#555'>{as_html(heading)}</p>" if heading else ""
-        blocks.append(head + "".join(_row(row, order) for row in rows))
-    if columns:
-        cells = "".join(f"<td style='vertical-align:top;padding:0 14px'>{block}</td>" for block in blocks)
-        blocks = [f"<table><tr>{cells}</tr></table>"]
-    style = f"font:{13 if columns else 14}px/1.5 sans-serif;background:#fff;color:#111"
-    return HTML(iframe(f"<body style='{style}'>{''.join(blocks)}</body>", title, height))
+
+class Listing:
+    """Texts and templates under headings. Made by `listing`."""
+
+    def __init__(self, groups, order, columns):
+        self.groups, self.order, self.columns = groups, order, columns
+
+    def __repr__(self):
+        blocks = [[*([heading] if heading else []), *(f"  {row}" for row in rows)] for heading, rows in self.groups.items()]
+        return "\n\n".join("\n".join(block) for block in blocks)
+
+    def _repr_html_(self):
+        blocks = []
+        for heading, rows in self.groups.items():
+            head = f'<p style="margin:10px 0 2px"><b>{as_html(heading)}</b></p>' if heading else ""
+            blocks.append(head + "".join(self._row_html(row) for row in rows))
+        if self.columns:
+            cells = "".join(f'<td style="vertical-align:top;text-align:left;padding:0 14px">{block}</td>' for block in blocks)
+            return f"<table><tr>{cells}</tr></table>"
+        return f"<div>{''.join(blocks)}</div>"
+
+    def _row_html(self, row):
+        return row.html(self.order) if hasattr(row, "html") else f'<div style="margin:0 0 4px">{as_html(row)}</div>'
 
 
 def gallery(pictures, titles=None, columns=8, size=1.25):
@@ -246,11 +251,12 @@ def _png(fig):
     """Draw a figure as PNG bytes; equal figures give equal bytes."""
     stream, small = io.BytesIO(), io.BytesIO()
     fig.savefig(stream, format="png", dpi=144, bbox_inches="tight", facecolor="white", metadata={"Software": None})
-    if any(image.get_array().ndim == 3 for ax in fig.axes for image in ax.images):
-        return stream.getvalue()  # a photograph needs all its colours
-    # charts do with 256 colours and a third of the bytes: a notebook of ours stays under 1 MB
+    # charts do with 256 colours and a third of the bytes; a photograph needs all its colours
+    photographs = any(image.get_array().ndim == 3 for ax in fig.axes for image in ax.images)
     with Image.open(stream) as drawn:
-        drawn.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(small, format="png", optimize=True)
+        drawn = drawn.convert("RGB")
+        drawn = drawn if photographs else drawn.quantize(256, dither=Image.Dither.NONE)
+        drawn.save(small, format="png", optimize=True)
     return small.getvalue()
 
 
@@ -268,8 +274,50 @@ def _one_line(text):
     return as_html(" ".join(str(text).split()))
 
 
-def _row(row, order):
-    """A row of `framed` as HTML."""
-    if hasattr(row, "html"):
-        return row.html(order)
-    return f"<div style='margin:0 0 4px'>{row._repr_html_() if hasattr(row, '_repr_html_') else as_html(row)}</div>"
+def _whole(row):
+    """What a listing shows of a sample: the template, if there is one."""
+    return row if getattr(row, "template", None) is None else row.template
+
+
+def _short(value):
+    """A number in four digits, small whole ones in full."""
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+
+
+def _told(numbers):
+    """Numbers in words: "random 0.005, k-means 0.57"; of dicts in a dict "all words: random 0.005, ...; open slots: ..."."""
+    if isinstance(numbers, dict):
+        nested = any(isinstance(value, dict) for value in numbers.values())
+        return ("; " if nested else ", ").join(
+            f"{name}{':' * isinstance(value, dict)} {_told(value)}" for name, value in numbers.items()
+        )
+    return f"{float(numbers):.3g}" if isinstance(numbers, (float, np.floating)) else str(numbers)
+
+
+def _refuse_short(alt):
+    if len(str(alt).split()) < _MIN_ALT_WORDS:
+        raise ValueError(
+            f"The alt text {alt!r} has under {_MIN_ALT_WORDS} words: say what the figure shows and what to see in it."
+        )
+
+
+def _refuse_empty(fig):
+    axes = [ax for ax in fig.axes if ax.get_visible()]
+    empty = [number for number, ax in enumerate(axes) if not _has_data(ax)]
+    if empty or not axes:
+        where = f"axes {empty} of {len(axes)} hold" if axes else "it holds"
+        raise ValueError(f"This figure would show nothing: {where} no data. Was the array empty, or drawn into another figure?")
+
+
+def _figure_html(fig, picture, alt, caption, numbers):
+    parts = [
+        f'<img alt="{_one_line(alt)}" style="max-width:100%;width:{_pixels(fig)}px;height:auto" '
+        f'src="data:image/png;base64,{picture}">',
+        f"<figcaption>{_one_line(caption)}</figcaption>" if caption else "",
+        f"<details><summary>This figure in numbers</summary>{_one_line(_told(numbers))}</details>" if numbers else "",
+    ]
+    return f'<figure style="margin:0">{"".join(parts)}</figure>'
+
+
+def _pixels(fig):
+    return round(fig.get_figwidth() * 96)

@@ -78,6 +78,6 @@ class Fit:
         lines += [
             "",
             f"effective sample size {self.ess:,.0f} of {self.n:,} ({self.ess / self.n:.1%})",
-            f"log Z {self.log_z:.3f} ± {self.log_z_error:.2g}; KL(target, proposal) {self.kl:.3f} nats; {self.seconds:.1f} s",
+            f"log Z {self.log_z:.3f} ± {self.log_z_error:.2g}; KL(target, proposal) {self.kl:.3f} nats",
         ]
         return "\n".join(lines)

@@ -25,6 +25,7 @@ _INK, _FAINT, _WARN = "#1a1a1a", "#5f5f5f", "#a84900"
 _BLANK = {"facecolor": "white", "linewidth": 0, "pad": 0.6}
 _HALO = [withStroke(linewidth=2.6, foreground="white")]
 _NAME_LENGTH = 26
+_MOST_CODES = 16  # rows of the heat map: with more it cannot be read
 
 
 class CaptionedFigure(NamedTuple):
@@ -71,7 +72,7 @@ def plot_map(xy, codes, names, texts=None, title="Map of the learned language", 
         xy: float (n, 2), from `fit`; wide empty bands are cut short (`projection.gathered`).
         codes: int (n,), the code of each filler, 0..k-1.
         names: k str, the names of the codes.
-        texts: n str or None; some fillers are then written on the map where there is room.
+        texts: n str or None, of each code the frequent fillers first; some of those are then written where there is room.
         title: str.
         looks: k int 0..47, hue and mark of each code as its chips have them (`chips`); None gives near codes different hues.
 
@@ -211,6 +212,8 @@ def plot_usage(counts, names):
 def plot_transitions(matrix, names):
     """Draw how often one code follows another as a heat map, codes ordered by where in the prompt they stand on average.
 
+    Of more than 16 codes the 16 are shown that the average prompt has most of; what the others take is one column.
+
     Args:
         matrix: float (k + 1, k + 1) from `transitions`: shares of each row; last row start, last column end of the prompt.
         names: k str.
@@ -229,27 +232,34 @@ def plot_transitions(matrix, names):
     sums = matrix.sum(axis=1)
     if not np.all((np.abs(sums - 1) < 1e-6) | (sums == 0)) or matrix.min() < 0:
         raise ValueError("plot_transitions needs shares: rows of numbers >= 0 that sum to 1 (or 0 for a code never seen).")
-    order = _by_position(matrix)
+    visits, position = _walk(matrix)
+    most = np.argsort(-visits, kind="stable")[:_MOST_CODES]
+    order = most[np.argsort(position[most], kind="stable")]
+    rest = np.setdiff1d(np.arange(k), order)
     shown = matrix[np.ix_([k, *order], [*order, k])]
-    side = 2.9 + max((0.185 if k <= 40 else 0.15) * (k + 1), 2.6)
-    figure, (ax,) = _page(side + 0.9, side, "Which code follows which")
+    heads, tails = ["start of prompt", *(names[code] for code in order)], [*(names[code] for code in order), "end of prompt"]
+    if len(rest):
+        shown = np.insert(shown, -1, matrix[np.ix_([k, *order], rest)].sum(axis=1), axis=1)
+        tails.insert(-1, f"{len(rest)} other codes")
+    rows, columns = shown.shape
+    figure, (ax,) = _page(3.2 + 0.44 * columns, 2.6 + 0.36 * rows, "Which code follows which")
     # steps that never happen stay blank; the few brightest (often the end of the prompt) share the top colour
     top = max(np.quantile(shown[shown > 0], 0.98), 1e-6)
-    image = ax.imshow(np.ma.masked_equal(shown, 0), cmap="viridis_r", norm=PowerNorm(0.5, vmin=0, vmax=top), aspect="equal")
+    image = ax.imshow(np.ma.masked_equal(shown, 0), cmap="viridis_r", norm=PowerNorm(0.5, vmin=0, vmax=top), aspect="auto")
     ax.set_facecolor("#f4f4f4")
-    ordered = [names[code] for code in order]
-    heads, tails = ["start of prompt", *ordered], [*ordered, "end of prompt"]
-    _tick_names(ax.yaxis, range(k + 1), heads)
-    _tick_names(ax.xaxis, range(k + 1), tails)
-    ax.tick_params(axis="x", rotation=90)
-    ax.set_xlabel("next code", fontsize=9)
-    ax.set_ylabel("code, in the order of the average prompt", fontsize=9)
+    _tick_names(ax.yaxis, range(rows), heads, 10)
+    _tick_names(ax.xaxis, range(columns), tails, 10)
+    ax.tick_params(axis="x", rotation=60)
+    for label in ax.get_xticklabels():
+        label.set(ha="right", rotation_mode="anchor")
+    ax.set_xlabel("next code", fontsize=10)
+    ax.set_ylabel("code, in the order of the average prompt", fontsize=10)
     ax.axhline(0.5, color=_INK, linewidth=1.2)
-    ax.axvline(k - 0.5, color=_INK, linewidth=1.2)
-    for (i, j), share in np.ndenumerate(shown) if k <= 12 else ():
-        if share >= 0.01:
+    ax.axvline(len(order) - 0.5, color=_INK, linewidth=1.2)
+    for (i, j), share in np.ndenumerate(shown):
+        if share >= 0.02:
             ink = "white" if share > 0.3 * top else "black"
-            ax.text(j, i, f"{100 * share:.0f}", ha="center", va="center", fontsize=8, color=ink)
+            ax.text(j, i, f"{100 * share:.0f}", ha="center", va="center", fontsize=9, color=ink)
     extend, percent = "max" if shown.max() > top else "neither", PercentFormatter(1, decimals=0)
     bar = figure.colorbar(image, ax=ax, shrink=0.6, pad=0.02, extend=extend, format=percent)
     bar.set_label("share of what follows, each row sums to 100 %", fontsize=9)
@@ -260,7 +270,7 @@ def plot_transitions(matrix, names):
         figure,
         "Heat map of which code follows which: rows are codes in the order of the average prompt, columns the code that comes "
         "next; dark cells are frequent steps, blank ones never happen.",
-        "Read along a row: what comes after this code. The first row starts a prompt, the last column ends it.",
+        "Read along a row: what comes after this code, in percent. The first row starts a prompt, the last column ends it.",
         f"Strongest steps: {listed}.",
     )
 
@@ -301,22 +311,22 @@ def _page(width, height, title, columns=1):
     return figure, list(figure.subplots(1, columns, squeeze=False)[0])
 
 
-def _tick_names(axis, places, names):
+def _tick_names(axis, places, names, size=8):
     axis.set_ticks(list(places), [written(name) for name in names])
     for label in axis.get_ticklabels():
-        label.set(fontsize=8, parse_math=False)
+        label.set(fontsize=size, parse_math=False)
     axis.set_tick_params(length=0)
 
 
-def _by_position(matrix):
-    """Order codes by their mean position: of a walk through the shares, expected sum of (time * visits) / expected visits.
+def _walk(matrix):
+    """How often the average prompt has each code, and its mean position there: float (k,), float (k,), infinite if never seen.
 
-    With Q the steps between codes and s the first step, visits are s (I - Q)^-1 and the sum is s (I - Q)^-1 Q (I - Q)^-1.
+    The mean position in a walk through the shares is expected sum of (time * visits) / expected visits. With Q the steps between
+    codes and s the first step, visits are s (I - Q)^-1 and the sum is s (I - Q)^-1 Q (I - Q)^-1.
     """
     k = len(matrix) - 1
     # damped, so that a chain that never ends has an answer too
     leave = np.eye(k) - (1 - 1e-6) * matrix[:k, :k]
     visits = np.linalg.solve(leave.T, matrix[k, :k])
     moments = np.linalg.solve(leave.T, matrix[:k, :k].T @ visits)
-    position = np.divide(moments, visits, out=np.full(k, np.inf), where=visits > 1e-12)
-    return np.argsort(position, kind="stable")
+    return visits, np.divide(moments, visits, out=np.full(k, np.inf), where=visits > 1e-12)

@@ -67,13 +67,13 @@ def spread(ax, texts, clouds):
 
 
 def free_rows(ax, xy, texts, codes, taken):
-    """Choose fillers to write on the map where nothing is written yet, a few of each code.
+    """Choose fillers to write on the map where nothing is written yet, of each code the first that find room.
 
     Args:
         ax: matplotlib Axes, laid out.
         xy: float (n, 2).
         texts: n str, as they will be drawn above their point in 8 point type.
-        codes: int (n,).
+        codes: int (n,); rows of a code come with the fillers to prefer, the frequent ones, first.
         taken: float (m, 4), boxes in pixels that are taken.
 
     Yields:
@@ -85,7 +85,7 @@ def free_rows(ax, xy, texts, codes, taken):
     boxes = np.asarray(taken).reshape(-1, 4)
     seen, left = set(), _FILLERS
     quota = {code: max(1, _FILLERS // max(len(np.unique(codes)), 1)) for code in np.unique(codes)}
-    for row in np.random.default_rng(0).permutation(len(xy)):  # spread over the map, the same in each run
+    for row in _by_turns(codes):
         text = texts[row]
         if not left or not text or text in seen or not quota[codes[row]]:
             continue
@@ -99,6 +99,15 @@ def free_rows(ax, xy, texts, codes, taken):
             quota[codes[row]] -= 1
             left -= 1
             yield row, text
+
+
+def _by_turns(codes):
+    """Rows such that each code has its turn: the first row of every code, then the second of every code, and so on."""
+    by_code = np.argsort(codes, kind="stable")
+    counts = np.unique(codes, return_counts=True)[1]
+    turn = np.empty(len(codes), np.int64)
+    turn[by_code] = np.concatenate([np.arange(count) for count in counts])
+    return np.argsort(turn, kind="stable")
 
 
 def _lift(ax, box, cloud):
