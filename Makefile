@@ -1,7 +1,7 @@
 # Each verb does its own set-up; nothing is installed outside $(VENV).
 #   make demo [PROMPTS=file] [N=1000]     learn a language from prompts, write out/report.html
 #   make studio [DSL=folder] [PORT=8866]  the template studio in a browser, on this machine only
-#   make test [SCALES=fast]               lint, tests, and notebooks compared with their committed outputs
+#   make test [SCALES="fast default"]     lint, tests, and notebooks compared with their committed outputs
 #   make docs                             write the documentation to out/docs
 #   make bench [BENCHES=file]             print the figures of the README
 #   make notebooks                        run all notebooks and store their outputs
@@ -15,7 +15,7 @@ N ?=
 DSL ?=
 PORT ?= 8866
 JOBS ?= 2
-SCALES ?= fast default
+SCALES ?= default
 BENCHES ?= $(sort $(wildcard benchmarks/*.py))
 VERB ?= train
 
