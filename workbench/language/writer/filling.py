@@ -16,6 +16,7 @@ from workbench.models.cut import Cut
 NOISE = -2  # as `Gap.slot`: content is drawn from the prior when the gap is reached
 KNOWN_PIECES, FREE_PIECES = 32, 256  # pieces of a filling at most: of known words, and where any word may be spelled
 _CHUNK = 256  # candidates scored at once
+_ROWS = 64  # layouts filled at once: those of one length, so that none waits for others and memory is not moved for nothing
 
 
 class Filled(NamedTuple):
@@ -60,8 +61,11 @@ class GapFiller:
         Returns:
             `Filled`. Where content is drawn from the prior, `log_probs` are given that content.
         """
+        seed = checks.seed(seed)
+        if len(layouts) > _ROWS:
+            return self._in_turns(layouts, content, blend, seed)
         network, device = self.network, self.device
-        generator = torch.Generator().manual_seed(checks.seed(seed))
+        generator = torch.Generator().manual_seed(seed)
         b, prefix = len(layouts), self._prefix(layouts)
         rows = [torch.zeros(0, CONTENT_DIMS + SPELLED_DIMS) if content is None else torch.as_tensor(content, dtype=torch.float32)]
         spelled = rows[0][:, CONTENT_DIMS:].any(1).tolist()
@@ -126,6 +130,22 @@ class GapFiller:
                     piece[i] = one
             alive = np.flatnonzero(at < n_gaps)
         return Filled([[tuple(f) for f in one] for one in fills], log_probs, torch.cat(rows).numpy(), slots)
+
+    def _in_turns(self, layouts, content, blend, seed):
+        """`Filled` of many layouts, a few of near length at a time."""
+        order = sorted(range(len(layouts)), key=lambda i: len(layouts[i].ids) + 2 * len(layouts[i].gaps))
+        given = 0 if content is None else len(content)
+        fills, slots, log_probs, drawn = [None] * len(layouts), [None] * len(layouts), np.zeros(len(layouts)), []
+        for turn, first in enumerate(range(0, len(order), _ROWS)):
+            rows = order[first : first + _ROWS]
+            found = self.fill([layouts[i] for i in rows], content, blend, seed + 15_485_863 * turn)
+            log_probs[rows] = found.log_probs
+            shift = sum(map(len, drawn))
+            for i, fill, some in zip(rows, found.fills, found.slots, strict=True):
+                fills[i], slots[i] = fill, [slot + shift if slot >= given else slot for slot in some]
+            drawn.append(found.content[given:])
+        kept = found.content[:given]
+        return Filled(fills, log_probs, np.concatenate([kept, *drawn]), slots)
 
     @torch.inference_mode()
     def score(self, layouts, fills, owner=None, content=None):
