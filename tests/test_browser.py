@@ -234,7 +234,7 @@ def test_what_no_socket_takes_is_made_to_fit(studio):
     }"""
     for text, shown in (("() => 'half \\ud83d cat, 8k'", "half � cat, 8k"), ("() => '\\ud83c\\udff0 castle'", "🏰 castle")):
         studio.page.evaluate(f"({paste})({text})")
-        studio.says("chip" if "cat" in shown else "1 chip read.")
+        studio.says("chip")
         studio.has(shown)
     studio.page.evaluate(f"({paste})(() => 'x'.repeat(12000000))")
     studio.expect(studio.box.locator(".dsl-complaint")).to_contain_text("200,000 characters")

@@ -47,9 +47,9 @@ def test_the_notebook_of_the_studio_runs_in_jupyterlab(lab):
         studio = Studio(page)
         studio.type("a knight in a castle, 8k")
         studio.says("3 chips read.")
-        studio.press("castle · scene")
+        studio.press("castle · place")
         studio.press("Lock chip")
-        studio.button("castle · scene · locked").wait_for()
+        studio.button("castle · place · locked").wait_for()
         assert all("castle" in text for text in studio.write("Re-roll all"))
         assert page.get_by_role("slider", name="Temperature", exact=True).is_visible()
         assert len(page.asked) > 20 and left(page) == []

@@ -146,7 +146,7 @@ def home(tmp_path, monkeypatch):
 @pytest.fixture
 def no_map(monkeypatch):
     """Pages without their map, which takes a while."""
-    monkeypatch.setattr("workbench.show.pages.report._map", lambda dsl: (None, None))
+    monkeypatch.setattr("workbench.show.pages.report._map", lambda *_: (None, None))
     monkeypatch.setattr("workbench.show.pages.report._written", lambda *_: None)
     monkeypatch.setattr("workbench.show.pages.report.render", lambda *_, **__: "<p>a page</p>")
     monkeypatch.setattr("workbench.show.pages.language_map.chart", lambda dsl: None)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from tiny_encoder import write_bert
 
+from tools import outside
 from workbench import corpus as corpora
 from workbench import report, site
 from workbench.language.codebook import CodebookConfig
@@ -573,7 +574,8 @@ def test_a_freshly_learned_language_gets_its_pages(flat, tmp_path):
 
 def test_the_pages_of_the_built_in_language_show_each_code_in_prompts(flat, minilm, tmp_path):
     dsl = DeepDSL.load("world", encoder=minilm)
-    folder = site.write(dsl, tmp_path / "site", n=40).parent
+    prompts = [*corpora.load("world", n=40, progress=False), *outside.generate(80)]  # as those it was learned from
+    folder = site.write(dsl, tmp_path / "site", prompts).parent
     crawl(folder)
     marked = [path.name for path in (folder / "codes").iterdir() if "<mark>" in path.read_text("utf-8")]
     assert len(marked) >= 0.8 * len(dsl.codes)

@@ -36,7 +36,7 @@ def kinds():
         out[cls.kind] = cls.from_state, *artifacts.load(module.FOLDER, cls.kind)
     rest = {key: array for key, array in tensors.items() if key.startswith("fillers.") or key == "transitions"}
     book = out["codebook"][0](*out["codebook"][1:])
-    out["language"] = lambda c, t: saving._check(c, t, 32, book), {"fillers": config["fillers"]}, rest
+    out["language"] = lambda c, t: saving._check(c, t, len(book.vectors_), book), {"fillers": config["fillers"]}, rest
     return out
 
 

@@ -123,7 +123,7 @@ def test_articles_suit_what_is_written_behind_them(dsl):
 
 def test_the_report_shows_what_it_writes(dsl, tmp_path):
     page = report.write(dsl, tmp_path / "report.html").read_text("utf-8")
-    written = page[page.index('id="written"') : page.index('id="codes"')]
-    for title in ("From nothing", "The template of a prompt, filled anew", "A gap, filled"):
+    written = page[page.index('id="written"') : page.index('id="map"')]
+    for title in ("The same template, new words", "A gap, filled", "From nothing"):
         assert written.count(f"<h3>{title}</h3>") == 1
-    assert written.count("<li>") == 2 * report._SAMPLES and "&lt;?&gt;" in written
+    assert written.count("<li>") == 3 * report._SAMPLES and "&lt;?&gt;" in written
