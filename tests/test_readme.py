@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+from tools.readme import START
 from workbench import DeepDSL
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md")]
 PAGES += [ROOT / "docs" / name for name in ("offline.md", "sources.md")]
-START = re.compile(r"<!-- start -->\n```python\n(.*?)```\n<!-- printed -->\n```text\n(.*?)```", re.DOTALL)
 
 
 def text(path):

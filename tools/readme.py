@@ -18,6 +18,7 @@ from workbench import DeepDSL, files
 from workbench.show import palette
 
 HERE = Path(__file__).resolve().parents[1]
+sys.path.append(str(HERE / "tests"))  # which know where a Chromium is
 START = re.compile(r"<!-- start -->\n```python\n(.*?)```\n<!-- printed -->\n```text\n(.*?)```", re.DOTALL)
 PROMPT = "portrait of a samurai in the rain, oil on canvas, by Gustav Klimt, 8k"
 PAGE = """<!doctype html><meta charset="utf-8"><style>
@@ -38,6 +39,7 @@ def printed(code):
 
 def draw(path, seed=0):
     """Draw the picture: a PNG at `path`."""
+    from browser_server import chromium
     from playwright.sync_api import sync_playwright
 
     dsl = DeepDSL.load("world")
@@ -45,7 +47,7 @@ def draw(path, seed=0):
     order = palette.looks(dsl)
     others = [dsl.read(sample.text).html(order) for sample in dsl.sample(4, template=first, seed=seed, tries=8)]
     with sync_playwright() as play, files.atomic_path(path) as temporary:
-        browser = play.chromium.launch(executable_path=os.environ.get("CHROMIUM", "/usr/bin/chromium"))
+        browser = play.chromium.launch(executable_path=chromium())
         page = browser.new_page(viewport={"width": 1262, "height": 200}, device_scale_factor=1.5)
         page.set_content(PAGE.format(first=first.html(order), others="".join(others)))
         page.screenshot(path=temporary, full_page=True, type="png")

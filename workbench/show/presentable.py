@@ -19,7 +19,7 @@ _WORD = re.compile(r"[^\W\d_]{3,}")
 def rows(dsl):
     """Rows of `dsl.fillers` to show, int64 (n,), in their order: no function words, none that is misspelt or rare."""
     fillers, literal = dsl.fillers, {code.id for code in dsl.codes if code.literal}
-    slips, codes, counts = _slips(dsl), np.asarray(fillers.codes), np.asarray(fillers.counts)
+    slips, codes, counts = _slips(*_words(dsl)), np.asarray(fillers.codes), np.asarray(fillers.counts)
     common = Counter(codes[counts >= _RARE].tolist())
     kept = [
         row
@@ -32,7 +32,7 @@ def rows(dsl):
 def prompts(dsl, n):
     """Up to n `Template`s to show first: of the examples of this language, with about five chips of many kinds."""
     uses, spelled = _words(dsl)
-    slips, found = _slips(dsl), [parse(text) for count in dsl.templates for text in count.examples]
+    slips, found = _slips(uses, spelled), [parse(text) for count in dsl.templates for text in count.examples]
     whole = [one for one in found if one.slots and not one.masked and slips.isdisjoint(_WORD.findall(one.prompt.lower()))]
 
     def strange(one):  # may hold a slip, too
@@ -61,9 +61,8 @@ def _words(dsl):
     return uses, spelled
 
 
-def _slips(dsl):
-    """Words of the fillers that are slips of the hand, in lower case: set of str."""
-    uses, spelled = _words(dsl)
+def _slips(uses, spelled):
+    """Of the words that `_words` finds those that are slips of the hand: set of str."""
     return {
         word
         for word, count in uses.items()
