@@ -41,13 +41,13 @@ def test_every_line_of_the_list_names_one_version_and_no_package_twice():
 
 def test_what_colab_has_satisfies_the_requirements_so_that_nothing_is_upgraded():
     colab, wanted = listed(tool.PACKAGES), listed(ROOT / "requirements.txt")
-    assert set(wanted) - set(colab) == {"kmedoids", "datasketch", "vector-quantize-pytorch"}
+    assert set(wanted) - set(colab) == {"kmedoids", "vector-quantize-pytorch"}
     old = [name for name in wanted if name in colab and not Requirement(name + wanted[name]).specifier.contains(colab[name][2:])]
     assert old == []
 
 
 def test_what_colab_takes_out_is_not_in_the_list():
-    assert not {"jedi", "nbval", "jupyterlab", "kmedoids", "datasketch", "vector-quantize-pytorch"} & set(listed(tool.PACKAGES))
+    assert not {"jedi", "nbval", "jupyterlab", "kmedoids", "vector-quantize-pytorch"} & set(listed(tool.PACKAGES))
 
 
 # --- before and after

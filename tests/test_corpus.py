@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from workbench import corpus as corpus_module
 from workbench import words
 from workbench.data.corpus import Corpus, cleaning, formats, load, store
-from workbench.data.corpus.duplicates import NearDuplicates
+from workbench.data.corpus.duplicates import NearDuplicates, sketches
 from workbench.values import ArtifactError, CorpusError
 from workbench.world import grammar
 
@@ -497,7 +497,7 @@ def jaccard(a, b):
 def find(prompts, **options):
     """For each prompt the earlier one it nearly repeats, or None."""
     index = NearDuplicates(**options)
-    return [index.add(i, prompt) for i, prompt in enumerate(prompts)]
+    return [index.add(i, sketch) for i, sketch in enumerate(sketches(prompts))]
 
 
 def test_near_duplicates_are_those_of_comparing_all_pairs():

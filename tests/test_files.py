@@ -201,6 +201,21 @@ def test_an_interrupt_at_any_line_leaves_the_old_folder_or_the_new_one(tmp_path,
     assert seen.count(old) > 50 and seen.count(new) > 5 and moment < 3999
 
 
+def test_an_interrupt_stays_one_where_python_closes_a_folder_twice(tmp_path, monkeypatch):
+    """`shutil.rmtree` of Python 3.11: Ctrl-C between the closing of a descriptor and the note that it is closed."""
+
+    def rmtree(folder, ignore_errors):
+        try:
+            raise KeyboardInterrupt
+        finally:
+            os.close(10**6)
+
+    monkeypatch.setattr(files.shutil, "rmtree", rmtree)
+    with pytest.raises(KeyboardInterrupt):
+        replace(tmp_path / "folder", "new")
+    assert contents(tmp_path / "folder") == {"a.txt": "new", "b.txt": "new"}
+
+
 # ---- what cannot be read or written -----------------------------------------------------------------------------------------
 
 

@@ -45,7 +45,6 @@ NO_TORCH = (
 )
 HEAVY = {"torch", "transformers", "sklearn", "scipy", "matplotlib", "umap", "pandas", "pyarrow", "kmedoids"} | {
     "datasets",
-    "datasketch",
     "vector_quantize_pytorch",
 }
 

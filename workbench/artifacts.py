@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import warnings
 
 import numpy as np
@@ -259,7 +258,7 @@ class Checkpoint:
 
     def remove(self):
         """Remove the folder; nothing happens if there is none."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        files.remove_folder(self.folder)
 
 
 def _free_name(folder):

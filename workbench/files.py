@@ -135,7 +135,7 @@ def sweep(folder):
             if old and not placed:
                 os.replace(path, place)
             elif os.path.isdir(path) and not os.path.islink(path):
-                shutil.rmtree(path)
+                remove_folder(path)
             else:
                 os.unlink(path)
 
@@ -196,8 +196,18 @@ def replacing_folder(folder):
         # What is on the disk decides, not how far the lines above came: an interrupt may fall between any two of them.
         if os.path.exists(old) and not os.path.exists(folder):
             os.replace(old, folder)
-        shutil.rmtree(part, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+        remove_folder(part)
+        remove_folder(old)
+
+
+def remove_folder(folder):
+    """Remove a folder with all that is in it, as far as that is possible; nothing happens if it is not there."""
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+    except OSError as err:  # Ctrl-C between the closing of a file and the note of it: Python 3.11 closes it once more
+        if isinstance(err.__context__, KeyboardInterrupt):
+            raise err.__context__ from None
+        raise
 
 
 def make_folder(folder):

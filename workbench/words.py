@@ -1,5 +1,6 @@
 """Words: where the words, separators and marks of a prompt begin and end. The one tokenisation that all stages share."""
 
+import re
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -62,6 +63,8 @@ _PATTERN = regex.compile(
     .replace("°I]", f"°{INVISIBLE}]"),
     regex.VERBOSE,
 )
+# Most tokens of most prompts. The patterns above and below say the same of them, in ten times the time.
+_PLAIN = re.compile(r"[ ]?(?:(?P<word>[A-Za-z][a-z]*+)(?=[ ,]|\Z)|(?P<separator>,)(?=[ A-Za-z]))")
 # h. and r. of "h. r. giger", M.C. of "M.C. Escher": tried first, since any other dot after a word is a separator.
 _INITIALS = regex.compile(r"(?:(?<![\p{L}\p{N}])\p{L}\.)+(?=\s*\p{L})")
 
@@ -110,6 +113,10 @@ def split(text):
     groups = iter([*_groups(text), (end, end)])
     begin, close = next(groups)
     while position < end:
+        if plain := _PLAIN.match(text, position):
+            tokens.append(Word(*plain.span(plain.lastgroup), plain.lastgroup))
+            position = plain.end()
+            continue
         if text[position].isspace() and text[position] not in "\n\r":
             position += 1
             continue

@@ -5,7 +5,7 @@ import warnings
 from array import array
 from collections.abc import Sequence
 from contextlib import closing
-from itertools import compress
+from itertools import compress, islice
 
 import numpy as np
 
@@ -13,13 +13,15 @@ from workbench import checks
 from workbench import progress as bars
 from workbench.data.corpus import store
 from workbench.data.corpus.cleaning import EXACT, IDENTIFIER, NEAR, NOT_SAMPLED, Report, clean, content_hash, normalise, unusable
-from workbench.data.corpus.duplicates import ExactDuplicates, NearDuplicates
+from workbench.data.corpus.duplicates import ExactDuplicates, NearDuplicates, sketches
 from workbench.data.corpus.readers import open_source
 from workbench.values import CorpusError
 from workbench.world import grammar
 from workbench.world.grammar import OPEN_SLOTS
 
 __all__ = ["OPEN_SLOTS", "Corpus", "Report", "load"]
+
+_TOGETHER = 256  # prompts whose sketches are made at once
 
 
 def load(source, column=None, n=None, seed=0, split="train", progress=True, keep_near_duplicates=False):
@@ -93,22 +95,29 @@ def _kept(data, order, n, rows, report, bar, near):
     """Places in `data`, in its order, of clean prompts without duplicates: the first n when looked at in `order`."""
     kept, count = np.zeros(len(data), bool), 0  # a byte a row, where millions may be kept
     with closing(ExactDuplicates()) as exact:
-        for looked, value in enumerate(store.each(data, order)):
+        for looked, (value, found, sketch) in enumerate(_cleaned(store.each(data, order))):
             if count == n:
                 report.dropped[NOT_SAMPLED] = len(data) - looked
                 break
-            place, found = looked if order is None else int(order[looked]), clean(value)
+            place = looked if order is None else int(order[looked])
             if found.rule is not None:
                 report.drop(found.rule, rows[place], value)
             elif (like := exact.add(place, content_hash(found.text))) is not None:
                 report.drop(EXACT, rows[place], found.text, like=rows[like])
-            elif near is not None and (like := near.add(place, found.words)) is not None:
+            elif near is not None and (like := near.add(place, sketch)) is not None:
                 report.drop(NEAR, rows[place], found.text, like=rows[like])
             else:
                 kept[place] = True
                 count += 1
             bar.update()
     return np.flatnonzero(kept)
+
+
+def _cleaned(values):
+    """Yield (value, `Cleaned`, sketch of its words) of each, some of them in advance."""
+    while some := list(islice(values, _TOGETHER)):
+        found = [clean(value) for value in some]
+        yield from zip(some, found, sketches([one.words for one in found]), strict=True)
 
 
 def _tidied(values, report):

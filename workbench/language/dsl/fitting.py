@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import shutil
 import time
 import warnings
 from collections import Counter
@@ -186,7 +185,7 @@ def _finished(folder, cls, learn):
             return cls.load(folder)
         except ArtifactError as err:
             warnings.warn(f"{err} It is learned again.", stacklevel=2)
-            shutil.rmtree(folder, ignore_errors=True)  # `save` refuses to write over a broken config
+            files.remove_folder(folder)  # `save` refuses to write over a broken config
     found = learn()
     found.save(folder)
     return found
@@ -345,7 +344,7 @@ def _learn_to_write(learned, reader, corpus, features, stage, progress):
     if "decoder" in own:
         learned.decoder = _finished(folders["decoder"], writer.Decoder, fit_decoder)
     for name in own:
-        shutil.rmtree(part_of(name), ignore_errors=True)  # checkpoints of what is finished
+        files.remove_folder(part_of(name))  # checkpoints of what is finished
     if held_out:
         held = _templates(corpus, features, reader, apart, progress)
         learned.ranking = infilling.learned_ranking(Author(learned, reader), held, templates, config.seed, held_out)
