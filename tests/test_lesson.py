@@ -16,7 +16,9 @@ ALT = "A line that rises from left to right"
 
 def line_figure(values=(1, 2, 3)):
     figure = Figure()
-    figure.subplots().plot(values)
+    ax = figure.subplots()
+    ax.plot(values)
+    ax.set_title("A line")
     return figure
 
 
@@ -108,6 +110,7 @@ def test_equal_figures_give_equal_bytes():
 
 def test_photographs_keep_all_their_colours_and_charts_do_with_256():
     figure = Figure()
+    figure.suptitle("Noise")
     figure.subplots().imshow(np.random.default_rng(0).random((64, 64, 3)))
     assert b"PLTE" not in lesson._png(figure)
     assert b"PLTE" in lesson._png(line_figure())
@@ -150,8 +153,16 @@ def test_a_figure_without_axes_is_refused():
 )
 def test_whatever_is_drawn_counts_as_data(draw):
     figure = Figure()
+    figure.suptitle("A drawing")
     draw(figure.subplots())
     assert lesson.figure_html(figure, ALT)
+
+
+def test_a_figure_without_a_title_is_refused():
+    figure = Figure()
+    figure.subplots().plot([1, 2])
+    with pytest.raises(ValueError, match="has no title"):
+        lesson.show(figure, ALT)
 
 
 def test_an_alt_text_under_six_words_is_refused():
@@ -164,6 +175,7 @@ def test_show_closes_the_figure_so_that_it_is_not_shown_twice(capsys):
 
     pyplot.switch_backend("Agg")
     figure, ax = pyplot.subplots()
+    ax.set_title("A line")
     ax.plot([1, 2])
     lesson.show(figure, ALT)
     assert pyplot.get_fignums() == []
@@ -198,7 +210,7 @@ def test_the_scale_comes_from_the_environment(monkeypatch):
 def test_lesson_works_without_ipython():
     code = (
         "import sys; sys.modules['IPython'] = None; from workbench.lesson import check, show; check('x', 1, low=0);"
-        f"from matplotlib.figure import Figure; f = Figure(); f.subplots().plot([1, 2]); show(f, {ALT!r})"
+        f"from matplotlib.figure import Figure; f = Figure(); f.suptitle('A line'); f.subplots().plot([1, 2]); show(f, {ALT!r})"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.stdout, done.returncode) == (f"ok  x >= 0\n    here 1\nFigure: {ALT}\n", 0), done.stderr

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from workbench import files
-from workbench.progress import duration
+from workbench.progress import duration, times
 from workbench.values import WorkbenchError
 
 _UNFINISHED = "Written prompts are added to this page once the language has learned to write."
@@ -90,10 +90,6 @@ def _line(message):
 def _command():
     """What the user typed: the script that comes with the package, or the module."""
     return _SCRIPT if Path(sys.argv[0]).stem == _SCRIPT else "python -m workbench"
-
-
-def _count(n, what):
-    return f"{n:,} {what}" + "s" * (n != 1)
 
 
 def _parser():
@@ -199,7 +195,7 @@ def _run(options):
     }
     prompts = corpus.load(options.prompts, **chosen, progress=options.progress)
     read = round(time.perf_counter() - before, 2)
-    print(f"{_count(len(prompts), 'prompt')} kept of {_count(prompts.report.read, 'row')} read.", flush=True)
+    print(f"{times(len(prompts), 'prompt')} kept of {times(prompts.report.read, 'row')} read.", flush=True)
 
     from workbench.language.dsl import DeepDSL, DSLConfig
     from workbench.language.dsl.cost import cost
@@ -262,8 +258,8 @@ def _check_folder(out):
 
 def _say_source(options):
     if options.prompts == "world":
-        return f"{_count(20_000 if options.n is None else options.n, 'prompt')} of the built-in corpus"
-    wanted = "all prompts" if options.n is None else f"at most {_count(options.n, 'prompt')}"
+        return f"{times(20_000 if options.n is None else options.n, 'prompt')} of the built-in corpus"
+    wanted = "all prompts" if options.n is None else f"at most {times(options.n, 'prompt')}"
     return f"{wanted} of {options.prompts}"
 
 

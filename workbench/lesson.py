@@ -69,10 +69,10 @@ def figure_html(fig, alt, caption=None, numbers=None):
         str, one line of HTML.
 
     Raises:
-        ValueError: axes without data, or an alt text that is too short.
+        ValueError: axes without data, no title, or an alt text that is too short.
     """
     _refuse_short(alt)
-    _refuse_empty(fig)
+    _refuse_bare(fig)
     return _figure_html(fig, base64.b64encode(_png(fig)).decode("ascii"), alt, caption, numbers)
 
 
@@ -88,10 +88,10 @@ def show(fig, alt, caption=None, numbers=None):
         numbers: what this run shows, as for `figure_html`; not compared by nbval.
 
     Raises:
-        ValueError: axes without data, or an alt text that is too short.
+        ValueError: axes without data, no title, or an alt text that is too short.
     """
     _refuse_short(alt)
-    _refuse_empty(fig)
+    _refuse_bare(fig)
     numbered = f"In numbers: {_told(numbers)}" if numbers else None
     words = "\n".join(" ".join(str(part).split()) for part in (f"Figure: {alt}", caption, numbered) if part)
     if "matplotlib.pyplot" in sys.modules:
@@ -301,12 +301,14 @@ def _refuse_short(alt):
         )
 
 
-def _refuse_empty(fig):
+def _refuse_bare(fig):
     axes = [ax for ax in fig.axes if ax.get_visible()]
     empty = [number for number, ax in enumerate(axes) if not _has_data(ax)]
     if empty or not axes:
         where = f"axes {empty} of {len(axes)} hold" if axes else "it holds"
         raise ValueError(f"This figure would show nothing: {where} no data. Was the array empty, or drawn into another figure?")
+    if not any(text.strip() for text in (fig.get_suptitle(), *(ax.get_title(at) for ax in axes for at in ("left", "center")))):
+        raise ValueError("This figure has no title. Say what it shows: ax.set_title(...), or fig.suptitle(...).")
 
 
 def _figure_html(fig, picture, alt, caption, numbers):

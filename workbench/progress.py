@@ -50,6 +50,13 @@ def duration(seconds):
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 
 
+def times(count, what):
+    """A count with its noun: "1 use", "1,200 uses"; "once"."""
+    if what == "time" and count == 1:
+        return "once"
+    return f"{count:,} {what if count == 1 else what + 's'}"
+
+
 class Bar:
     """How far a piece of work is. Made by `bar`; iterate over it, or call `update` in a `with` block."""
 

@@ -11,6 +11,7 @@ from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
 from workbench.chips import CHIPS, DOTS, PATTERNS
+from workbench.progress import times
 
 
 def render(name, **values):
@@ -48,13 +49,6 @@ def percent(share):
 def grouped(count):
     """A count with its thousands apart: "1,200"."""
     return f"{count:,}"
-
-
-def times(count, what):
-    """A count with its noun: "1 use", "1,200 uses"; "once"."""
-    if what == "time" and count == 1:
-        return "once"
-    return f"{count:,} {what if count == 1 else what + 's'}"
 
 
 def script_json(value):

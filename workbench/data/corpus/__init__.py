@@ -32,7 +32,7 @@ def load(source, column=None, n=None, seed=0, split="train", progress=True, keep
     duplicate (Jaccard index of word 3-grams of .8 or more) of one that came before. The report says what the file was taken for
     and counts every row; where more than half of ten rows or more are dropped, there is a warning.
 
-    Cost: about 3,000 prompts/s on one core; 1.3 kB of memory for each of the first 200,000 prompts that are kept and 20 bytes
+    Cost: about 5,000 prompts/s on one core; 1.3 kB of memory for each of the first 200,000 prompts that are kept and 20 bytes
     for others. Only a `.json` file is read into memory as a whole; 100 prompts of a text file of 1 GB take half a minute.
 
     Args:

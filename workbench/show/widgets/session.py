@@ -9,7 +9,7 @@ from typing import NamedTuple
 from workbench import checks
 from workbench.language.dsl.reader import LONGEST
 from workbench.language.dsl.writing import DECODING
-from workbench.show.rendering import times
+from workbench.progress import times
 from workbench.show.widgets import typed
 from workbench.template import Template
 from workbench.values import WorkbenchError
