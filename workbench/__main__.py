@@ -18,6 +18,7 @@ _UNFINISHED = "Written prompts are added to this page once the language has lear
 _GO_ON = "Stopped. Nothing is lost: finished work is kept in {cache}. To continue, type the same command again."
 _AS_BEFORE = "Stopped. No page was written; an earlier site is unchanged."
 _CODES, _UNLABELLED = 48, 32  # codes with the lexicon, of which 27 are its kinds, and without
+_SHOWN = 350  # steps of a writer of the built-in corpus: a language of it that has learned longer comes with the package
 _OPTIONS = {  # messages of the package name its arguments
     "n_codes=": "--codes ",
     "n_codes": "--codes",
@@ -203,7 +204,10 @@ def _run(options):
     from workbench.show.pages import report
 
     base = DSLConfig.full() if options.writing == "full" else DSLConfig()
-    config = replace(base, codebook=codes, writer=None if options.writing == "none" else base.writer, seed=options.seed)
+    writer = None if options.writing == "none" else base.writer
+    if writer is not None and options.prompts == "world" and options.writing == "quick":
+        writer = replace(writer, most=_SHOWN)
+    config = replace(base, codebook=codes, writer=writer, seed=options.seed)
     encoder = options.encoder
     if len(prompts) >= _LONG:
         encoder = load_reader(encoder)
