@@ -1,0 +1,373 @@
+"""The frozen model of a soft prompt: what it makes of vectors and texts. Only embeddings go in, only keys and values are kept."""
+
+import contextlib
+from typing import NamedTuple
+
+import torch
+from transformers import DynamicCache
+
+from workbench import checks
+from workbench.models import LM
+from workbench.models.loading import printable
+
+_SEQUENCES = 192  # in one forward, each label of several tokens counted
+_KEPT = 1 << 30  # bytes of keys and values of texts that are kept at most; beyond, they are computed again in each step
+
+
+class Rows(NamedTuple):
+    """Texts and labels of one task as tokens.
+
+    `texts` are n lists of tokens, with template; `classes` c str, the distinct labels, and `labels` their tokens; `targets` is
+    int64 (n,), the numbers of the right ones. Without labels `classes` is empty and each text has its end as last token.
+    """
+
+    texts: list
+    classes: tuple
+    labels: list
+    targets: torch.Tensor
+
+    def part(self, numbers):
+        """Some of the rows."""
+        return self._replace(texts=[self.texts[i] for i in numbers], targets=self.targets[numbers])
+
+
+class Past(NamedTuple):
+    """What was read: keys and values of each layer (b, h, t, d), which of the t are no padding, and how many: (b, t), (b,)."""
+
+    pairs: list
+    there: torch.Tensor
+    lengths: torch.Tensor
+
+
+def check_lm(lm):
+    """Refuse what is not an `LM`."""
+    if not isinstance(lm, LM):
+        raise TypeError(f"A soft prompt works with what models.load_lm returns, got {type(lm).__name__}.")
+    return lm
+
+
+def read_rows(lm, texts, labels, config, vectors, classes=None):
+    """Tokens of the texts and labels of a task.
+
+    Args:
+        lm: `models.LM`.
+        texts: list of n str.
+        labels: list of n str, or None: texts without labels.
+        config: `SoftConfig`.
+        vectors: int, vectors of the prompt.
+        classes: list of str, all labels there are; None takes those that occur, sorted.
+
+    Returns:
+        `Rows`.
+
+    Raises:
+        TypeError: not str.
+        ValueError: an empty text, labels that do not fit or cannot be told apart, or more tokens than the window.
+    """
+    texts = checks.texts(texts, "texts")
+    for row, text in enumerate(texts):
+        if not text.strip():
+            raise ValueError(f"Text {row} is empty: {text!r}. Leave it and its label out.")
+    classes = _classes(texts, labels, classes)
+    if not classes and config.layout == "suffix":
+        raise ValueError("A prompt behind a text cannot help to write it: without labels take SoftConfig(layout='prefix').")
+    spelled = [_tokens(lm, f" {label}") for label in classes]
+    _check_apart(classes, spelled)
+    begin = [lm.tokenizer.bos_token_id] if config.layout == "suffix" and lm.tokenizer.bos_token_id is not None else []
+    before, after = config.template.split("{text}")
+    rows = [begin + _tokens(lm, before + text + after) for text in texts]
+    if not classes:
+        rows = [row + [lm.tokenizer.eos_token_id] * (lm.tokenizer.eos_token_id is not None) for row in rows]
+    window, answer = getattr(lm.model.config, "max_position_embeddings", None) or 10**9, max(map(len, spelled), default=1)
+    if vectors + answer > window:
+        raise ValueError(f"{vectors} vectors and {answer} tokens of a label are more than the {window} positions of {lm.name}.")
+    for row, tokens in enumerate(rows):
+        if len(tokens) + vectors + answer - 1 > window:
+            raise ValueError(
+                f"Text {row} is too long: {len(tokens)} tokens, {vectors} vectors and {answer} of a label are more than the "
+                f"{window} positions of {lm.name}. Shorten it or leave it out."
+            )
+    targets = [classes.index(label) for label in labels] if labels is not None else [0] * len(rows)
+    return Rows(rows, classes, spelled, torch.tensor(targets))
+
+
+def _classes(texts, labels, classes):
+    if labels is None:
+        if classes is not None:
+            raise ValueError("Classes were given, but no labels.")
+        return ()
+    labels = checks.texts(labels, "labels")
+    if len(labels) != len(texts):
+        raise ValueError(f"There are {len(texts)} texts and {len(labels)} labels; each text needs one.")
+    found = tuple(sorted(set(labels))) if classes is None else tuple(checks.texts(classes, "classes"))
+    if len(set(found)) < max(2, len(found)):
+        raise ValueError(f"A task has two or more different labels, these are {list(found)}.")
+    unknown = sorted({label for label in labels if label not in found})
+    if unknown:
+        raise ValueError(f"Labels {unknown} are not among the classes {list(found)}.")
+    return found
+
+
+def _check_apart(classes, spelled):
+    """Refuse labels of which one begins with another: the shorter one would always be the likelier."""
+    for label, tokens in zip(classes, spelled, strict=True):
+        if not label.strip() or not tokens:
+            raise ValueError(f"A label is empty: {label!r}.")
+    order = sorted(range(len(classes)), key=lambda i: spelled[i])
+    for one, other in zip(order, order[1:], strict=False):  # sorted: what begins with it comes next
+        if spelled[other][: len(spelled[one])] == spelled[one]:
+            raise ValueError(
+                f"The label {classes[one]!r} is the beginning of {classes[other]!r} for this tokenizer and would always be "
+                "the likelier one. Write one of them in another way."
+            )
+
+
+def _tokens(lm, text):
+    return lm.tokenizer(printable(text), add_special_tokens=False)["input_ids"]
+
+
+@contextlib.contextmanager
+def frozen(lm):
+    """The weights of a model need no gradients and its dropout is off; afterwards both are as before."""
+    model, weights, modes = lm.model, list(lm.model.parameters()), [part.training for part in lm.model.modules()]
+    needed = [weight.requires_grad for weight in weights]
+    try:
+        model.eval().requires_grad_(False)
+        yield
+    finally:
+        for weight, need in zip(weights, needed, strict=True):
+            weight.requires_grad_(need)
+        for part, mode in zip(model.modules(), modes, strict=True):
+            part.training = mode
+
+
+class Frozen:
+    """A model with some prompts, each with rows of its own.
+
+    Args:
+        lm: `models.LM`.
+        config: `SoftConfig`.
+        tasks: list of p `Rows`.
+        keep: bool, keep the keys and values of all texts, for many steps.
+    """
+
+    def __init__(self, lm, config, tasks, keep=False):
+        self.lm, self.config, self.tasks = lm, config, tasks
+        self.table, self.half = lm.model.get_input_embeddings().weight.detach(), lm.model.dtype == torch.bfloat16
+        self._kept = {}
+        if keep and config.layout == "suffix":
+            self._keep()
+
+    # ---- losses -----------------------------------------------------------------------------------------------------------
+
+    def losses(self, vectors, items, backward=False):
+        """Loss of each prompt on some rows, and what is predicted.
+
+        Args:
+            vectors: list of p float32 tensors (k, w), k may differ.
+            items: list of (number of the prompt, number of the row).
+            backward: bool, add the gradient of the sum of the losses to `vectors[j].grad`.
+
+        Returns:
+            (list of p floats, nats; dict of item -> number of the class, empty without labels).
+        """
+        total, found, predicted = [0.0] * len(vectors), [0.0] * len(vectors), {}
+        for j, i in items:
+            total[j] += self._weight(j, i, len(vectors[j]))
+        for part in self.parts(items):
+            with torch.set_grad_enabled(backward):
+                terms = [(j, value / total[j]) for j, value in self._terms(vectors, part, predicted)]
+                whole = sum(value for _, value in terms)
+                if whole.requires_grad:  # not without vectors
+                    whole.backward()
+            for j, value in terms:
+                found[j] += float(value.detach())
+        return found, predicted
+
+    def parts(self, items):
+        """Items in parts for one forward each, near in length: list of lists."""
+        out, room = [], 0
+        for j, i in sorted(items, key=lambda item: (len(self.tasks[item[0]].texts[item[1]]), item)):
+            cost = 1 + sum(len(label) > 1 for label in self.tasks[j].labels)
+            if cost > room:
+                out, room = [*out, []], max(_SEQUENCES, cost)
+            out[-1].append((j, i))
+            room -= cost
+        return out
+
+    def _weight(self, j, i, vectors):
+        """What the loss of a row is divided by, together with those of the others."""
+        task = self.tasks[j]
+        if not task.classes:
+            return len(task.texts[i]) - (vectors == 0)  # without vectors nothing predicts the first token
+        return len(task.labels[task.targets[i]]) if self.config.loss == "likelihood" else 1
+
+    def _terms(self, vectors, part, predicted):
+        """Sums of losses over the rows of a part: pairs (prompt, scalar)."""
+        if not self.tasks[part[0][0]].classes:
+            return self._text_nats(vectors, part)
+        terms = []
+        for (j, rows), scores in zip(by_prompt(part).items(), self.scores(vectors, part), strict=True):
+            terms.append((j, loss_sum(self.config.loss, scores, self.tasks[j].targets[rows].to(scores.device))))
+            predicted.update({(j, i): best for i, best in zip(rows, scores.argmax(1).tolist(), strict=True)})
+        return terms
+
+    # ---- what the model says ------------------------------------------------------------------------------------------------
+
+    def scores(self, vectors, part):
+        """Log-probabilities of whole labels: for each prompt of `part` in the order of `by_prompt`, float32 (b, c), nats."""
+        groups = by_prompt(part)
+        part, owners = [(j, i) for j, rows in groups.items() for i in rows], [j for j, rows in groups.items() for _ in rows]
+        if self.config.layout == "prefix":
+            past, ids = self._prompts(vectors, owners), self._ids([self.tasks[j].texts[i] for j, i in part])
+        else:
+            past, ids = self._texts(part), _padded([vectors[j] for j in owners])
+        (states, sizes), past = self._read(past, *ids)
+        ends = states[torch.arange(len(part), device=sizes.device), sizes - 1]
+        first, row, out, several = self._law(ends), 0, [], []
+        for j, rows in groups.items():
+            labels = self.tasks[j].labels
+            out.append(first[row : row + len(rows)][:, [label[0] for label in labels]])
+            at = sum(found.numel() for found in out[:-1])
+            for r in range(len(rows)):
+                several += [(row + r, at + r * len(labels) + c, label) for c, label in enumerate(labels) if len(label) > 1]
+            row += len(rows)
+        if not several:
+            return out
+        flat = torch.cat([found.flatten() for found in out])
+        at = torch.tensor([place for _, place, _ in several], device=flat.device)
+        flat = flat.index_add(0, at, self._rest(past, [r for r, _, _ in several], [label for _, _, label in several]))
+        sizes = [found.numel() for found in out]
+        return [some.view_as(found) for some, found in zip(flat.split(sizes), out, strict=True)]
+
+    def _rest(self, past, rows, labels):
+        """Log-probabilities (m,) of the tokens of labels after the first one, each after a row of what was read."""
+        rows = torch.tensor(rows, device=past.lengths.device)
+        past = Past([(k[rows], v[rows]) for k, v in past.pairs], past.there[rows], past.lengths[rows])
+        (states, sizes), _ = self._read(past, *self._ids([label[:-1] for label in labels]))
+        there = torch.arange(states.shape[1], device=sizes.device) < sizes[:, None]
+        following = torch.tensor([token for label in labels for token in label[1:]], device=sizes.device)
+        found = self._law(states[there]).gather(1, following[:, None])[:, 0]
+        return torch.zeros(len(labels), device=found.device).index_add(0, there.nonzero()[:, 0], found)
+
+    def _text_nats(self, vectors, part):
+        """Nats of the tokens of texts after their prompts: pairs (prompt, sum)."""
+        rows = [self.tasks[j].texts[i] for j, i in part]
+        embeds = [torch.cat([vectors[j], self._embed(row[:-1])]) for (j, _), row in zip(part, rows, strict=True)]
+        (states, _), _ = self._read(None, *_padded(embeds))
+        out = []
+        for r, ((j, _), row) in enumerate(zip(part, rows, strict=True)):
+            skipped = len(vectors[j]) == 0
+            law = self._law(states[r, max(0, len(vectors[j]) - 1) : len(vectors[j]) + len(row) - 1])
+            said = torch.tensor(row[skipped:], device=law.device)
+            out.append((j, -law.gather(1, said[:, None]).sum()))
+        return out
+
+    def write(self, vectors, rows, steps):
+        """Logits (n, v) of the next token after vectors (k, w) and n `rows`, lists of tokens that the caller makes longer."""
+        (states, sizes), past = self._read(None, *_padded([vectors] * len(rows)))
+        for _ in range(steps):
+            yield self._logits(states[:, -1])
+            longest = max(map(len, rows))  # rows that have ended read on, and nobody looks
+            (states, sizes), past = self._read(past, *self._ids([[(row + [0] * longest)[longest - 1]] for row in rows]))
+
+    def _law(self, states):
+        """Log-probabilities (m, v) of the next token, float32, nats, after states (m, w)."""
+        return self._logits(states).log_softmax(-1)
+
+    def _logits(self, states):
+        head = self.lm.model.get_output_embeddings()
+        return head(states.to(head.weight.dtype)).float()
+
+    # ---- how it reads -------------------------------------------------------------------------------------------------------
+
+    def _read(self, past, embeds, sizes):
+        """Read vectors (b, t, w), the first `sizes` (b,) of each row, after what was read: ((states (b, t, w), sizes), Past)."""
+        b, t = embeds.shape[:2]
+        if past is None:
+            past = Past([], torch.zeros(b, 0, dtype=torch.bool, device=sizes.device), torch.zeros_like(sizes))
+        places = torch.arange(t, device=sizes.device)[None]
+        there = torch.cat([past.there, places < sizes[:, None]], 1)
+        cache = DynamicCache()
+        for layer, (keys, values) in enumerate(past.pairs):
+            cache.update(keys, values, layer)
+        with torch.autocast(embeds.device.type, torch.bfloat16, enabled=self.half):  # the sum of the layers stays in float32
+            found = self.lm.model.base_model(
+                inputs_embeds=embeds,
+                past_key_values=cache,
+                attention_mask=there.long(),
+                position_ids=past.lengths[:, None] + torch.minimum(places, (sizes[:, None] - 1).clamp(min=0)),
+                use_cache=True,
+            )
+        pairs = [(layer.keys, layer.values) for layer in found.past_key_values.layers]
+        return (found.last_hidden_state, sizes), Past(pairs, there, past.lengths + sizes)
+
+    def _prompts(self, vectors, owners):
+        """What is read of prompts, computed once for each, for rows with these owners; None if no prompt has a vector."""
+        used = sorted(set(owners))
+        if not max(len(vectors[j]) for j in used):
+            return None
+        _, past = self._read(None, *_padded([vectors[j] for j in used]))
+        rows = torch.tensor([used.index(j) for j in owners], device=past.lengths.device)
+        return Past([(keys[rows], values[rows]) for keys, values in past.pairs], past.there[rows], past.lengths[rows])
+
+    def _texts(self, part):
+        """What is read of the texts of items."""
+        if part[0] not in self._kept:
+            with torch.no_grad():
+                return self._read(None, *self._ids([self.tasks[j].texts[i] for j, i in part]))[1]
+        kept = [self._kept[item] for item in part]  # (layers, 2, h, t, d)
+        longest = max(one.shape[3] for one in kept)
+        layers, _, h, _, d = kept[0].shape
+        pairs = kept[0].new_zeros(layers, 2, len(part), h, longest, d)
+        for r, one in enumerate(kept):
+            pairs[:, :, r, :, : one.shape[3]] = one
+        lengths = torch.tensor([one.shape[3] for one in kept], device=self.table.device)
+        there = torch.arange(longest, device=lengths.device) < lengths[:, None]
+        return Past([(keys, values) for keys, values in pairs], there, lengths)
+
+    def _keep(self):
+        """Keep the keys and values of all texts, if they are not too many."""
+        items = [(j, i) for j, task in enumerate(self.tasks) for i in range(len(task.texts))]
+        tokens = sum(len(self.tasks[j].texts[i]) for j, i in items)
+        for part in self.parts(items):
+            past = self._texts(part)
+            size = sum(keys.element_size() * 2 * keys[0, :, 0].numel() for keys, _ in past.pairs)
+            if size * tokens > _KEPT:
+                return
+            for r, item in enumerate(part):
+                length = int(past.lengths[r])
+                self._kept[item] = torch.stack([torch.stack(pair)[:, r, :, :length] for pair in past.pairs]).clone()
+
+    def _ids(self, rows):
+        """Embeddings (b, t, w) of lists of tokens, padded, and their lengths (b,)."""
+        return _padded([self._embed(row) for row in rows])
+
+    def _embed(self, row):
+        return self.table[torch.tensor(row, dtype=torch.long, device=self.table.device)].float()
+
+
+def by_prompt(part):
+    """Items by their prompt: dict of prompt -> list of rows, in the order of the prompts."""
+    out = {}
+    for j, i in sorted(part):
+        out.setdefault(j, []).append(i)
+    return out
+
+
+def loss_sum(name, scores, targets):
+    """The sum over rows of a loss of `SoftConfig`: scores float (b, c), nats, and targets int64 (b,) -> scalar."""
+    if name == "likelihood":
+        return -scores.gather(1, targets[:, None]).sum()
+    if name == "hinge":
+        return torch.nn.functional.multi_margin_loss(scores, targets, reduction="sum")
+    if name == "mse":
+        right = torch.nn.functional.one_hot(targets, scores.shape[1])
+        return (scores.softmax(1) - right).square().mean(1).sum()
+    return torch.nn.functional.cross_entropy(scores, targets, reduction="sum")
+
+
+def _padded(rows):
+    """Float tensors (t, w) as one (b, t, w) with zeros behind the shorter ones, and their lengths int64 (b,)."""
+    lengths = torch.tensor([len(row) for row in rows], device=rows[0].device)
+    return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True), lengths
