@@ -34,14 +34,15 @@ def main():
     parser.add_argument("--lm", default="smollm2")
     parser.add_argument("--tasks", nargs="+", default=["sst2", "agnews", "subj"])
     parser.add_argument("--rows", type=int, default=128, help="texts to learn from")
-    parser.add_argument("--valid", type=int, default=500, help="unseen texts")
+    parser.add_argument("--valid", type=int, help="unseen texts: 500, or 200 with --quick")
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--seeds", type=int, default=5, help="draws of the texts to learn from")
     parser.add_argument("--rounds", type=int, default=5, help="times that each step is timed")
     parser.add_argument("--quick", action="store_true")
     args = parser.parse_args()
     if args.quick:
-        args.tasks, args.valid, args.seeds, args.rounds = ["sst2"], 200, 1, 2
+        args.tasks, args.seeds, args.rounds = ["sst2"], 1, 2
+    args.valid = args.valid or (200 if args.quick else 500)
     torch.set_num_threads(1)
     tasks = {name: Task(args.data / "tasks" / f"{name}.jsonl") for name in args.tasks}
     lm = load_lm(args.lm)
@@ -97,12 +98,12 @@ def beside_peft(lm, task, rounds):
     theirs, ours = ways["peft"], ways["prefix 16"]
     loss = abs(theirs.loss - ours.loss)
     gradient = float(np.linalg.norm(theirs.gradient - ours.gradient) / np.linalg.norm(theirs.gradient))
-    print(f"loss by peft {theirs.loss:.6f}, by us {ours.loss:.6f}; the gradients differ by {gradient:.1e} of their norm")
+    print(f"loss by peft {theirs.loss:.6f}, by us {ours.loss:.6f}; gradients differ by {gradient:.1e} of their norm", flush=True)
     for name, found in least.items():
         print(f"{name:20} {found:6.3f} s a step, {least['peft'] / found:5.2f} times peft's steps a second")
     for layout in soft.LAYOUTS:
         times = least[f"{layout} 8, 4 at once"] / least[f"{layout} 8, 1 of 4"]
-        print(f"{layout}: 4 prompts of 2 rows in a batch cost {times:.2f} of one alone")
+        print(f"{layout}: 4 prompts of 2 rows in a batch cost {times:.2f} of one alone", flush=True)
     return {
         "peft_loss_difference": float(f"{loss:.1e}"),
         "times_peft_fp32": round(least["peft"] / least["prefix 16"], 2),

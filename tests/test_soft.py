@@ -154,6 +154,7 @@ def test_loss_and_gradient_are_those_of_a_plain_forward(lm, layout, loss):
     assert predictions == [CLASSES[i] for i in scores.argmax(1)]
 
 
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # peft asks transformers by a name that will go
 def test_the_loss_before_a_text_is_that_of_peft(lm, folder):
     peft = pytest.importorskip("peft")
     vectors, labels = numbers(lm), ["sky", "sea", "sky", "sea", "animal"]
@@ -240,6 +241,11 @@ def colours(n=24):
 QUICK = soft.SoftConfig(vectors=4, start="is", steps=60, rate=0.1)
 
 
+@pytest.fixture(scope="module")
+def learned(gpt2):
+    return soft.tune(gpt2, *colours(), QUICK, progress=False)
+
+
 @LAYOUTS
 def test_a_prompt_learns_a_task_and_the_model_stays(gpt2, layout):
     texts, labels = colours()
@@ -251,8 +257,12 @@ def test_a_prompt_learns_a_task_and_the_model_stays(gpt2, layout):
     assert fingerprint(gpt2) == before and prompt.sha256 == before and prompt.vectors.shape == (4, 32)
     assert all(weight.grad is None for weight in gpt2.model.parameters()) and not gpt2.model.training
     assert [weight.requires_grad for weight in gpt2.model.parameters()] == needed
-    again = soft.tune(gpt2, texts, labels, QUICK.replace(layout=layout), progress=False)
-    assert np.array_equal(prompt.vectors, again.vectors)
+
+
+def test_equal_seeds_learn_equal_prompts(gpt2, learned):
+    assert np.array_equal(soft.tune(gpt2, *colours(), QUICK, progress=False).vectors, learned.vectors)
+    other = soft.tune(gpt2, *colours(), QUICK.replace(seed=1, steps=2), progress=False)
+    assert not np.array_equal(other.vectors, soft.tune(gpt2, *colours(), QUICK.replace(steps=2), progress=False).vectors)
 
 
 def test_dropout_is_off_while_a_prompt_learns_and_is_as_before_afterwards(gpt2):
@@ -269,7 +279,7 @@ def test_dropout_is_off_while_a_prompt_learns_and_is_as_before_afterwards(gpt2):
 @LAYOUTS
 def test_prompts_learned_together_follow_those_learned_alone(gpt2, layout):
     texts, labels = colours()
-    tasks = [(texts, labels), (texts[:10], ["old moon" if "fox" in text else "castle" for text in texts[:10]])]
+    tasks = [(texts, labels), (texts[:10], ["old moon" if text.split()[1] == "fox" else "castle" for text in texts[:10]])]
     config = QUICK.replace(layout=layout, steps=20, batch=8)
     together = soft.tune_many(gpt2, tasks, config, progress=False)
     for prompt, task in zip(together, tasks, strict=True):
@@ -289,9 +299,13 @@ def test_a_prompt_that_was_interrupted_comes_back_and_goes_on_bit_equal(gpt2, la
             os.kill(os.getpid(), signal.SIGINT)
         return batch(rows, size, step, seed)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(learning, "batch", pressed)
-        part = soft.tune(gpt2, texts, labels, config, folder=tmp_path / "run", progress=False)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may start a test with it ignored
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(learning, "batch", pressed)
+            part = soft.tune(gpt2, texts, labels, config, folder=tmp_path / "run", progress=False)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert part.stopped == "interrupted" and not np.array_equal(part.vectors, whole.vectors)
     at_ten = whole.history[0]["held_out"]
     assert part.history[0]["held_out"] == at_ten and part.classify(gpt2, texts[:2])
@@ -307,18 +321,17 @@ def test_a_prompt_without_gain_on_held_out_rows_stops_and_says_so(gpt2):
     config = QUICK.replace(steps=400, held_out=0.3, patience=20)
     prompt = soft.tune(gpt2, texts, flipped, config, progress=False)
     held = [row["held_out"] for row in prompt.history]
-    assert prompt.stopped == "patience" and len(held) == 3 + int(np.argmin(held)) - 0
+    assert prompt.stopped == "patience" and len(held) == 3 + int(np.argmin(held))
     assert prompt.history[-1]["step"] == 10 * len(held) < 400
 
 
-def test_weight_decay_alone_shrinks_the_vectors_by_rate_times_decay(gpt2):
+def test_weight_decay_alone_shrinks_the_vectors_by_rate_times_decay(gpt2, learned):
     config = QUICK.replace(loss="hinge", steps=1, weight_decay=0.5)
-    begun = soft.tune(gpt2, *colours(), QUICK, progress=False)
     texts, labels = colours()
-    loss, gradient, _ = soft.gradient(gpt2, begun.vectors, texts, labels, config)
+    loss, gradient, _ = soft.gradient(gpt2, learned.vectors, texts, labels, config)
     assert loss == 0 and not gradient.any()  # all rows are right by more than the margin
-    prompt = soft.tune(gpt2, texts, labels, config, start=begun, progress=False)
-    assert prompt.vectors == pytest.approx(begun.vectors * (1 - 0.1 * 0.5), abs=1e-6)
+    prompt = soft.tune(gpt2, texts, labels, config, start=learned, progress=False)
+    assert prompt.vectors == pytest.approx(learned.vectors * (1 - 0.1 * 0.5), abs=1e-6)
 
 
 def test_a_prompt_begins_as_another_one(lm):
@@ -362,10 +375,9 @@ def test_a_prompt_of_texts_without_labels_writes_like_them(gpt2):
     prompt = soft.tune(gpt2, texts, None, config, progress=False)
     assert prompt.labels == () and prompt.history[-1]["loss"] < 0.7 * prompt.history[0]["loss"]
     start = soft.tune(gpt2, texts, None, config.replace(steps=0))
-    written, before = prompt.sample(gpt2, 40, seed=1), start.sample(gpt2, 40, seed=1)
-    words = [sum(word in ("red", "moon", "is") for word in " ".join(found).split()) for found in (written, before)]
-    assert words[0] / len(" ".join(written).split()) > words[1] / len(" ".join(before).split()) + 0.1
-    assert written == prompt.sample(gpt2, 40, seed=1) != prompt.sample(gpt2, 40, seed=2)
+    written, before = prompt.sample(gpt2, 40, seed=1, max_tokens=12), start.sample(gpt2, 40, seed=1, max_tokens=12)
+    assert sum(text.startswith("red") for text in written) >= 20 + sum(text.startswith("red") for text in before)
+    assert written == prompt.sample(gpt2, 40, seed=1, max_tokens=12) != prompt.sample(gpt2, 40, seed=2, max_tokens=12)
     for text in written[:5]:
         rows = torch.cat([torch.from_numpy(prompt.vectors), embedded(gpt2, text.ids[:-1])])
         with torch.no_grad():
@@ -374,14 +386,6 @@ def test_a_prompt_of_texts_without_labels_writes_like_them(gpt2):
         assert text.ids[-1] == 0 or len(text.ids) == 12
     with pytest.raises(ValueError, match="it can write .sample., not classify"):
         prompt.classify(gpt2, texts)
-
-
-@pytest.fixture(autouse=True)
-def _short(monkeypatch, request):
-    """Texts of the tiny GPT-2 have room for 12 tokens behind 4 vectors."""
-    if request.node.name == "test_a_prompt_of_texts_without_labels_writes_like_them":
-        write = soft.SoftPrompt.sample
-        monkeypatch.setattr(soft.SoftPrompt, "sample", lambda self, lm, n, seed=0: write(self, lm, n, seed, max_tokens=12))
 
 
 def test_a_prompt_with_labels_does_not_write(lm):
@@ -408,8 +412,8 @@ def test_an_ensemble_is_the_mean_of_log_probabilities_and_of_one_that_one(lm):
 # ---- keeping ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_prompt_is_kept_alone_and_small_and_reads_equal(gpt2, tmp_path):
-    prompt = soft.tune(gpt2, *colours(), QUICK, progress=False)
+def test_a_prompt_is_kept_alone_and_small_and_reads_equal(gpt2, learned, tmp_path):
+    prompt = learned
     prompt.save(tmp_path / "kept")
     again = soft.SoftPrompt.load(tmp_path / "kept")
     assert np.array_equal(again.vectors, prompt.vectors)

@@ -11,6 +11,8 @@ from workbench.models import LM
 from workbench.models.loading import printable
 
 _SEQUENCES = 192  # in one forward, each label of several tokens counted
+_POSITIONS = 1536  # of texts in one forward, padding counted: some 3 GB for the gradient of SmolLM2
+_FEW = 4  # texts that are read together though they differ in length
 _KEPT = 1 << 30  # bytes of keys and values of texts that are kept at most; beyond, they are computed again in each step
 
 
@@ -76,6 +78,10 @@ def read_rows(lm, texts, labels, config, vectors, classes=None):
     begin = [lm.tokenizer.bos_token_id] if config.layout == "suffix" and lm.tokenizer.bos_token_id is not None else []
     before, after = config.template.split("{text}")
     rows = [begin + _tokens(lm, before + text + after) for text in texts]
+    if [] in rows:
+        raise ValueError(
+            f"Text {rows.index([])} has no token of {lm.name}: {texts[rows.index([])]!r}. Leave it and its label out."
+        )
     if not classes:
         rows = [row + [lm.tokenizer.eos_token_id] * (lm.tokenizer.eos_token_id is not None) for row in rows]
     window, answer = getattr(lm.model.config, "max_position_embeddings", None) or 10**9, max(map(len, spelled), default=1)
@@ -186,11 +192,13 @@ class Frozen:
 
     def parts(self, items):
         """Items in parts for one forward each, near in length: list of lists."""
-        out, room = [], 0
+        out, room, least = [], 0, 0
         for j, i in sorted(items, key=lambda item: (len(self.tasks[item[0]].texts[item[1]]), item)):
             cost = 1 + sum(len(label) > 1 for label in self.tasks[j].labels)
-            if cost > room:
-                out, room = [*out, []], max(_SEQUENCES, cost)
+            size = len(self.tasks[j].texts[i])
+            padded = self.config.layout == "prefix" and out and len(out[-1]) >= _FEW and size > 1.5 * least
+            if cost > room or padded or (len(out[-1]) + 1) * size > _POSITIONS:
+                out, room, least = [*out, []], max(_SEQUENCES, cost), size
             out[-1].append((j, i))
             room -= cost
         return out
@@ -332,12 +340,11 @@ class Frozen:
         tokens = sum(len(self.tasks[j].texts[i]) for j, i in items)
         for part in self.parts(items):
             past = self._texts(part)
-            size = sum(keys.element_size() * 2 * keys[0, :, 0].numel() for keys, _ in past.pairs)
-            if size * tokens > _KEPT:
+            whole = torch.stack([torch.stack(pair) for pair in past.pairs])  # (layers, 2, b, h, t, d)
+            if whole[:, :, 0, :, 0].numel() * whole.element_size() * tokens > _KEPT:
                 return
             for r, item in enumerate(part):
-                length = int(past.lengths[r])
-                self._kept[item] = torch.stack([torch.stack(pair)[:, r, :, :length] for pair in past.pairs]).clone()
+                self._kept[item] = whole[:, :, r, :, : int(past.lengths[r])].clone()
 
     def _ids(self, rows):
         """Embeddings (b, t, w) of lists of tokens, padded, and their lengths (b,)."""
