@@ -79,14 +79,14 @@ def beside_peft(lm, task, rounds):
     """Loss and gradient of one batch by peft and by us, and the seconds of a step of each, in turns."""
     texts, labels = task.draw("train", STEP_ROWS, 0)
     config = soft.SoftConfig(layout="prefix", loss="likelihood", vectors=STEP_VECTORS, start=None, steps=0)
-    vectors = soft.tune(lm, texts, labels, config).vectors
-    ways = {"peft": Peft(lm, vectors, texts, labels), "prefix 16": Ours(lm, config, [vectors], [(texts, labels)])}
+    vectors, classes = soft.tune(lm, texts, labels, config).vectors, sorted(set(labels))
+    ways = {"peft": Peft(lm, vectors, texts, labels), "prefix 16": Ours(lm, config, [vectors], [(texts, labels)], classes)}
     for k in (16, 8, 5):
-        ways[f"suffix {k}"] = Ours(lm, config.replace(layout="suffix"), [vectors[:k]], [(texts, labels)])
+        ways[f"suffix {k}"] = Ours(lm, config.replace(layout="suffix"), [vectors[:k]], [(texts, labels)], classes)
     for layout in soft.LAYOUTS:
         own = [(texts[i::4], labels[i::4]) for i in range(4)]  # two rows for each prompt
-        ways[f"{layout} 8, 4 at once"] = Ours(lm, config.replace(layout=layout), [vectors[:8]] * 4, own)
-        ways[f"{layout} 8, 1 of 4"] = Ours(lm, config.replace(layout=layout), [vectors[:8]], own[:1])
+        ways[f"{layout} 8, 4 at once"] = Ours(lm, config.replace(layout=layout), [vectors[:8]] * 4, own, classes)
+        ways[f"{layout} 8, 1 of 4"] = Ours(lm, config.replace(layout=layout), [vectors[:8]], own[:1], classes)
     seconds = {name: [] for name in ways}
     for turn in range(rounds + 1):
         for name, way in ways.items():
@@ -145,9 +145,8 @@ class Peft:
 class Ours:
     """Steps of our loop on the same rows; texts that stand before the vectors are read once, as in training."""
 
-    def __init__(self, lm, config, vectors, tasks):
+    def __init__(self, lm, config, vectors, tasks, classes):
         self.lm, self.points = lm, [torch.from_numpy(one.copy()).requires_grad_() for one in vectors]
-        classes = sorted({label for _, labels in tasks for label in labels})
         rows = [read_rows(lm, *task, config, len(one), classes) for task, one in zip(tasks, vectors, strict=True)]
         self.items = [(j, i) for j, task in enumerate(rows) for i in range(len(task.texts))]
         with frozen(lm):
