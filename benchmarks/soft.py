@@ -20,7 +20,8 @@ import torch
 
 from workbench import soft
 from workbench.models import load_lm
-from workbench.search.soft.frozen import Frozen, frozen, read_rows
+from workbench.search.soft.frozen import Frozen, frozen
+from workbench.search.soft.rows import read_rows
 
 STEP_ROWS, STEP_VECTORS = 8, 16  # of the steps that are timed
 KEYS = ("sst2", "sst2_zero_shot", "sst2_logreg", "peft_loss_difference", "times_peft_fp32", "times_peft_suffix8")

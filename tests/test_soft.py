@@ -12,7 +12,7 @@ from workbench import soft
 from workbench.models import LM, load_lm
 from workbench.models.cut import Cut
 from workbench.models.lm import fingerprint
-from workbench.search.soft import frozen, learning, soft_prompt
+from workbench.search.soft import frozen, learning, rows, soft_prompt
 from workbench.values import ArtifactError, ModelError
 
 TEXTS = ["a red fox in the snow", "an old ship", "the blue castle on a hill at night", "a moon", "two red boats, one blue sea"]
@@ -109,7 +109,7 @@ def test_many_labels_of_several_tokens_are_read_in_parts(lm, monkeypatch):
     prompt = soft.tune(lm, TEXTS, LABELS, START)
     whole = prompt.probabilities(lm, TEXTS)
     monkeypatch.setattr(frozen, "_SEQUENCES", 1)
-    assert len(frozen.Frozen(lm, START, [frozen.read_rows(lm, TEXTS, LABELS, START, 5)]).parts([(0, i) for i in range(5)])) == 5
+    assert len(frozen.Frozen(lm, START, [rows.read_rows(lm, TEXTS, LABELS, START, 5)]).parts([(0, i) for i in range(5)])) == 5
     assert prompt.probabilities(lm, TEXTS) == pytest.approx(whole, abs=1e-5)
 
 
@@ -361,7 +361,7 @@ def test_texts_that_are_too_many_to_keep_are_read_again_in_each_step(gpt2, monke
     texts, labels = colours()
     kept = soft.tune(gpt2, texts, labels, QUICK.replace(steps=10), progress=False)
     monkeypatch.setattr(frozen, "_KEPT", 0)
-    assert not frozen.Frozen(gpt2, QUICK, [frozen.read_rows(gpt2, texts, labels, QUICK, 4)], keep=True)._kept
+    assert not frozen.Frozen(gpt2, QUICK, [rows.read_rows(gpt2, texts, labels, QUICK, 4)], keep=True)._kept
     again = soft.tune(gpt2, texts, labels, QUICK.replace(steps=10), progress=False)
     assert again.vectors == pytest.approx(kept.vectors, abs=1e-4)
 
@@ -449,7 +449,7 @@ def test_a_saved_prompt_that_does_not_fit_together_is_refused(lm, tmp_path):
 def test_another_model_is_refused_before_any_forward(lm, gpt2, tmp_path, monkeypatch):
     prompt = soft.tune(lm, TEXTS, LABELS, START)
     other = load_lm(tiny_llama(tmp_path / "other", [*TEXTS, *LABELS], seed=1))
-    monkeypatch.setattr(frozen.Frozen, "_read", None)
+    monkeypatch.setattr(frozen.Frozen, "_forward", None)
     for call in (prompt.probabilities, prompt.classify):
         with pytest.raises(ModelError, match="is another model: the sha256 of its weights is .* expected"):
             call(other, TEXTS)
@@ -493,7 +493,7 @@ def test_a_model_that_was_changed_since_is_another_one(folder):
     ],
 )
 def test_texts_and_labels_that_cannot_work_are_refused_before_any_forward(gpt2, texts, labels, message, monkeypatch):
-    monkeypatch.setattr(frozen.Frozen, "_read", None)
+    monkeypatch.setattr(frozen.Frozen, "_forward", None)
     with pytest.raises((ValueError, TypeError), match=message):
         soft.tune(gpt2, texts, labels, QUICK)
     with pytest.raises((ValueError, TypeError), match=message):
@@ -501,7 +501,7 @@ def test_texts_and_labels_that_cannot_work_are_refused_before_any_forward(gpt2, 
 
 
 def test_vectors_that_cannot_work_are_refused_before_any_forward(gpt2, monkeypatch):
-    monkeypatch.setattr(frozen.Frozen, "_read", None)
+    monkeypatch.setattr(frozen.Frozen, "_forward", None)
     texts, labels = colours(4)
     with pytest.raises(ValueError, match="16 vectors and 1 tokens of a label are more than the 16 positions"):
         soft.tune(gpt2, texts, labels, QUICK.replace(vectors=16))

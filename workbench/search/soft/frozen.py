@@ -3,34 +3,14 @@
 import contextlib
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from transformers import DynamicCache
 
-from workbench import checks
-from workbench.models import LM
-from workbench.models.loading import printable
-
 _SEQUENCES = 192  # in one forward, each label of several tokens counted
-_POSITIONS = 1536  # of texts in one forward, padding counted: some 3 GB for the gradient of SmolLM2
-_FEW = 4  # texts that are read together though they differ in length
+_POSITIONS = 1536  # of texts in one forward, padding counted
+_PACKED = 512  # of texts in one row: with more, attention over other texts, which is hidden, costs more than it saves
 _KEPT = 1 << 30  # bytes of keys and values of texts that are kept at most; beyond, they are computed again in each step
-
-
-class Rows(NamedTuple):
-    """Texts and labels of one task as tokens.
-
-    `texts` are n lists of tokens, with template; `classes` c str, the distinct labels, and `labels` their tokens; `targets` is
-    int64 (n,), the numbers of the right ones. Without labels `classes` is empty and each text has its end as last token.
-    """
-
-    texts: list
-    classes: tuple
-    labels: list
-    targets: torch.Tensor
-
-    def part(self, numbers):
-        """Some of the rows."""
-        return self._replace(texts=[self.texts[i] for i in numbers], targets=self.targets[numbers])
 
 
 class Past(NamedTuple):
@@ -40,96 +20,26 @@ class Past(NamedTuple):
     there: torch.Tensor
     lengths: torch.Tensor
 
-
-def check_lm(lm):
-    """Refuse what is not an `LM`."""
-    if not isinstance(lm, LM):
-        raise TypeError(f"A soft prompt works with what models.load_lm returns, got {type(lm).__name__}.")
-    return lm
+    def of(self, rows):
+        """What was read of some rows."""
+        rows = torch.tensor(rows, device=self.lengths.device)
+        return Past([(keys[rows], values[rows]) for keys, values in self.pairs], self.there[rows], self.lengths[rows])
 
 
-def read_rows(lm, texts, labels, config, vectors, classes=None):
-    """Tokens of the texts and labels of a task.
+class Packed(NamedTuple):
+    """What was read in one row: keys and values of each layer (1, h, t, d), and for each text which of the t it has seen."""
 
-    Args:
-        lm: `models.LM`.
-        texts: list of n str.
-        labels: list of n str, or None: texts without labels.
-        config: `SoftConfig`.
-        vectors: int, vectors of the prompt.
-        classes: list of str, all labels there are; None takes those that occur, sorted.
+    pairs: list
+    seen: list
 
-    Returns:
-        `Rows`.
-
-    Raises:
-        TypeError: not str.
-        ValueError: an empty text, labels that do not fit or cannot be told apart, or more tokens than the window.
-    """
-    texts = checks.texts(texts, "texts")
-    for row, text in enumerate(texts):
-        if not text.strip():
-            raise ValueError(f"Text {row} is empty: {text!r}. Leave it and its label out.")
-    classes = _classes(texts, labels, classes)
-    if not classes and config.layout == "suffix":
-        raise ValueError("A prompt behind a text cannot help to write it: without labels take SoftConfig(layout='prefix').")
-    spelled = [_tokens(lm, f" {label}") for label in classes]
-    _check_apart(classes, spelled)
-    begin = [lm.tokenizer.bos_token_id] if config.layout == "suffix" and lm.tokenizer.bos_token_id is not None else []
-    before, after = config.template.split("{text}")
-    rows = [begin + _tokens(lm, before + text + after) for text in texts]
-    if [] in rows:
-        raise ValueError(
-            f"Text {rows.index([])} has no token of {lm.name}: {texts[rows.index([])]!r}. Leave it and its label out."
-        )
-    if not classes:
-        rows = [row + [lm.tokenizer.eos_token_id] * (lm.tokenizer.eos_token_id is not None) for row in rows]
-    window, answer = getattr(lm.model.config, "max_position_embeddings", None) or 10**9, max(map(len, spelled), default=1)
-    if vectors + answer > window:
-        raise ValueError(f"{vectors} vectors and {answer} tokens of a label are more than the {window} positions of {lm.name}.")
-    for row, tokens in enumerate(rows):
-        if len(tokens) + vectors + answer - 1 > window:
-            raise ValueError(
-                f"Text {row} is too long: {len(tokens)} tokens, {vectors} vectors and {answer} of a label are more than the "
-                f"{window} positions of {lm.name}. Shorten it or leave it out."
-            )
-    targets = [classes.index(label) for label in labels] if labels is not None else [0] * len(rows)
-    return Rows(rows, classes, spelled, torch.tensor(targets))
-
-
-def _classes(texts, labels, classes):
-    if labels is None:
-        if classes is not None:
-            raise ValueError("Classes were given, but no labels.")
-        return ()
-    labels = checks.texts(labels, "labels")
-    if len(labels) != len(texts):
-        raise ValueError(f"There are {len(texts)} texts and {len(labels)} labels; each text needs one.")
-    found = tuple(sorted(set(labels))) if classes is None else tuple(checks.texts(classes, "classes"))
-    if len(set(found)) < max(2, len(found)):
-        raise ValueError(f"A task has two or more different labels, these are {list(found)}.")
-    unknown = sorted({label for label in labels if label not in found})
-    if unknown:
-        raise ValueError(f"Labels {unknown} are not among the classes {list(found)}.")
-    return found
-
-
-def _check_apart(classes, spelled):
-    """Refuse labels of which one begins with another: the shorter one would always be the likelier."""
-    for label, tokens in zip(classes, spelled, strict=True):
-        if not label.strip() or not tokens:
-            raise ValueError(f"A label is empty: {label!r}.")
-    order = sorted(range(len(classes)), key=lambda i: spelled[i])
-    for one, other in zip(order, order[1:], strict=False):  # sorted: what begins with it comes next
-        if spelled[other][: len(spelled[one])] == spelled[one]:
-            raise ValueError(
-                f"The label {classes[one]!r} is the beginning of {classes[other]!r} for this tokenizer and would always be "
-                "the likelier one. Write one of them in another way."
-            )
-
-
-def _tokens(lm, text):
-    return lm.tokenizer(printable(text), add_special_tokens=False)["input_ids"]
+    def of(self, rows):
+        """What was read of some texts, each in a row of its own."""
+        seen = [self.seen[r] for r in rows]
+        places = torch.nn.utils.rnn.pad_sequence(seen, batch_first=True)
+        lengths = torch.tensor([len(one) for one in seen], device=places.device)
+        there = torch.arange(places.shape[1], device=places.device) < lengths[:, None]
+        pairs = [tuple(part[0][:, places].transpose(0, 1) for part in pair) for pair in self.pairs]
+        return Past(pairs, there, lengths)
 
 
 @contextlib.contextmanager
@@ -192,13 +102,12 @@ class Frozen:
 
     def parts(self, items):
         """Items in parts for one forward each, near in length: list of lists."""
-        out, room, least = [], 0, 0
+        out, room, size, packed = [], 0, 0, self.config.layout == "prefix"
         for j, i in sorted(items, key=lambda item: (len(self.tasks[item[0]].texts[item[1]]), item)):
-            cost = 1 + sum(len(label) > 1 for label in self.tasks[j].labels)
-            size = len(self.tasks[j].texts[i])
-            padded = self.config.layout == "prefix" and out and len(out[-1]) >= _FEW and size > 1.5 * least
-            if cost > room or padded or (len(out[-1]) + 1) * size > _POSITIONS:
-                out, room, least = [*out, []], max(_SEQUENCES, cost), size
+            cost, length = 1 + sum(len(label) > 1 for label in self.tasks[j].labels), len(self.tasks[j].texts[i])
+            size = size + length if packed else (len(out[-1]) + 1) * length if out else 0
+            if not out or cost > room or size > (_PACKED if packed else _POSITIONS):
+                out, room, size = [*out, []], max(_SEQUENCES, cost), length
             out[-1].append((j, i))
             room -= cost
         return out
@@ -227,11 +136,10 @@ class Frozen:
         groups = by_prompt(part)
         part, owners = [(j, i) for j, rows in groups.items() for i in rows], [j for j, rows in groups.items() for _ in rows]
         if self.config.layout == "prefix":
-            past, ids = self._prompts(vectors, owners), self._ids([self.tasks[j].texts[i] for j, i in part])
+            ends, past = self._packed(vectors, part)
         else:
-            past, ids = self._texts(part), _padded([vectors[j] for j in owners])
-        (states, sizes), past = self._read(past, *ids)
-        ends = states[torch.arange(len(part), device=sizes.device), sizes - 1]
+            (states, sizes), past = self._read(self._texts(part), *_padded([vectors[j] for j in owners]))
+            ends = states[torch.arange(len(part), device=sizes.device), sizes - 1]
         first, row, out, several = self._law(ends), 0, [], []
         for j, rows in groups.items():
             labels = self.tasks[j].labels
@@ -250,8 +158,7 @@ class Frozen:
 
     def _rest(self, past, rows, labels):
         """Log-probabilities (m,) of the tokens of labels after the first one, each after a row of what was read."""
-        rows = torch.tensor(rows, device=past.lengths.device)
-        past = Past([(k[rows], v[rows]) for k, v in past.pairs], past.there[rows], past.lengths[rows])
+        past = past.of(rows)
         (states, sizes), _ = self._read(past, *self._ids([label[:-1] for label in labels]))
         there = torch.arange(states.shape[1], device=sizes.device) < sizes[:, None]
         following = torch.tensor([token for label in labels for token in label[1:]], device=sizes.device)
@@ -296,28 +203,43 @@ class Frozen:
             past = Past([], torch.zeros(b, 0, dtype=torch.bool, device=sizes.device), torch.zeros_like(sizes))
         places = torch.arange(t, device=sizes.device)[None]
         there = torch.cat([past.there, places < sizes[:, None]], 1)
+        positions = past.lengths[:, None] + torch.minimum(places, (sizes[:, None] - 1).clamp(min=0))
+        states, pairs = self._forward(embeds, there.long(), positions, past.pairs)
+        return (states, sizes), Past(pairs, there, past.lengths + sizes)
+
+    def _packed(self, vectors, part):
+        """Read texts behind their prompts, all in one row: each sees itself and its prompt, and nothing is read twice or padded.
+
+        Returns:
+            (float32 (b, w), the states at the ends of the texts; `Packed`).
+        """
+        used = sorted({j for j, _ in part})
+        pieces = [vectors[j] for j in used] + [self._embed(self.tasks[j].texts[i]) for j, i in part]
+        heads = [*range(len(used)), *(used.index(j) for j, _ in part)]  # the prompt of each piece
+        sizes, device = [len(piece) for piece in pieces], self.table.device
+        ends = np.cumsum(sizes)
+        owner = torch.tensor(np.repeat(range(len(pieces)), sizes), device=device)
+        before = [0] * len(used) + [sizes[head] for head in heads[len(used) :]]
+        positions = torch.tensor(np.concatenate([np.arange(n) + m for n, m in zip(sizes, before, strict=True)]), device=device)
+        head = torch.tensor(heads, device=device)[owner]
+        seen = ((owner[:, None] == owner) | (head[:, None] == owner)).tril()
+        kind = torch.bfloat16 if self.half else torch.float32
+        mask = torch.zeros(seen.shape, dtype=kind, device=device).masked_fill(~seen, torch.finfo(kind).min)
+        states, pairs = self._forward(torch.cat(pieces)[None], mask[None, None], positions[None], [])
+        spans = [torch.arange(end - n, end, device=device) for n, end in zip(sizes, ends.tolist(), strict=True)]
+        rows = [torch.cat([spans[h], span]) for h, span in zip(heads[len(used) :], spans[len(used) :], strict=True)]
+        return states[0, torch.tensor(ends[len(used) :] - 1, device=device)], Packed(pairs, rows)
+
+    def _forward(self, embeds, mask, positions, pairs):
+        """States (b, t, w) of vectors (b, t, w), and keys and values of each layer after `pairs`."""
         cache = DynamicCache()
-        for layer, (keys, values) in enumerate(past.pairs):
+        for layer, (keys, values) in enumerate(pairs):
             cache.update(keys, values, layer)
         with torch.autocast(embeds.device.type, torch.bfloat16, enabled=self.half):  # the sum of the layers stays in float32
             found = self.lm.model.base_model(
-                inputs_embeds=embeds,
-                past_key_values=cache,
-                attention_mask=there.long(),
-                position_ids=past.lengths[:, None] + torch.minimum(places, (sizes[:, None] - 1).clamp(min=0)),
-                use_cache=True,
+                inputs_embeds=embeds, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True
             )
-        pairs = [(layer.keys, layer.values) for layer in found.past_key_values.layers]
-        return (found.last_hidden_state, sizes), Past(pairs, there, past.lengths + sizes)
-
-    def _prompts(self, vectors, owners):
-        """What is read of prompts, computed once for each, for rows with these owners; None if no prompt has a vector."""
-        used = sorted(set(owners))
-        if not max(len(vectors[j]) for j in used):
-            return None
-        _, past = self._read(None, *_padded([vectors[j] for j in used]))
-        rows = torch.tensor([used.index(j) for j in owners], device=past.lengths.device)
-        return Past([(keys[rows], values[rows]) for keys, values in past.pairs], past.there[rows], past.lengths[rows])
+        return found.last_hidden_state, [(layer.keys, layer.values) for layer in found.past_key_values.layers]
 
     def _texts(self, part):
         """What is read of the texts of items."""

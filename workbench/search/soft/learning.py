@@ -9,7 +9,8 @@ import torch
 
 from workbench.artifacts import Checkpoint
 from workbench.search.soft.config import EVERY, SoftConfig
-from workbench.search.soft.frozen import Frozen, by_prompt, check_lm, frozen, read_rows
+from workbench.search.soft.frozen import Frozen, by_prompt, frozen
+from workbench.search.soft.rows import check_lm, read_rows
 from workbench.search.soft.soft_prompt import SoftPrompt, check_vectors, sha256
 from workbench.training import Interrupted, adamw, cosine, train
 

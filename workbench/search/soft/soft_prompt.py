@@ -11,7 +11,8 @@ from workbench.artifacts import Saved, check_layout
 from workbench.models.cut import Cut
 from workbench.models.lm import fingerprint
 from workbench.search.soft.config import SoftConfig
-from workbench.search.soft.frozen import Frozen, by_prompt, check_lm, frozen, read_rows
+from workbench.search.soft.frozen import Frozen, by_prompt, frozen
+from workbench.search.soft.rows import check_lm, read_rows
 from workbench.values import ModelError, Sample
 
 STOPPED = ("steps", "patience", "interrupted")
