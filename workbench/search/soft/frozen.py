@@ -92,7 +92,7 @@ class Frozen:
             total[j] += self._weight(j, i, len(vectors[j]))
         for part in self.parts(items):
             with torch.set_grad_enabled(backward):
-                terms = [(j, value / total[j]) for j, value in self._terms(vectors, part, predicted)]
+                terms = [(j, value / max(1, total[j])) for j, value in self._terms(vectors, part, predicted)]
                 whole = sum(value for _, value in terms)
                 if whole.requires_grad:  # not without vectors
                     whole.backward()
