@@ -12,7 +12,23 @@ from tiny_clip import tiny_clip
 from tiny_lm import tiny_lm
 
 import workbench
-from workbench import artifacts, atlas, corpus, encode, export, files, guide, models, ngram, pez, report, score, site, wildcards
+from workbench import (
+    artifacts,
+    atlas,
+    corpus,
+    encode,
+    export,
+    files,
+    guide,
+    models,
+    ngram,
+    pez,
+    report,
+    score,
+    site,
+    soft,
+    wildcards,
+)
 from workbench.control import proposals
 from workbench.language.codebook import Codebook
 from workbench.language.dsl import DeepDSL, DSLConfig
@@ -61,6 +77,8 @@ def at_the_seed(seed, dsl, pipeline):
         "corpus.load": lambda: [*corpus.load("world", n=5, seed=seed, progress=False)],
         "dsl.learned.DSLConfig": lambda: DSLConfig(seed=seed),
         "search.config.PEZConfig": lambda: pez.PEZConfig(seed=seed),
+        "soft.config.SoftConfig": lambda: soft.SoftConfig(seed=seed),
+        "soft_prompt.SoftPrompt.sample": lambda: of_texts().sample(tiny(), 5, seed, max_tokens=5),
         "DeepDSL.sample": lambda: dsl.sample(1, seed=seed),
         "DeepDSL.vary": lambda: dsl.vary(PROMPT, 3, 0, seed=seed),
         "DeepDSL.infill": lambda: dsl.infill("a castle, <?>", 1, seed=seed),
@@ -105,6 +123,12 @@ def kept_in(dsl):
 def tiny():
     made = tiny_lm()
     return models.LM("t", made.model, made.tokenizer)
+
+
+@cache
+def of_texts():
+    config = soft.SoftConfig(layout="prefix", start="red old", vectors=2, steps=0)
+    return soft.tune(tiny(), ["red fox"], None, config)
 
 
 def shade(pictures):
@@ -241,6 +265,7 @@ def test_one_error_for_what_is_no_path(place, home, dsl, minilm, no_map):
         "Writer.fit": lambda: Writer().fit([dsl.read(PROMPT)] * 3, dsl.encoder.embed_words, 32, folder=place),
         "pez.search": lambda: pez.search(tiny_clip(), "red", **search),
         "guide.tune": lambda: guide.tune(proposals.LMProposal(tiny(), max_tokens=4), TARGET, folder=place),
+        "soft.tune": lambda: soft.tune(tiny(), ["red", "old"], ["fox", "ship"], soft.SoftConfig(start="red"), folder=place),
     }.items():
         with pytest.raises(ValueError, match="must be a str or Path with something in it"):
             print(name, call())
@@ -254,7 +279,8 @@ INSIDE = {
     "seed": "guide.pool.first_draws guide.scoring.draw corpus.readers.open_source context.learn_context session.Moment "
     "session.Result values.Proposal.sample filling.GapFiller.fill gru.learn training.train",
     "folder": "artifacts.restored descent.Descent shards.Features export.Export files.check_ours files.replacing_ours "
-    "files.make_folder locks.lock_of pages.site.check folders.lists app.page guide.tuning.tune writer.Writer.fit",
+    "files.make_folder locks.lock_of pages.site.check folders.lists app.page guide.tuning.tune writer.Writer.fit "
+    "soft.learning.tune soft.learning.tune_many",
 }
 
 

@@ -30,6 +30,7 @@ _LAZY = {
     "report": "show.pages.report",
     "score": "control.scorers",
     "site": "show.pages.site",
+    "soft": "search.soft",
     "template": "template",
     "units": "language.units",
     "values": "values",

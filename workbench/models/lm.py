@@ -1,5 +1,6 @@
 """A causal language model."""
 
+import hashlib
 from dataclasses import dataclass
 
 import torch
@@ -72,3 +73,12 @@ def load_lm(name, dtype="float32"):
     for weights in model.parameters():  # not `model.to`: positions stay in float32
         weights.data = weights.data.to(kind)
     return LM(str(name), model.eval(), tokenizer)
+
+
+def fingerprint(lm):
+    """The sha256, in hex, of the weights of an `LM` in bfloat16, and of its tokenizer: str. A second for SmolLM2."""
+    digest = hashlib.sha256(lm.tokenizer.backend_tokenizer.to_str().encode())
+    for name, tensor in sorted(lm.model.state_dict().items()):
+        digest.update(f"{name} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.bfloat16().cpu().contiguous().view(torch.int16).numpy().data)
+    return digest.hexdigest()

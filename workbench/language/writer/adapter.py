@@ -1,6 +1,5 @@
 """Adapter: a pretrained language model that stays as it is, and the few weights that bend it to a corpus (LoRA)."""
 
-import hashlib
 import os
 import warnings
 
@@ -36,15 +35,6 @@ def load_base(name):
 def products():
     """The type that matrices are multiplied in: bfloat16 where this CPU can, since elsewhere it is 7 times slower."""
     return torch.bfloat16 if torch.ops.mkldnn._is_mkldnn_bf16_supported() else torch.float32
-
-
-def fingerprint(lm):
-    """The sha256 of the weights of a base in bfloat16, and of its tokenizer: str."""
-    digest = hashlib.sha256(lm.tokenizer.backend_tokenizer.to_str().encode())
-    for name, tensor in sorted(lm.model.state_dict().items()):
-        digest.update(f"{name} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.bfloat16().contiguous().view(torch.int16).numpy().data)
-    return digest.hexdigest()
 
 
 def check_memory(lm, positions):

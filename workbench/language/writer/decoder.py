@@ -90,6 +90,7 @@ class Decoder(Saved):
             Interrupted: Ctrl-C; the same call with the same folder goes on.
         """
         from workbench.language.writer import adapter
+        from workbench.models.lm import fingerprint
 
         seed, texts = checks.seed(seed), list(texts)
         some = [found for found in map(tokens, texts) if found]
@@ -101,7 +102,7 @@ class Decoder(Saved):
         learned = [some[i] for i in sorted(order[held:])]
         self._ngram = KneserNey(NgramConfig(order=5)).fit(learned)
         self._pieces = Pieces(lm.tokenizer, list(self._ngram.vocabulary_))
-        self._sha256 = adapter.fingerprint(lm)
+        self._sha256 = fingerprint(lm)
         known = None if known is None else {f" {word.removeprefix(SPACE)}" for word in known}
         kinds = self._pieces.kinds == SEPARATOR
         self._known = np.array([known is None or token in known or not token for token in self._pieces.tokens]) | kinds
@@ -294,9 +295,10 @@ class Decoder(Saved):
         self._check_fitted()
         if not hasattr(self, "_adapter"):
             from workbench.language.writer import adapter
+            from workbench.models.lm import fingerprint
 
             lm = adapter.load_base(adapter.local(self.config.base))
-            found = adapter.fingerprint(lm)
+            found = fingerprint(lm)
             if found != self._sha256:
                 raise ArtifactError(
                     f"{self.config.base} is another model than the one that was learned with: the sha256 of its weights is "

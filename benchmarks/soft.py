@@ -1,0 +1,243 @@
+"""Soft prompts of SmolLM2: against peft's prompt tuning, and what they learn of small tasks against simpler ways.
+
+    python benchmarks/soft.py              # three tasks, five draws of 128 rows, 500 unseen texts: about an hour on one core
+    python benchmarks/soft.py --quick      # one task, one draw, 200 unseen texts: minutes; the last line is JSON
+
+The folder of `--data` holds `tasks/sst2.jsonl` and others, one JSON object a line: text, label, split (train or valid). Seconds
+are CPU seconds of this process. The JSON has null where nothing was measured: the library and prompts from prompts are not built.
+"""
+
+import argparse
+import json
+import os
+import time
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from workbench import soft
+from workbench.models import load_lm
+from workbench.search.soft.frozen import Frozen, frozen
+from workbench.search.soft.rows import read_rows
+
+STEP_ROWS, STEP_VECTORS = 8, 16  # of the steps that are timed
+KEYS = ("sst2", "sst2_zero_shot", "sst2_logreg", "peft_loss_difference", "times_peft_fp32", "times_peft_suffix8")
+LATER = ("siblings_first", "world_meta_unseen", "world_meta_shuffled")
+
+
+def main():
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=os.environ.get("WORKBENCH_DATA", "../shared/data"), help="folder of data")
+    parser.add_argument("--lm", default="smollm2")
+    parser.add_argument("--tasks", nargs="+", default=["sst2", "agnews", "subj"])
+    parser.add_argument("--rows", type=int, default=128, help="texts to learn from")
+    parser.add_argument("--valid", type=int, help="unseen texts: 500, or 200 with --quick")
+    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--seeds", type=int, default=5, help="draws of the texts to learn from")
+    parser.add_argument("--rounds", type=int, default=5, help="times that each step is timed")
+    parser.add_argument("--quick", action="store_true")
+    args = parser.parse_args()
+    if args.quick:
+        args.tasks, args.seeds, args.rounds = ["sst2"], 1, 2
+    args.valid = args.valid or (200 if args.quick else 500)
+    torch.set_num_threads(1)
+    tasks = {name: Task(args.data / "tasks" / f"{name}.jsonl") for name in args.tasks}
+    lm = load_lm(args.lm)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        found = beside_peft(lm, next(iter(tasks.values())), args.rounds)
+    for name, task in tasks.items():
+        found |= learned(lm, name, task, args)
+    print(json.dumps({key: found.get(key) for key in (*KEYS, *LATER)}))
+
+
+class Task:
+    """The rows of a file."""
+
+    def __init__(self, path):
+        if not path.is_file():
+            raise SystemExit(f"There is no file {path}: name the folder of the data with --data or WORKBENCH_DATA.")
+        rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+        self.rows = {
+            split: [(row["text"], row["label"]) for row in rows if row["split"] == split] for split in ("train", "valid")
+        }
+
+    def draw(self, split, n, seed):
+        """Texts and labels of n rows: two lists."""
+        order = np.random.default_rng(seed).permutation(len(self.rows[split]))[:n]
+        texts, labels = zip(*[self.rows[split][i] for i in order], strict=True)
+        return list(texts), list(labels)
+
+
+# ---- beside peft --------------------------------------------------------------------------------------------------------
+
+
+def beside_peft(lm, task, rounds):
+    """Loss and gradient of one batch by peft and by us, and the seconds of a step of each, in turns."""
+    texts, labels = task.draw("train", STEP_ROWS, 0)
+    config = soft.SoftConfig(layout="prefix", loss="likelihood", vectors=STEP_VECTORS, start=None, steps=0)
+    vectors, classes = soft.tune(lm, texts, labels, config).vectors, sorted(set(labels))
+    ways = {"peft": Peft(lm, vectors, texts, labels), "prefix 16": Ours(lm, config, [vectors], [(texts, labels)], classes)}
+    for k in (16, 8, 5):
+        ways[f"suffix {k}"] = Ours(lm, config.replace(layout="suffix"), [vectors[:k]], [(texts, labels)], classes)
+    for layout in soft.LAYOUTS:
+        own = [(texts[i::4], labels[i::4]) for i in range(4)]  # two rows for each prompt
+        ways[f"{layout} 8, 4 at once"] = Ours(lm, config.replace(layout=layout), [vectors[:8]] * 4, own, classes)
+        ways[f"{layout} 8, 1 of 4"] = Ours(lm, config.replace(layout=layout), [vectors[:8]], own[:1], classes)
+    seconds = {name: [] for name in ways}
+    for turn in range(rounds + 1):
+        for name, way in ways.items():
+            begin = time.process_time()
+            way.step()
+            if turn:  # the first one warms up
+                seconds[name].append(time.process_time() - begin)
+    least = {name: min(found) for name, found in seconds.items()}
+    theirs, ours = ways["peft"], ways["prefix 16"]
+    loss = abs(theirs.loss - ours.loss)
+    gradient = float(np.linalg.norm(theirs.gradient - ours.gradient) / np.linalg.norm(theirs.gradient))
+    print(f"loss by peft {theirs.loss:.6f}, by us {ours.loss:.6f}; gradients differ by {gradient:.1e} of their norm", flush=True)
+    for name, found in least.items():
+        print(f"{name:20} {found:6.3f} s a step, {least['peft'] / found:5.2f} times peft's steps a second")
+    for layout in soft.LAYOUTS:
+        times = least[f"{layout} 8, 4 at once"] / least[f"{layout} 8, 1 of 4"]
+        print(f"{layout}: 4 prompts of 2 rows in a batch cost {times:.2f} of one alone", flush=True)
+    return {
+        "peft_loss_difference": float(f"{loss:.1e}"),
+        "times_peft_fp32": round(least["peft"] / least["prefix 16"], 2),
+        "times_peft_suffix8": round(least["peft"] / least["suffix 8"], 2),
+    }
+
+
+class Peft:
+    """Steps of peft's prompt tuning on one batch, padded on the right."""
+
+    def __init__(self, lm, vectors, texts, labels):
+        import peft
+
+        base = load_lm(lm.name).model.requires_grad_(False)
+        options = peft.PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=len(vectors))
+        self.model = peft.get_peft_model(base, options)
+        (self.weights,) = [weight for weight in self.model.parameters() if weight.requires_grad]
+        self.weights.data = torch.from_numpy(vectors.copy())
+        split = [[ids(lm, text), ids(lm, f" {label}")] for text, label in zip(texts, labels, strict=True)]
+        longest = max(len(text) + len(label) for text, label in split)
+
+        def padded(rows, filler):
+            return torch.tensor([row + [filler] * (longest - len(row)) for row in rows])
+
+        self.batch = {
+            "input_ids": padded([text + label for text, label in split], 0),
+            "attention_mask": padded([[1] * len(text + label) for text, label in split], 0),
+            "labels": padded([[-100] * len(text) + label for text, label in split], -100),
+        }
+
+    def step(self):
+        """Loss and gradient."""
+        self.weights.grad = None
+        loss = self.model(**self.batch).loss
+        loss.backward()
+        self.loss, self.gradient = float(loss.detach()), self.weights.grad.numpy()
+
+
+class Ours:
+    """Steps of our loop on the same rows; texts that stand before the vectors are read once, as in training."""
+
+    def __init__(self, lm, config, vectors, tasks, classes):
+        self.lm, self.points = lm, [torch.from_numpy(one.copy()).requires_grad_() for one in vectors]
+        rows = [read_rows(lm, *task, config, len(one), classes) for task, one in zip(tasks, vectors, strict=True)]
+        self.items = [(j, i) for j, task in enumerate(rows) for i in range(len(task.texts))]
+        with frozen(lm):
+            self.reader = Frozen(lm, config, rows, keep=True)
+
+    def step(self):
+        """Loss and gradient."""
+        for point in self.points:
+            point.grad = None
+        with frozen(self.lm):
+            losses, _ = self.reader.losses(self.points, self.items, backward=True)
+        self.loss, self.gradient = losses[0], self.points[0].grad.numpy()
+
+
+def ids(lm, text):
+    """The tokens of a text: list of int."""
+    return lm.tokenizer(text, add_special_tokens=False)["input_ids"]
+
+
+# ---- what is learned ----------------------------------------------------------------------------------------------------
+
+
+def learned(lm, name, task, args):
+    """Accuracy on unseen texts of several ways, mean and spread over draws of the rows to learn from."""
+    valid, truth = task.draw("valid", args.valid, 0)
+    state, shares = features(lm, valid), {}
+
+    def add(way, answers):
+        shares.setdefault(way, []).append(np.mean([a == b for a, b in zip(answers, truth, strict=True)]))
+
+    config = soft.SoftConfig(steps=args.steps)
+    seconds = []
+    for seed in range(args.seeds):
+        texts, labels = task.draw("train", args.rows, seed)
+        add("majority", [max(set(labels), key=labels.count)] * len(truth))
+        start = soft.tune(lm, texts, labels, config.replace(steps=0))
+        if not seed:
+            add("zero-shot", start.classify(lm, valid))
+        add("4-shot", four_shot(lm, start, texts, labels).classify(lm, valid))
+        begin = time.process_time()
+        prompt = soft.tune(lm, texts, labels, config.replace(seed=seed), progress=False)
+        seconds.append(time.process_time() - begin)
+        add("soft prompt", prompt.classify(lm, valid))
+        add("logistic regression", regression(features(lm, texts), labels, state))
+    print(
+        f"{name}: {len(truth)} unseen texts, {args.rows} to learn from, {args.seeds} draws, {np.mean(seconds):.0f} CPU s to learn"
+    )
+    for way, found in shares.items():
+        print(f"  {way:20} {np.mean(found):.3f}" + (f" +- {np.std(found, ddof=1):.3f}" if len(found) > 1 else ""), flush=True)
+    means = {way: round(float(np.mean(found)), 3) for way, found in shares.items()}
+    return {name: means["soft prompt"], f"{name}_zero_shot": means["zero-shot"], f"{name}_logreg": means["logistic regression"]}
+
+
+def four_shot(lm, prompt, texts, labels):
+    """Four examples before the text, each label in turn, as a prompt whose vectors are the embeddings of these words."""
+    by_label = {label: [text for text, one in zip(texts, labels, strict=True) if one == label] for label in prompt.labels}
+    shown = [(by_label[label][i // len(by_label)], label) for i, label in enumerate((list(by_label) * 4)[:4])]
+    asked = prompt.config.start
+    words = "".join(f"{text}{asked} {label}\n\n" for text, label in shown)
+    vectors = lm.model.get_input_embeddings().weight.detach()[torch.tensor(ids(lm, words))].float().numpy()
+    config = prompt.config.replace(layout="prefix", template="{text}" + asked, vectors=len(vectors))
+    return replace(prompt, vectors=vectors, config=config)
+
+
+@torch.inference_mode()
+def features(lm, texts, size=32):
+    """Mean hidden states of texts after the last layer: float32 (n, w)."""
+    rows = lm.tokenizer(texts, add_special_tokens=False)["input_ids"]
+    out = np.zeros((len(rows), lm.model.config.hidden_size), np.float32)
+    order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
+    for at in range(0, len(order), size):
+        some = order[at : at + size]
+        ids = torch.nn.utils.rnn.pad_sequence([torch.tensor(rows[i]) for i in some], batch_first=True)
+        states = lm.model.base_model(ids, use_cache=False).last_hidden_state  # causal: padding behind a text changes nothing
+        for i, state in zip(some, states, strict=True):
+            out[i] = state[: len(rows[i])].mean(0).numpy()
+    return out
+
+
+def regression(x, labels, unseen):
+    """Labels of unseen features by logistic regression, its penalty chosen by cross-validation."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import GridSearchCV
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    head = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    search = GridSearchCV(head, {"logisticregression__C": [1e-4, 1e-3, 1e-2, 0.1, 1]}, cv=4)
+    return search.fit(x, labels).predict(unseen).tolist()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,25 @@
+"""Soft prompts: a few learned vectors that make a frozen language model do a task.
+
+    lm = models.load_lm("smollm2")
+    prompt = soft.tune(lm, texts, labels)
+    prompt.classify(lm, ["a warm and funny film"])
+
+`tune` learns one, `tune_many` several in a batch; `gradient` is one step for those who take it themselves. The vectors stand
+behind the text or before it: `SoftConfig(layout=...)`. For prompts of real words see `classify.search_text`.
+"""
+
+from workbench.search.soft.config import LAYOUTS, LOSSES, SoftConfig
+from workbench.search.soft.learning import gradient, gradient_many, tune, tune_many
+from workbench.search.soft.soft_prompt import Ensemble, SoftPrompt
+
+__all__ = [
+    "LAYOUTS",
+    "LOSSES",
+    "Ensemble",
+    "SoftConfig",
+    "SoftPrompt",
+    "gradient",
+    "gradient_many",
+    "tune",
+    "tune_many",
+]

@@ -1,0 +1,244 @@
+"""A soft prompt: a few vectors that stand for a task, tied to the model they were learned with."""
+
+import weakref
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+
+from workbench import checks
+from workbench.artifacts import Saved, check_layout
+from workbench.models.cut import Cut
+from workbench.models.lm import fingerprint
+from workbench.search.soft.config import SoftConfig
+from workbench.search.soft.frozen import Frozen, by_prompt, frozen
+from workbench.search.soft.rows import check_lm, read_rows
+from workbench.values import ModelError, Sample
+
+STOPPED = ("steps", "patience", "interrupted")
+_CUT = Cut(top_p=0.95)  # of the texts that are written
+_known = weakref.WeakKeyDictionary()  # LM -> (state of its weights, sha256)
+
+
+def sha256(lm):
+    """The `fingerprint` of an `LM`, computed again only where torch has noted a change of a weight."""
+    state = tuple((weight.data_ptr(), weight._version) for weight in lm.model.parameters())
+    if _known.get(lm, (None,))[0] != state:
+        _known[lm] = (state, fingerprint(lm))
+    return _known[lm][1]
+
+
+@dataclass(frozen=True, eq=False)
+class SoftPrompt(Saved):
+    """Vectors that make a frozen language model do a task. They are no words; `nearest_words` shows the words beside them.
+
+    Attributes:
+        vectors: float32 array (k, w), in the space of the embeddings of the model.
+        labels: tuple of c str, sorted; () for a prompt of texts without labels.
+        config: `SoftConfig` it was learned with.
+        model: str, name of the model, as it was asked for.
+        sha256: str, `models.lm.fingerprint` of the model; another model is refused.
+        history: tuple of dicts, one for each 10 steps: `step`, `loss` (mean over these steps, nats), `accuracy` (share, on the
+            rows of these steps; labels only) and `held_out` (loss, where rows were held out; of prompts that were learned
+            together, their mean).
+        stopped: str, why learning ended: "steps", "patience" or "interrupted".
+
+    Raises:
+        ValueError: vectors that are not a finite float32 array of two axes.
+
+    Source:
+        Lester et al., "The Power of Scale for Parameter-Efficient Prompt Tuning", arXiv:2104.08691.
+    """
+
+    kind = "soft prompt"
+    vectors: np.ndarray
+    labels: tuple
+    config: SoftConfig
+    model: str
+    sha256: str
+    history: tuple = ()
+    stopped: str = "steps"
+
+    def __post_init__(self):
+        check_vectors(self.vectors)
+
+    def probabilities(self, lm, texts):
+        """How likely each label is.
+
+        Args:
+            lm: the `models.LM` it was learned with.
+            texts: list of n str.
+
+        Returns:
+            float64 (n, c), 0..1, in the order of `labels`; rows sum to 1.
+
+        Raises:
+            ModelError: another model.
+            TypeError: not an LM, or not str.
+            ValueError: an empty text or one beyond the window, or a prompt without labels.
+        """
+        return np.exp(self._log_probabilities(lm, texts))
+
+    def classify(self, lm, texts):
+        """The likeliest label of each text: list of n str. Arguments and errors as in `probabilities`."""
+        return _named(self.labels, self._log_probabilities(lm, texts))
+
+    def sample(self, lm, n, seed=0, max_tokens=48):
+        """Write texts like those that the prompt was learned from.
+
+        Args:
+            lm: the `models.LM` it was learned with.
+            n: int, texts.
+            seed: int.
+            max_tokens: int, the longest text; a text may end before.
+
+        Returns:
+            list of n `Sample` with `ids` and `log_prob` (nats, after leaving out the unlikeliest twentieth of each word's law).
+
+        Raises:
+            ModelError: another model.
+            ValueError: a prompt that was learned with labels: it has learned to answer, not to write.
+        """
+        checks.whole("n", n)
+        self._check(lm)
+        if self.labels:
+            raise ValueError("This prompt has learned to label texts, not to write them: learn one with labels=None.")
+        window = getattr(lm.model.config, "max_position_embeddings", None) or 10**9
+        checks.whole("max_tokens", max_tokens, 1, window - len(self.vectors))
+        end, random = lm.tokenizer.eos_token_id, torch.Generator().manual_seed(checks.seed(seed))
+        rows, nats, over = [[] for _ in range(n)], np.zeros(n), torch.zeros(n, dtype=torch.bool)
+        reader = Frozen(lm, self.config, [])
+        with frozen(lm), torch.inference_mode():
+            for logits in reader.write(self._torch(lm), rows, max_tokens):
+                law = _CUT.log_law(logits.cpu())[0]
+                token = (law - torch.empty(law.shape).exponential_(generator=random).log()).argmax(1)
+                for row in (~over).nonzero()[:, 0].tolist():
+                    rows[row].append(int(token[row]))
+                    nats[row] += float(law[row, token[row]])
+                over |= token == (-1 if end is None else end)
+                if over.all():
+                    break
+        texts = lm.tokenizer.batch_decode(rows, skip_special_tokens=True)
+        return [
+            Sample(text.strip(), ids=tuple(row), log_prob=float(log_p))
+            for text, row, log_p in zip(texts, rows, nats, strict=True)
+        ]
+
+    def nearest_words(self, lm, n=1):
+        """The tokens whose embeddings point most nearly where the vectors point.
+
+        They are no translation: typed in place of the vectors, they do another thing (Lester et al., arXiv:2104.08691, section
+        7). A vector that hardly moved is still near to its first word.
+
+        Args:
+            lm: the `models.LM` it was learned with.
+            n: int, tokens for each vector.
+
+        Returns:
+            list of k lists of n pairs (str, cosine -1..1), the nearest first.
+
+        Raises:
+            ModelError: another model.
+        """
+        self._check(lm)
+        table = lm.model.get_input_embeddings().weight.detach().float()
+        checks.whole("n", n, 1, len(table))
+        unit = torch.nn.functional.normalize
+        cosines, ids = (unit(self._torch(lm), dim=1) @ unit(table, dim=1).T).topk(n)
+        return [
+            [(lm.tokenizer.decode([token]), value) for token, value in zip(*pair, strict=True)]
+            for pair in zip(ids.tolist(), cosines.tolist(), strict=True)
+        ]
+
+    def to_state(self):
+        """Config (JSON values) and tensors that `from_state` reads."""
+        config = {"options": asdict(self.config), "labels": list(self.labels), "model": self.model, "sha256": self.sha256}
+        return {**config, "history": list(self.history), "stopped": self.stopped}, {"vectors": self.vectors}
+
+    @classmethod
+    def from_state(cls, config, tensors):
+        """The `SoftPrompt` that `to_state` described; KeyError, TypeError or ValueError for what is none."""
+        check_layout(tensors, {"vectors": "float32 k w"})
+        for name in ("model", "sha256"):
+            if not isinstance(config[name], str):
+                raise TypeError(f"{name} is no str")
+        labels = tuple(checks.texts(config["labels"], "labels")) if config["labels"] else ()
+        checks.one_of("stopped", config["stopped"], STOPPED)
+        options = SoftConfig(**config["options"])
+        history = tuple(dict(row) for row in config["history"])
+        return cls(tensors["vectors"], labels, options, config["model"], config["sha256"], history, config["stopped"])
+
+    def _log_probabilities(self, lm, texts):
+        """Log-probabilities of the labels: float64 (n, c), nats."""
+        self._check(lm)
+        if not self.labels:
+            raise ValueError("This prompt was learned from texts without labels: it can write (sample), not classify.")
+        texts = checks.texts(texts, "texts")
+        task = read_rows(lm, texts, [self.labels[0]] * len(texts), self.config, len(self.vectors), self.labels)
+        reader, vectors = Frozen(lm, self.config, [task]), [self._torch(lm)]
+        out = torch.zeros(len(texts), len(self.labels), dtype=torch.float64)
+        with frozen(lm), torch.inference_mode():
+            for part in reader.parts([(0, i) for i in range(len(texts))]):
+                (scores,) = reader.scores(vectors, part)
+                out[by_prompt(part)[0]] = scores.double().log_softmax(1).cpu()
+        return out.numpy()
+
+    def _torch(self, lm):
+        return torch.from_numpy(self.vectors).to(lm.model.device)
+
+    def _check(self, lm):
+        """Refuse another model than the one it was learned with, before any work."""
+        width = check_lm(lm).model.get_input_embeddings().weight.shape[1]
+        if width != self.vectors.shape[1]:
+            raise ModelError(
+                f"This soft prompt was learned with {self.model} and has vectors of width {self.vectors.shape[1]}; {lm.name} has "
+                f"{width}. Load the model it was learned with."
+            )
+        if sha256(lm) != self.sha256:
+            raise ModelError(
+                f"This soft prompt was learned with {self.model}, and {lm.name} is another model: the sha256 of its weights is "
+                f"{sha256(lm)[:12]}..., expected {self.sha256[:12]}.... Load the old one, or learn the prompt again."
+            )
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Soft prompts of one task that vote: the mean of their log-probabilities, as probabilities again.
+
+    Attributes:
+        prompts: list of `SoftPrompt` with the same labels.
+
+    Raises:
+        ValueError: none, or other labels.
+    """
+
+    prompts: tuple
+
+    def __post_init__(self):
+        object.__setattr__(self, "prompts", tuple(self.prompts))
+        labels = {prompt.labels for prompt in self.prompts}
+        if len(labels) != 1 or labels == {()}:
+            raise ValueError(f"An ensemble takes one or more prompts with the same labels, got {sorted(labels)}.")
+
+    def probabilities(self, lm, texts):
+        """How likely each label is: as `SoftPrompt.probabilities`."""
+        votes = np.mean([prompt._log_probabilities(lm, texts) for prompt in self.prompts], 0)
+        return np.exp(votes - np.logaddexp.reduce(votes, 1, keepdims=True))
+
+    def classify(self, lm, texts):
+        """The likeliest label of each text: list of n str."""
+        return _named(self.prompts[0].labels, self.probabilities(lm, texts))
+
+
+def check_vectors(vectors, name="vectors"):
+    """Refuse what is no finite float32 array (k, w)."""
+    if not isinstance(vectors, np.ndarray) or vectors.dtype != np.float32 or vectors.ndim != 2:
+        came = f"{vectors.dtype} {vectors.shape}" if isinstance(vectors, np.ndarray) else type(vectors).__name__
+        raise ValueError(f"{name} must be a float32 array (k, w): k vectors of the width of the model; got {came}.")
+    if not np.isfinite(vectors).all():
+        raise ValueError(f"{name} hold NaN or infinity.")
+    return vectors
+
+
+def _named(labels, scores):
+    return [labels[best] for best in scores.argmax(1)]
