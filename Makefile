@@ -1,5 +1,5 @@
 # Each verb does its own set-up; nothing is installed outside $(VENV).
-#   make demo [PROMPTS=file] [N=1000]     learn a language from prompts, 3,500 built-in ones or yours; write out/report.html
+#   make demo [PROMPTS=file] [N=1000]     learn a language from prompts, 3,100 built-in ones or yours; write out/report.html
 #   make studio [DSL=folder] [PORT=8866]  the template studio in a browser, on this machine only
 #   make test [SCALES="fast default"]     lint, tests, and notebooks compared with their committed outputs
 #   make docs                             write the documentation to out/docs
@@ -34,7 +34,7 @@ help:
 	@sed -n 's/^#   //p' Makefile
 
 demo: $(VENV)/.installed
-	$(BIN)/python -m workbench $(if $(PROMPTS),"$(PROMPTS)") $(if $(N),--n $(N),$(if $(PROMPTS),,--n 3500))
+	$(BIN)/python -m workbench $(if $(PROMPTS),"$(PROMPTS)") $(if $(N),--n $(N),$(if $(PROMPTS),,--n 3100))
 
 # The kernel starts in the folder of the notebook, so paths are made absolute here.
 studio: $(VENV)/.installed-studio
