@@ -67,7 +67,9 @@ def tune_many(lm, tasks, config=None, *, starts=None, folder=None, progress=True
         list of p `SoftPrompt`.
 
     Raises:
-        As `tune`.
+        ValueError: no task, another number of starts than tasks, tasks of which only some have labels; and what `tune` refuses.
+        ModelError: a start belongs to another model.
+        ArtifactError: `folder` holds another run.
     """
     config, name = config or SoftConfig(), check_lm(lm).name
     starts = list(starts) if starts is not None else [None] * len(tasks)
@@ -133,7 +135,7 @@ def gradient_many(lm, vectors, tasks, config=None, *, classes=None):
         list of p triples, as `gradient` returns them.
 
     Raises:
-        As `gradient`.
+        ValueError: other numbers of prompts and tasks, tasks of which only some have labels; and what `gradient` refuses.
     """
     config, table = config or SoftConfig(), check_lm(lm).model.get_input_embeddings().weight
     classes = list(classes) if classes is not None else [None] * len(tasks)
