@@ -13,7 +13,7 @@ named after it; "named": of those whose code is named after any list. The shippe
 one) reads the same spans; a kind's recall is the share of its spans whose code has no other kind more often.
 
 Written prompts: `--writer` names the folder of a language of real prompts that writes. Without it a decoder
-(`WriterConfig(decoder="smollm2")`) learns for `--steps` steps here, a fiftieth of what it would take; without its packages the
+(`WriterConfig(decoder="smollm2")`) learns for `--steps` steps here, a fortieth of what it would take; without its packages the
 samples come from a Kneser-Ney model of order 5 of the training prompts, and there are no nats of a mixture. The perplexity of
 samples over that of held-out real prompts is under a model of order 5 of yet other real prompts.
 
@@ -41,7 +41,9 @@ from workbench.language import growing, lexicon
 from workbench.language.codebook import Codebook, CodebookConfig, suggest_names
 from workbench.language.dsl.given_codes import anchored, met, phrases
 from workbench.language.units import Units
+from workbench.language.writer.config import WriterConfig
 from workbench.language.writer.decoder import Decoder, DecoderConfig
+from workbench.language.writer.tokens import Tokens
 from workbench.values import ModelError
 
 # Kinds of gold spans -> names of our lists that are right for them.
@@ -184,7 +186,7 @@ def main():
     parser.add_argument("--half", choices=("dev", "test"), default="test", help="dev while you choose, test to report")
     parser.add_argument("--dsl", default="world", help='the language that is read with; "world", or the folder of a saved one')
     parser.add_argument("--writer", help="folder of a language of real prompts that writes")
-    parser.add_argument("--steps", type=int, default=40, help="steps of a decoder, where no writer is given; 0: none (40)")
+    parser.add_argument("--steps", type=int, default=30, help="steps of a decoder, where no writer is given; 0: none (30)")
     parser.add_argument("--samples", type=int, default=300, help="prompts written from nothing (300)")
     parser.add_argument("--quick", action="store_true", help="fewer prompts, one seed, 32 codes")
     parser.add_argument("--out", help="file for the tables")
@@ -268,8 +270,10 @@ def written_by(args, train, held):
 
 def little_decoder(train, steps):
     """A `Decoder` that has learned for a few steps; None without steps, or without the packages that it needs."""
+    options = WriterConfig()
     try:
-        return Decoder(DecoderConfig(steps=steps)).fit(train) if steps else None
+        known = Tokens.learn(train, options.pieces, options.min_count).known  # as `DeepDSL.fit` holds it to common words
+        return Decoder(DecoderConfig(steps=steps)).fit(train, known) if steps else None
     except (ImportError, ModelError) as err:
         print(f"no decoder: {err}", flush=True)
         return None
