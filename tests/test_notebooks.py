@@ -32,6 +32,7 @@ print(len(values))"""
 FIGURE = """\
 figure = Figure()
 figure.subplots().plot(values)
+figure.suptitle("A rise")
 show(figure, alt="A line that rises from left to right", numbers=f"{len(values)} points", caption="A rise.")
 print("97% done, 3 s left", file=sys.stderr)
 print(f"at {id(figure):#x}")"""
