@@ -95,7 +95,7 @@ def _kept(data, order, n, rows, report, bar, near):
     """Places in `data`, in its order, of clean prompts without duplicates: the first n when looked at in `order`."""
     kept, count = np.zeros(len(data), bool), 0  # a byte a row, where millions may be kept
     with closing(ExactDuplicates()) as exact:
-        for looked, (value, found, sketch) in enumerate(_cleaned(store.each(data, order))):
+        for looked, (value, found, sketch) in enumerate(_cleaned(store.each(data, order), near is not None)):
             if count == n:
                 report.dropped[NOT_SAMPLED] = len(data) - looked
                 break
@@ -113,11 +113,12 @@ def _kept(data, order, n, rows, report, bar, near):
     return np.flatnonzero(kept)
 
 
-def _cleaned(values):
-    """Yield (value, `Cleaned`, sketch of its words) of each, some of them in advance."""
+def _cleaned(values, sketched):
+    """Yield (value, `Cleaned`, sketch of its words or None) of each, some of them in advance."""
     while some := list(islice(values, _TOGETHER)):
         found = [clean(value) for value in some]
-        yield from zip(some, found, sketches([one.words for one in found]), strict=True)
+        made = sketches([one.words for one in found]) if sketched else [None] * len(found)
+        yield from zip(some, found, made, strict=True)
 
 
 def _tidied(values, report):
