@@ -20,6 +20,7 @@ _LAZY = {
     "export": "show.export",
     "guide": "control.guide",
     "lesson": "lesson",
+    "library": "data.library",
     "models": "models",
     "ngram": "language.ngram",
     "pez": "search.pez",

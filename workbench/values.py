@@ -35,6 +35,10 @@ class PictureError(WorkbenchError, ValueError):
     """Not a usable picture: of another kind, damaged, or too small or too large."""
 
 
+class LibraryError(WorkbenchError, ValueError):
+    """A library of prompts has no such entry, or not for this user, or refuses one that is to be added."""
+
+
 class GuideError(WorkbenchError, ValueError):
     """The requested moments cannot be reached, or a scorer or proposal broke its contract."""
 

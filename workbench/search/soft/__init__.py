@@ -4,22 +4,29 @@
     prompt = soft.tune(lm, texts, labels)
     prompt.classify(lm, ["a warm and funny film"])
 
-`tune` learns one, `tune_many` several in a batch; `gradient` is one step for those who take it themselves. The vectors stand
+`tune` learns one, `tune_many` several in a batch; `gradient` is one step for those who take it themselves. `sketch` and `augment`
+find the relatives of a task in a library, and let them help. The vectors stand
 behind the text or before it: `SoftConfig(layout=...)`. For prompts of real words see `classify.search_text`.
 """
 
+from workbench.search.soft.augment import Augmented, augment
 from workbench.search.soft.config import LAYOUTS, LOSSES, SoftConfig
 from workbench.search.soft.learning import gradient, gradient_many, tune, tune_many
+from workbench.search.soft.sketch import Sketch, sketch
 from workbench.search.soft.soft_prompt import Ensemble, SoftPrompt
 
 __all__ = [
     "LAYOUTS",
     "LOSSES",
+    "Augmented",
     "Ensemble",
+    "Sketch",
     "SoftConfig",
     "SoftPrompt",
+    "augment",
     "gradient",
     "gradient_many",
+    "sketch",
     "tune",
     "tune_many",
 ]

@@ -1,0 +1,221 @@
+"""Search in a library: like with like, filters before k, the nearest first. LanceDB finds candidates, float64 scores them."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from workbench.data.library.entries import Entry, array_sha256, check_array
+from workbench.data.library.shelves import SHOWN, as_matrix, entry_of, filters, quoted, rows_of
+
+METRICS = {
+    "centred": "cosine, -1..1, between what learning changed, minus the mean of that over the entries compared",
+    "cosine": "cosine, -1..1, between what learning changed",
+    "inner": "inner product of what learning changed",
+    "l2": "minus the Euclidean distance, 0 where equal",
+}
+BY = {"prompt": "moved", "gradient": "gradient", "texts": "features"}
+_MANY = 2_048  # entries up to which all are compared; among more, the nearest ones
+_MARGIN = 64  # candidates beyond k: float16 and equal scores change the order of the last ones
+_WIDE = 512  # candidates of the centred cosine, whose order is another one than that of the look-up
+_LANCE = {"centred": "cosine", "cosine": "cosine", "inner": "dot", "l2": "l2"}
+
+
+class Hit(NamedTuple):
+    """What a search found: an `Entry` without its vectors, and its score; higher is nearer."""
+
+    entry: Entry
+    score: float
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a search says.
+
+    Attributes:
+        hits: tuple of `Hit`, the nearest first, equal ones by id.
+        by: str, what was compared: "prompt", "gradient" or "texts".
+        metric: str; `meaning`: str, what a score is. In each of them higher is nearer.
+        compared: int, entries that this user may see, that pass the filters and are like the query.
+        left_out: dict of reason -> int, such entries that cannot be compared: of another model, shape or start, or without
+            this kind of vector.
+        exact: bool, all were compared. Among more than 2,048 entries the metric "centred" scores the 512 of highest cosine
+            and takes the mean over the first 2,048.
+    """
+
+    hits: tuple
+    by: str
+    metric: str
+    meaning: str
+    compared: int
+    left_out: dict
+    exact: bool
+
+    def __str__(self):
+        lines = [f"{hit.score:7.3f}  {hit.entry.name}" for hit in self.hits] or ["nothing"]
+        left = ", ".join(f"{n} {reason}" for reason, n in self.left_out.items()) or "none"
+        said = f"by {self.by}; {self.meaning}; higher is nearer; {self.compared} compared, left out: {left}"
+        return "\n".join([*lines, said])
+
+    def __iter__(self):
+        return iter(self.hits)
+
+    def __len__(self):
+        return len(self.hits)
+
+
+class Query(NamedTuple):
+    """What is looked for: its vector (d,), zero of the comparison (d,), and what an entry must be like."""
+
+    vector: np.ndarray
+    zero: np.ndarray
+    model_sha256: str
+    shape: tuple | None
+    layout: str | None
+    start_sha256: str | None
+
+
+def query_of(query, by, start, starts):
+    """Read a query.
+
+    Args:
+        query: `Entry` with vectors or anything with vectors, sha256 and config.layout, by prompt; anything with sha256, layout,
+            start, gradient and features, such as `soft.Sketch`, by "gradient" and "texts".
+        by: str of `BY`.
+        start: float32 (k, w) or a sketch, what the prompt began as; not needed for an `Entry`.
+        starts: function of a sha256 -> float32 (k, w), the starts that the library knows.
+
+    Returns:
+        `Query`.
+
+    Raises:
+        TypeError: a query of another kind.
+        ValueError: NaN, another shape, or no start.
+    """
+    if by != "prompt":
+        name = {"gradient": "gradient", "texts": "features"}[by]
+        array = getattr(query, name, None)
+        if array is None or not hasattr(query, "sha256"):
+            raise TypeError(f"A search by {by} takes a sketch with {name}, see soft.sketch; got {type(query).__name__}.")
+        if by == "texts":
+            check_array(name, array, (query.start.shape[1],))
+            return Query(array.ravel(), np.zeros(array.size), query.sha256, None, None, None)
+        check_array(name, array, query.start.shape)
+        return Query(array.ravel(), np.zeros(array.size), query.sha256, array.shape, query.layout, array_sha256(query.start))
+    if isinstance(query, Entry):
+        query.to_state()
+        begun, layout, sha256 = starts(query.start_sha256), query.state["options"]["layout"], query.model_sha256
+    elif all(hasattr(query, name) for name in ("vectors", "sha256", "config")):
+        begun, layout, sha256 = start_array(start), query.config.layout, query.sha256
+    else:
+        raise TypeError(f"A search takes an entry that was read, or a soft prompt; got {type(query).__name__}.")
+    vectors = check_array("vectors", query.vectors)
+    check_array("start", begun, vectors.shape)
+    return Query(vectors.ravel(), begun.ravel(), sha256, vectors.shape, layout, array_sha256(begun))
+
+
+def start_array(start):
+    """The array of a start, given alone or in a sketch."""
+    start = getattr(start, "start", start)
+    if start is None:
+        raise ValueError("Say what the prompt began as: start=soft.sketch(lm, config=config), or the float32 array (k, w).")
+    return start
+
+
+def search(shelves, user, seen, query, k, by, metric, where):
+    """Search the tables.
+
+    Args:
+        shelves: `Shelves`.
+        user: str.
+        seen: str, SQL of what the user may see.
+        query: `Query`.
+        k: int.
+        by: str of `BY`.
+        metric: str of `METRICS`.
+        where: dict of filters, or None.
+
+    Returns:
+        `Answer`.
+    """
+    wanted, left, parts, shapes = f"{seen} AND {filters(where)}", {}, [], shelves.shapes()
+    for shape in shapes:
+        table = shelves.prompts(shape)
+        found = _like(table, query, by, shape, wanted, left)
+        if found:
+            parts.append((table, *found))
+    compared = sum(n for _, _, n in parts)
+    exact = compared <= _MANY or metric != "centred"
+    rows, matrix = _candidates(parts, query, k, by, metric, compared)
+    scores = _scores(matrix, query, metric, _centre(parts, query, by, rows, matrix, compared) if metric == "centred" else 0.0)
+    order = sorted(range(len(rows)), key=lambda i: (-scores[i], rows[i]["id"]))[:k]
+    hits = tuple(Hit(entry_of(rows[i], user), float(scores[i])) for i in order)
+    left = {reason: n for reason, n in sorted(left.items()) if n}
+    return Answer(hits, by, metric, METRICS[metric], compared, left, exact)
+
+
+def _like(table, query, by, shape, wanted, left):
+    """SQL of the rows of a table that are like a query, and their number; others are counted in `left`."""
+    model = f"{wanted} AND model_sha256 = {quoted(query.model_sha256)}"
+    every, same = table.count_rows(wanted), table.count_rows(model)
+    _count(left, "another model", every - same)
+    if (query.shape or shape) != shape or (by == "texts" and shape[1] != query.vector.size):
+        _count(left, "another shape", same)
+        return None
+    if query.start_sha256 is not None:
+        model += f" AND start_sha256 = {quoted(query.start_sha256)} AND layout = {quoted(query.layout)}"
+        begun = table.count_rows(model)
+        _count(left, "another start or layout", same - begun)
+        same = begun
+    model += f" AND {BY[by]} IS NOT NULL"
+    there = table.count_rows(model)
+    _count(left, f"no {BY[by]}", same - there)
+    return (model, there) if there else None
+
+
+def _count(left, reason, n):
+    left[reason] = left.get(reason, 0) + n
+
+
+def _candidates(parts, query, k, by, metric, compared):
+    """Rows that may be among the nearest, and their vectors: (list of dicts, float32 (n, d))."""
+    column = "vectors" if by == "prompt" else BY[by]
+    rows, matrices = [], []
+    for table, where, _ in parts:
+        if compared <= _MANY:
+            found, matrix = rows_of(table, where, list(SHOWN), column)
+        else:
+            most = max(k + _MARGIN, _WIDE if metric == "centred" else 0)
+            near = (query.vector.astype(np.float64) - query.zero).astype(np.float16 if by == "prompt" else np.float32)
+            look = table.search(near, vector_column_name=BY[by]).distance_type(_LANCE[metric]).where(where, prefilter=True)
+            table_of = look.select([*SHOWN, column, "_distance"]).limit(most).to_arrow()
+            found, matrix = table_of.select(list(SHOWN)).to_pylist(), as_matrix(table_of.column(column), len(table_of))
+        rows, matrices = rows + found, [*matrices, matrix]
+    return rows, np.concatenate(matrices) if rows else np.zeros((0, query.vector.size), np.float32)
+
+
+def _centre(parts, query, by, rows, matrix, compared):
+    """The mean of what is compared, minus zero: float64 (d,). Of fewer than three it is no mean worth the name: 0."""
+    if compared < 3:
+        return 0.0
+    if compared > _MANY:
+        column, total, n = "vectors" if by == "prompt" else BY[by], 0.0, 0
+        for table, where, _ in parts:
+            some = table.search().where(where).select([column]).limit(_MANY).to_arrow()
+            part = as_matrix(some.column(column), len(some))
+            total, n = total + part.sum(0, dtype=np.float64), n + len(part)
+        return total / n - query.zero
+    order = np.argsort([row["id"] for row in rows])  # the same sum, whatever else is in the tables
+    return matrix[order].mean(0, dtype=np.float64) - query.zero
+
+
+def _scores(matrix, query, metric, centre):
+    """Scores of rows: float64 (n,), higher is nearer."""
+    ours = query.vector.astype(np.float64) - query.zero - centre
+    theirs = matrix.astype(np.float64) - query.zero - centre
+    if metric == "l2":
+        return -np.linalg.norm(theirs - ours, axis=1)
+    if metric == "inner":
+        return theirs @ ours
+    lengths = np.linalg.norm(theirs, axis=1) * np.linalg.norm(ours)
+    return np.where(lengths > 0, (theirs @ ours / np.maximum(lengths, 1e-300)).clip(-1, 1), 0.0)

@@ -1,0 +1,237 @@
+"""The tables of a library: LanceDB in a folder. One table for each shape of prompts, so that adding one is one whole write."""
+
+import json
+import os
+import re
+
+import numpy as np
+
+from workbench import files
+from workbench.data.library.entries import HIDDEN, Entry, card_of
+from workbench.values import ArtifactError, LibraryError
+
+FORMAT = 1
+KIND = "prompt library"
+HEAD = "library.json"
+_TABLE = re.compile(r"prompts_(\d+)x(\d+)")
+# What may be filtered by, as SQL; values are quoted by `quoted`.
+FILTERS = {
+    "name": "name = {}",
+    "tag": "array_has(tags, {})",
+    "data": "array_has(data, {})",
+    "data_sha256": "array_has(data_sha256, {})",
+    "licence": "array_has(licences, {})",
+    "label": "array_has(labels, {})",
+    "since": "date >= {}",
+    "until": "date <= {}",
+    "accuracy": "accuracy >= {}",
+}
+SHOWN = ("id", "owner", "version", "card", "model", "model_sha256", "labels", "start_sha256", "state", "k", "w")
+
+
+class Shelves:
+    """The tables in a folder, which is made if it is missing.
+
+    Raises:
+        ImportError: LanceDB is not installed.
+        ArtifactError: the folder holds something else, or a library of another version.
+    """
+
+    def __init__(self, folder):
+        lancedb = import_lancedb()
+        self.folder, self.held = files.path(folder, "folder"), None  # held: a temporary folder, for as long as this lives
+        _check_head(self.folder)
+        self.db = lancedb.connect(str(self.folder))
+
+    def shapes(self):
+        """Shapes of the prompts that there are: sorted list of (k, w)."""
+        found = [_TABLE.fullmatch(name) for name in self._names()]
+        return sorted((int(one[1]), int(one[2])) for one in found if one)
+
+    def prompts(self, shape, make=False):
+        """The table of a shape, or None where there is none."""
+        k, w = shape
+        return self.table(f"prompts_{k}x{w}", _prompts_schema(k, w) if make else None)
+
+    def table(self, name, schema=None):
+        """A table as it stands now; made with a schema, or None if there is none."""
+        if name not in self._names():
+            return None if schema is None else self.db.create_table(name, schema=schema, exist_ok=True)
+        return self.db.open_table(name)
+
+    def start(self, sha256):
+        """A start by its sha256: float32 (k, w)."""
+        row = rows_of(self.table("starts"), f"id = {quoted(sha256)}", ["id", "k", "w", "numbers"])[0]
+        return np.frombuffer(row["numbers"], np.float32).reshape(row["k"], row["w"])
+
+    def keep_start(self, sha256, start):
+        """Keep a start, once."""
+        table = self.table("starts", _others_schema("starts"))
+        if not table.count_rows(f"id = {quoted(sha256)}"):
+            k, w = start.shape
+            table.add([{"id": sha256, "k": k, "w": w, "numbers": np.ascontiguousarray(start).tobytes()}])
+
+    def append(self, name, row):
+        """Add a row to a table beside the prompts."""
+        self.table(name, _others_schema(name)).add([row])
+
+    def put(self, table, row, old):
+        """Add a prompt and note of its older versions, by id, that they are not the latest, in one write."""
+        import pyarrow as pa
+
+        fresh = pa.Table.from_pylist([row], schema=table.schema)
+        if not old:
+            table.add(fresh)
+            return
+        before = table.search().where(f"id IN ({', '.join(map(quoted, old))})").limit(len(old)).to_arrow()
+        before = before.select(fresh.column_names)
+        at = before.schema.get_field_index("latest")
+        before = before.set_column(at, "latest", pa.array([False] * len(before))).cast(table.schema)
+        both = pa.concat_tables([before, fresh])
+        table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all().execute(both)
+
+    def _names(self):
+        names, token = [], None
+        while True:
+            page = self.db.list_tables(page_token=token, limit=1000)
+            names += page.tables
+            token = page.page_token
+            if not token:
+                return names
+
+
+def import_lancedb():
+    """The module `lancedb`."""
+    try:
+        import lancedb
+    except ImportError as err:
+        raise ImportError(
+            "A library of prompts needs LanceDB: pip install 'lancedb>=0.30', or this package with the extra [library]."
+        ) from err
+    return lancedb
+
+
+def rows_of(table, where, columns, vectors=None):
+    """Rows of a table in the order of their ids.
+
+    Args:
+        table: a table with a column `id`.
+        where: str, SQL.
+        columns: list of str.
+        vectors: str or None, a column of vectors.
+
+    Returns:
+        list of dicts; with `vectors` (list of dicts, float32 (n, d)).
+    """
+    wanted = [*columns, *([vectors] if vectors else [])]
+    found = table.search().where(where).select(wanted).limit(table.count_rows()).to_arrow() if table.count_rows() else None
+    if found is None:
+        return ([], np.zeros((0, 1), np.float32)) if vectors else []
+    found = found.sort_by("id")
+    rows = found.select(columns).to_pylist()
+    if not vectors:
+        return rows
+    return rows, as_matrix(found.column(vectors), len(rows))
+
+
+def as_matrix(column, n):
+    """A column of lists of one size, without nulls, as float32 (n, d)."""
+    flat = column.combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    return flat.astype(np.float32, copy=False).reshape(n, -1) if n else np.zeros((0, 1), np.float32)
+
+
+def entry_of(row, user, vectors=None):
+    """A row as `Entry`, as this user may see it."""
+    mine, state = row["owner"] == user, json.loads(row["card"])
+    if not mine:
+        state["readers"] = []
+        if not state["share"]:
+            state["submitter"] = state["contact"] = HIDDEN
+    card = card_of(state)
+    shape = (row["k"], row["w"])
+    if vectors is not None:
+        vectors = np.array(vectors, np.float32).reshape(shape)
+    shown = (row["model"], row["model_sha256"], tuple(row["labels"]), shape, row["start_sha256"], json.loads(row["state"]))
+    return Entry(row["id"], row["version"], mine, card, *shown, vectors)
+
+
+def filters(where):
+    """A dict of filters as SQL, "true" for none.
+
+    Raises:
+        ValueError: a filter that there is not, or a value of another type.
+    """
+    parts = ["true"]
+    for name, value in (where or {}).items():
+        if name not in FILTERS:
+            raise ValueError(f"There is no filter {name!r}. Filter by: {', '.join(FILTERS)}.")
+        if not isinstance(value, float | int if name == "accuracy" else str) or isinstance(value, bool):
+            raise ValueError(f"The filter {name!r} takes a {'number' if name == 'accuracy' else 'str'}, got {value!r}.")
+        parts.append(FILTERS[name].format(repr(float(value)) if name == "accuracy" else quoted(value)))
+    return " AND ".join(parts)
+
+
+def quoted(text):
+    """A text as a literal of SQL."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _check_head(folder):
+    """Refuse a folder that is no library, or one of another version; begin a library in an empty one."""
+    if os.path.exists(folder) and not os.path.isdir(folder):
+        raise ArtifactError(f"Cannot open a library in {folder}: it is a file. Give a folder.")
+    head = folder / HEAD
+    if not os.path.exists(head):
+        if os.path.exists(folder) and any(not entry.name.startswith(".") for entry in folder.iterdir()):
+            raise ArtifactError(f"{folder} is no library of prompts: it has no {HEAD}, and it is not empty. Give a new folder.")
+        files.make_folder(folder)
+        files.write_json(head, {"kind": KIND, "format": FORMAT})
+        return
+    found = files.read_json(head)
+    if not isinstance(found, dict) or found.get("kind") != KIND or type(found.get("format")) is not int:
+        raise ArtifactError(
+            f"{head} is not that of a library of prompts: it has no kind {KIND!r} and format. Give another folder."
+        )
+    if found["format"] != FORMAT:
+        newer = "Upgrade the workbench." if found["format"] > FORMAT else "Make the library anew with this version."
+        raise ArtifactError(f"{folder} is a library of format {found['format']}; this workbench reads format {FORMAT}. {newer}")
+
+
+def _prompts_schema(k, w):
+    import pyarrow as pa
+
+    text, several, flat = pa.string(), pa.list_(pa.string()), pa.list_(pa.float32(), k * w)
+    return pa.schema(
+        [
+            *[(name, text) for name in ("id", "owner", "name", "access", "date", "model", "model_sha256", "layout")],
+            *[(name, text) for name in ("start_sha256", "vectors_sha256", "card", "state")],
+            *[(name, several) for name in ("readers", "tags", "data", "data_sha256", "licences", "labels")],
+            *[(name, pa.int32()) for name in ("version", "k", "w")],
+            ("latest", pa.bool_()),
+            ("accuracy", pa.float64()),
+            ("loss", pa.float64()),
+            ("vectors", flat),
+            ("moved", pa.list_(pa.float16(), k * w)),  # vectors minus start: to look up what is near
+            ("gradient", flat),
+            ("features", pa.list_(pa.float32(), w)),
+        ]
+    )
+
+
+def _others_schema(name):
+    """Schemas of the tables beside the prompts: starts, rows of data, the ledger, and uses."""
+    import pyarrow as pa
+
+    text, several = pa.string(), pa.list_(pa.string())
+    columns = {
+        "starts": [("id", text), ("k", pa.int32()), ("w", pa.int32()), ("numbers", pa.binary())],
+        "rows": [("id", text), ("owner", text), ("texts", several), ("labels", several)],
+        "ledger": [("id", text), ("user", text), ("change", pa.int32()), ("what", text)],
+        "uses": [("id", text), ("owner", text), ("user", text), ("gain", pa.float64())],
+    }
+    return pa.schema(columns[name])
+
+
+def refuse_unknown(what):
+    """The one error for what is not there and for what may not be seen."""
+    return LibraryError(f"There is no entry {what!r} in this library that you may see.")

@@ -1,0 +1,247 @@
+"""Help a prompt of few rows by its relatives in a library: begin where they ended, learn from their rows too, or one by one."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from workbench import checks
+from workbench.search.soft.config import SoftConfig
+from workbench.search.soft.learning import gradient, tune
+from workbench.search.soft.rows import read_rows
+from workbench.search.soft.sketch import sketch
+from workbench.search.soft.soft_prompt import SoftPrompt
+from workbench.values import LibraryError
+
+HOW = ("start", "mix", "curriculum")
+_HELD = 0.25  # share of the rows that decide, where the config holds out none
+_OWN = 0.5  # share of the own rows in a mix
+_MIXED = 128  # own rows in a mix, fewer ones repeated: each row is read once
+
+
+@dataclass(frozen=True)
+class Augmented:
+    """A prompt that its relatives helped, or could not help.
+
+    Attributes:
+        prompt: `SoftPrompt`, the best of all candidates on the held-out rows.
+        chosen: str, which candidate that is: "own", "start", "neighbour", "step 0" (the neighbours' mean) or the name of `how`.
+        parents: tuple of str, ids of the entries that it was made from, () for "own" and "start".
+        log: tuple of dicts, one for each round: `neighbours` (id, name, score, rate, rows used and rows left out because a
+            held-out text is the same), `skipped` (reason -> how many), `candidates` (name -> held-out loss, nats) and `chosen`.
+    """
+
+    prompt: SoftPrompt
+    chosen: str
+    parents: tuple
+    log: tuple
+
+
+def augment(lm, texts, labels, library, config=None, *, how="start", rounds=1, k=3, by="prompt"):
+    """Learn a prompt with the help of its neighbours in a library.
+
+    A quarter of the rows (or `config.held_out`) is set aside and decides between candidates: the start itself, the prompt that
+    was learned from the own rows alone, what the neighbours give before any learning, and what was learned with their help. So
+    help that does not help is not taken. No text that was set aside, and none equal to it but for case and blanks, is in a
+    training row. With few rows the choice is a noisy one.
+
+    Args:
+        lm: `models.LM`.
+        texts: list of n >= 4 str.
+        labels: list of n str.
+        library: an object with `search`, `get` and `rows`, such as `library.Library`. Its entries and this config must share
+            their start, else nothing is comparable and nothing is found.
+        config: `SoftConfig`; None takes the defaults.
+        how: str. "start": begin at the mean of the neighbours' prompts, weighted by similarity (of one neighbour: at its prompt).
+            "mix": begin at the shared start and learn from own rows and the neighbours', half of each, theirs by similarity.
+            "curriculum": learn the neighbours' rows, the least similar first, each from where the last one ended, then the own.
+        rounds: int >= 1. Each further round searches with the best prompt so far.
+        k: int >= 1, neighbours.
+        by: str, "prompt", "gradient" or "texts", what the library is searched by. By gradient and texts all rounds find the same.
+
+    Returns:
+        `Augmented`.
+
+    Raises:
+        ValueError: an unknown option, too few rows, or what `tune` refuses.
+        TypeError: not an LM, or not str.
+
+    Source:
+        Vu et al., "SPoT", arXiv:2110.07904 (start and mix).
+    """
+    config = config or SoftConfig()
+    checks.one_of("how", how, HOW)
+    checks.whole("rounds", rounds)
+    checks.whole("k", k)
+    own, held = _split(texts, labels, config)
+    config = config.replace(held_out=0.0, patience=None)
+    traces = sketch(lm, *own, config)
+    start, first = tune(lm, *own, config.replace(steps=0)), tune(lm, *own, config, progress=False)
+    judge = _Judge(lm, config, held, start.labels)
+    judge.add("start", start, ())
+    judge.add("own", first, ())
+    best, log = first, []
+    for turn in range(rounds):
+        query = best if by == "prompt" else traces
+        answer = library.search(query, k, by=by, start=traces.start)
+        found, skipped = _read(library, answer, held[0], how)
+        skipped |= {reason: n for reason, n in answer.left_out.items() if n}
+        before = len(judge.losses)
+        if found:
+            _help(judge, lm, own, config.replace(seed=config.seed + turn), how, found)
+        best = judge.best().prompt
+        named = {name: loss for name, loss in list(judge.losses)[0 if not turn else before :]}
+        log.append(
+            {"neighbours": [one.told() for one in found], "skipped": skipped, "candidates": named, "chosen": judge.best().name}
+        )
+        if not found:
+            break
+    chosen = judge.best()
+    return Augmented(chosen.prompt, chosen.name, chosen.parents, tuple(log))
+
+
+@dataclass
+class _Neighbour:
+    """A neighbour that was read."""
+
+    entry: object
+    score: float
+    rate: float
+    texts: list
+    labels: list
+    left_out: int
+
+    def told(self):
+        named = {"id": self.entry.id, "name": self.entry.name, "score": round(self.score, 4), "rate": round(self.rate, 4)}
+        return named | {"rows": len(self.texts), "left_out": self.left_out}
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    name: str
+    prompt: SoftPrompt
+    parents: tuple
+    loss: float
+
+
+class _Judge:
+    """Candidates and their losses on held-out rows."""
+
+    def __init__(self, lm, config, held, labels):
+        self.lm, self.config, self.held, self.labels, self.all = lm, config, held, labels, []
+
+    def add(self, name, prompt, parents):
+        prompt = replace(prompt, labels=self.labels)
+        loss, _, _ = gradient(self.lm, prompt.vectors, *self.held, self.config, classes=self.labels)
+        self.all.append(_Candidate(name, prompt, parents, round(loss, 6)))
+
+    def best(self):
+        return min(self.all, key=lambda one: one.loss)  # of equal ones the first
+
+
+def _split(texts, labels, config):
+    """Rows to learn from and rows that decide, each label in the first where that is possible: two pairs (texts, labels)."""
+    texts, labels = checks.texts(texts, "texts"), checks.texts(labels, "labels")
+    if len(texts) != len(labels):
+        raise ValueError(f"There are {len(texts)} texts and {len(labels)} labels; each text needs one.")
+    if len(texts) < 4:
+        raise ValueError(f"augment needs four rows or more: some to learn from and some that decide; got {len(texts)}.")
+    order = np.random.default_rng([config.seed, 4]).permutation(len(texts)).tolist()
+    n, held, left = max(1, round((config.held_out or _HELD) * len(texts))), [], {}
+    for label in labels:
+        left[label] = left.get(label, 0) + 1
+    for i in order:
+        if len(held) < n and left[labels[i]] > 1:
+            held.append(i)
+            left[labels[i]] -= 1
+    if not held:
+        raise ValueError(f"Each of the {len(texts)} rows has a label of its own: none can be set aside. Add rows.")
+    same = {_plain(texts[i]) for i in held}
+    own = [i for i in range(len(texts)) if i not in held and _plain(texts[i]) not in same]
+    if len({labels[i] for i in own}) < len(left):
+        raise ValueError("Texts that occur twice leave a label without rows to learn from. Add rows or take doubles out.")
+    return tuple(([texts[i] for i in some], [labels[i] for i in some]) for some in (own, sorted(held)))
+
+
+def _read(library, answer, held, how):
+    """Neighbours that can be used: (list of `_Neighbour`, dict of reason -> how many cannot)."""
+    barred, found, skipped = {_plain(text) for text in held}, [], {}
+    for hit in answer:
+        try:
+            entry = library.get(hit.entry.id)
+            texts, labels = library.rows(hit.entry.id) if how != "start" else ([], [])
+        except LibraryError as err:
+            reason = "no rows in the library" if "rows of" in str(err) else "may not be read"
+            skipped[reason] = skipped.get(reason, 0) + 1
+            continue
+        kept = [i for i, text in enumerate(texts) if _plain(text) not in barred]
+        if how != "start" and len({labels[i] for i in kept}) < 2:
+            skipped["too few rows"] = skipped.get("too few rows", 0) + 1
+            continue
+        rows = [texts[i] for i in kept], [labels[i] for i in kept]
+        found.append(_Neighbour(entry, hit.score, 0.0, *rows, len(texts) - len(kept)))
+    return found, skipped
+
+
+def _apart(lm, own, found, config, skipped):
+    """The neighbours whose labels can be told apart from the own ones; others are counted in `skipped`."""
+    out = []
+    for one in found:
+        try:
+            read_rows(lm, own[0][:1], own[1][:1], config, config.vectors, sorted({*own[1], *one.labels}))
+            out.append(one)
+        except ValueError:
+            skipped["labels like the own ones"] = skipped.get("labels like the own ones", 0) + 1
+    return out
+
+
+def rates(scores):
+    """Shares of neighbours by their scores: list of float >= 0 that sum to 1; equal ones if no score is above 0."""
+    kept = np.maximum(np.asarray(scores, float), 0)
+    if not kept.sum():
+        kept = np.ones(len(kept))
+    return (kept / max(kept.sum(), 1e-12)).tolist()
+
+
+def _help(judge, lm, own, config, how, found):
+    """Add what neighbours make of a prompt to the candidates."""
+    ids = tuple(one.entry.id for one in found if one.rate)
+    nearest = SoftPrompt.from_state(*found[0].entry.to_state())
+    judge.add("neighbour", nearest, (found[0].entry.id,))
+    if how == "start":
+        vectors = np.sum([one.rate * one.entry.vectors.astype(np.float64) for one in found], 0).astype(np.float32)
+        mean = replace(nearest, vectors=vectors, config=config)
+        judge.add("step 0", mean, ids)
+        judge.add(how, tune(lm, *own, config, start=mean, progress=False), ids)
+    elif how == "mix":
+        judge.add(how, tune(lm, *mixture(own, [(n.texts, n.labels, n.rate) for n in found], config), config, progress=False), ids)
+    else:
+        prompt, part = None, config.replace(steps=-(-config.steps // (len(found) + 1)))
+        for one in reversed(found):
+            prompt = tune(lm, one.texts, one.labels, part, start=prompt, progress=False)
+        judge.add(how, tune(lm, *own, part, start=prompt, progress=False), tuple(one.entry.id for one in found))
+
+
+def mixture(own, others, config):
+    """Rows for one learning: the own ones, and as many of the others by their rates.
+
+    Args:
+        own: (texts, labels).
+        others: list of (texts, labels, rate), rates that sum to 1.
+        config: `SoftConfig`, of which steps, batch and seed count.
+
+    Returns:
+        (texts, labels): own rows, each as often as the next up to one; and rows of the others, drawn with replacement.
+    """
+    draw, n = np.random.default_rng([config.seed, 5]), max(len(own[0]), min(_MIXED, config.steps * config.batch // 2))
+    rows = [(own[0][i % len(own[0])], own[1][i % len(own[0])]) for i in range(n)]
+    share = round(n * (1 - _OWN) / _OWN)
+    for j in draw.choice(len(others), size=share, p=[rate for _, _, rate in others]):
+        texts, labels, _ = others[j]
+        i = int(draw.integers(len(texts)))
+        rows.append((texts[i], labels[i]))
+    return [text for text, _ in rows], [label for _, label in rows]
+
+
+def _plain(text):
+    """A text without case and blanks, to tell equal ones."""
+    return " ".join(text.casefold().split())
