@@ -113,8 +113,13 @@ def caption(scene, form="sentence", seed=0):
 
 def opening(scene, adjective="", style_first=False):
     """The first part of a caption: "a large red circle in the snow", or with the style, "a photo of a large red circle ..."."""
-    thing = _with_article(f"{adjective} {scene.color} {scene.object}".lstrip()) + f" {_PLACES[scene.background]}"
+    thing = _with_article(f"{adjective} {scene.color} {scene.object}".lstrip()) + f" {place(scene)}"
     return f"{_with_article(scene.style)} of {thing}" if style_first else thing
+
+
+def place(scene):
+    """The background of a scene in words: "in the snow"."""
+    return _PLACES[scene.background]
 
 
 def _with_article(phrase):

@@ -69,27 +69,62 @@ class Library:
             ValueError: NaN, a wrong shape, or a data set without sha256.
             TypeError: a prompt of another kind.
         """
-        row, begun, card, texts = read_prompt(self.user, prompt, card, start, rows)
+        return self.get(self.add_many([(prompt, card, start, rows)])[0])
+
+    def add_many(self, items):
+        """Add several prompts: all of them, or none if one is refused.
+
+        Args:
+            items: list of (prompt, card, start, rows), as `add` takes them; rows may be None.
+
+        Returns:
+            list of str, their ids.
+
+        Raises:
+            LibraryError, ValueError, TypeError: as in `add`.
+        """
+        read = [read_prompt(self.user, *item) for item in items]
         with locked(lock_of(self._shelves.folder, "library"), self._shelves.folder):
-            seen, table = self._seen(), self._shelves.prompts((row["k"], row["w"]), make=True)
-            for parent in card.parents:
-                self._rows(f"id = {quoted(parent)}") or _refuse(f"There is no parent {parent!r} that you may see.")
-            same = f"{seen} AND vectors_sha256 = {quoted(row['vectors_sha256'])} AND model_sha256 = {quoted(row['model_sha256'])}"
-            for copy in rows_of(table, same, ["id", "name"]):
+            replaced = {}
+            self._number([row for row, _, _, _ in read], replaced)
+            parents = {parent for _, _, card, _ in read for parent in card.parents}
+            known = {row["id"] for row in self._rows("true", versions=True)} if parents else set()
+            for parent in sorted(parents - known):
+                raise LibraryError(f"There is no parent {parent!r} that you may see.")
+            self._shelves.keep_starts({row["start_sha256"]: begun for row, begun, _, _ in read})
+            rows = {card.data[0].sha256: texts for _, _, card, texts in read if texts}
+            self._shelves.append("rows", [{"id": sha256, "owner": self.user} | texts for sha256, texts in rows.items()])
+            for shape in sorted({(row["k"], row["w"]) for row, _, _, _ in read}):
+                fresh = [row for row, _, _, _ in read if (row["k"], row["w"]) == shape]
+                self._shelves.put(shape, fresh, [name for name, of in replaced.items() if of == shape])
+            given = [row["id"] for row, _, _, _ in read if row["access"] != "restricted"]
+            self._shelves.append("ledger", [{"id": name, "user": self.user, "change": 1, "what": "upload"} for name in given])
+        return [row["id"] for row, _, _, _ in read]
+
+    def _number(self, fresh, replaced):
+        """Give new rows a version and an id; `replaced` gets the ids of stored rows that are the latest no more.
+
+        Raises LibraryError for exact copies and for versions that are not alike.
+        """
+        copies = {}
+        for row in self._rows("true", versions=True, more=("vectors_sha256",)):
+            copies[row["vectors_sha256"], row["model_sha256"]] = row
+        latest = {row["name"]: row for row in self._rows(f"owner = {quoted(self.user)}")}
+        for row in fresh:
+            copy, before = copies.get((row["vectors_sha256"], row["model_sha256"])), latest.get(row["name"])
+            if copy is not None:
                 raise LibraryError(f"This prompt is there already: {copy['name']!r}, {copy['id']}. An exact copy is not added.")
-            own = self._rows(f"owner = {quoted(self.user)} AND name = {quoted(card.name)}", versions=True)
-            kin = ("model_sha256", "start_sha256", "k", "w")
-            if own and any(own[0][name] != row[name] for name in kin):
-                raise LibraryError(f"{card.name!r} has versions of another model, shape or start. Give this prompt another name.")
-            row["version"] = 1 + max((one["version"] for one in own), default=0)
-            row["id"] = id_of(self.user, card.name, row["version"], row["vectors_sha256"])
-            self._shelves.keep_start(row["start_sha256"], begun)
-            if texts:
-                self._shelves.append("rows", {"id": card.data[0].sha256, "owner": self.user} | texts)
-            self._shelves.put(table, row, [one["id"] for one in own if one["latest"]])
-            if card.access != "restricted":
-                self._shelves.append("ledger", {"id": row["id"], "user": self.user, "change": 1, "what": "upload"})
-        return self.get(row["id"])
+            if before is not None and any(before[name] != row[name] for name in ("model_sha256", "start_sha256", "k", "w")):
+                raise LibraryError(
+                    f"{row['name']!r} has versions of another model, shape or start. Give this prompt another name."
+                )
+            row["version"] = 1 if before is None else before["version"] + 1
+            row["id"] = id_of(self.user, row["name"], row["version"], row["vectors_sha256"])
+            if before is not None:
+                before["latest"] = False
+                if before not in fresh:
+                    replaced[before["id"]] = (row["k"], row["w"])
+            latest[row["name"]] = copies[row["vectors_sha256"], row["model_sha256"]] = row
 
     def remove(self, name, version=None):
         """Remove an entry that this user added: one version, or all.
@@ -170,7 +205,7 @@ class Library:
         """
         row = self._one(name, version)
         where, table = f"id = {quoted(row['id'])}", self._shelves.prompts((row["k"], row["w"]))
-        more = rows_of(table, where, ["layout", "gradient", "features"])[0]
+        more = rows_of(table, where, ["id", "layout", "gradient", "features"])[0]
         arrays = [None if more[one] is None else np.array(more[one], np.float32) for one in ("gradient", "features")]
         gradient = None if arrays[0] is None else arrays[0].reshape(row["k"], row["w"])
         return Known(
@@ -257,15 +292,15 @@ class Library:
         """
         checks.one_of("by", by, BY)
         wanted, kinds = f"{self._seen()} AND latest AND ({filters(where)})", {}
-        for row in self._rows(filters(where)):
-            kin = (row["model_sha256"], row["w"]) + (() if by == "texts" else (row["k"], row["start_sha256"]))
+        for row in self._rows(filters(where), more=("layout",)):
+            kin = (row["model_sha256"], row["w"]) + (() if by == "texts" else (row["k"], row["start_sha256"], row["layout"]))
             kinds.setdefault(kin, []).append(row)
         if not kinds:
             return Group((), np.zeros((0, 1), np.float32), 0)
         total = sum(map(len, kinds.values()))
         kin = min(kinds, key=lambda key: (-len(kinds[key]), key))
         like = f"{wanted} AND {BY[by]} IS NOT NULL AND model_sha256 = {quoted(kin[0])}"
-        like += "" if by == "texts" else f" AND start_sha256 = {quoted(kin[3])}"
+        like += "" if by == "texts" else f" AND start_sha256 = {quoted(kin[3])} AND layout = {quoted(kin[4])}"
         found, column = [], "vectors" if by == "prompt" else BY[by]
         for shape in self._shelves.shapes():
             if shape[1] == kin[1] and (by == "texts" or shape[0] == kin[2]):
@@ -292,7 +327,7 @@ class Library:
             ValueError: a gain out of its range.
         """
         gain, row = checks.number("gain", gain, -1, 1), self._one(name, version)
-        self._shelves.append("uses", {"id": row["id"], "owner": row["owner"], "user": self.user, "gain": gain})
+        self._shelves.append("uses", [{"id": row["id"], "owner": row["owner"], "user": self.user, "gain": gain}])
 
     def uses(self):
         """Gains that others than their submitters had from the entries that this user may see: dict of id -> list of float."""
@@ -332,7 +367,7 @@ class Library:
         with locked(lock_of(self._shelves.folder, "library"), self._shelves.folder):
             row = self._one(name, version, bought=False)
             if not self._paid(row):  # it is seen only by those who have a credit
-                self._shelves.append("ledger", {"id": row["id"], "user": self.user, "change": -1, "what": "reading"})
+                self._shelves.append("ledger", [{"id": row["id"], "user": self.user, "change": -1, "what": "reading"}])
         return self.get(row["id"])
 
     # ---- inside -----------------------------------------------------------------------------------------------------------
@@ -351,9 +386,9 @@ class Library:
             return True
         return any(one["id"] == row["id"] and one["change"] < 0 for one in self.ledger())
 
-    def _rows(self, where, versions=False):
+    def _rows(self, where, versions=False, more=()):
         wanted = f"{self._seen()} AND ({where})" + ("" if versions else " AND latest")
-        columns = [*SHOWN, "name", "access", "latest"]
+        columns = [*SHOWN, "name", "access", "latest", *more]
         return [row for shape in self._shelves.shapes() for row in rows_of(self._shelves.prompts(shape), wanted, columns)]
 
     def _one(self, name, version, bought=True):
@@ -385,7 +420,3 @@ def _called(name, version):
         raise LibraryError(f"An entry is asked for by its name or id, a str; got {type(name).__name__}.")
     numbered = "" if version is None else f" AND version = {checks.whole('version', version)}"
     return f"(id = {quoted(name)} OR (name = {quoted(name)}{numbered}))"
-
-
-def _refuse(message):
-    raise LibraryError(message)

@@ -26,6 +26,7 @@ FILTERS = {
     "until": "date <= {}",
     "accuracy": "accuracy >= {}",
 }
+_TOGETHER = 32  # writes
 SHOWN = ("id", "owner", "version", "card", "model", "model_sha256", "labels", "start_sha256", "state", "k", "w")
 
 
@@ -64,31 +65,43 @@ class Shelves:
         row = rows_of(self.table("starts"), f"id = {quoted(sha256)}", ["id", "k", "w", "numbers"])[0]
         return np.frombuffer(row["numbers"], np.float32).reshape(row["k"], row["w"])
 
-    def keep_start(self, sha256, start):
-        """Keep a start, once."""
+    def keep_starts(self, starts):
+        """Keep starts, each once: dict of sha256 -> float32 (k, w)."""
         table = self.table("starts", _others_schema("starts"))
-        if not table.count_rows(f"id = {quoted(sha256)}"):
-            k, w = start.shape
-            table.add([{"id": sha256, "k": k, "w": w, "numbers": np.ascontiguousarray(start).tobytes()}])
+        known = {row["id"] for row in rows_of(table, "true", ["id"])}
+        rows = [
+            {"id": sha256, "k": len(start), "w": start.shape[1], "numbers": np.ascontiguousarray(start).tobytes()}
+            for sha256, start in starts.items()
+            if sha256 not in known
+        ]
+        self.append("starts", rows)
 
-    def append(self, name, row):
-        """Add a row to a table beside the prompts."""
-        self.table(name, _others_schema(name)).add([row])
+    def append(self, name, rows):
+        """Add rows, dicts, to a table beside the prompts."""
+        if rows:
+            self._written(name, self.table(name, _others_schema(name)).add(rows))
 
-    def put(self, table, row, old):
-        """Add a prompt and note of its older versions, by id, that they are not the latest, in one write."""
+    def put(self, shape, fresh, old):
+        """Add prompts of a shape and note of older ones, by id, that they are not the latest, in one write."""
         import pyarrow as pa
 
-        fresh = pa.Table.from_pylist([row], schema=table.schema)
+        table = self.prompts(shape, make=True)
+        fresh = pa.Table.from_pylist(fresh, schema=table.schema)
         if not old:
-            table.add(fresh)
+            self._written(table.name, table.add(fresh))
             return
         before = table.search().where(f"id IN ({', '.join(map(quoted, old))})").limit(len(old)).to_arrow()
         before = before.select(fresh.column_names)
         at = before.schema.get_field_index("latest")
         before = before.set_column(at, "latest", pa.array([False] * len(before))).cast(table.schema)
         both = pa.concat_tables([before, fresh])
-        table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all().execute(both)
+        done = table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all().execute(both)
+        self._written(table.name, done)
+
+    def _written(self, name, done):
+        """Now and then, put the many small files of many small writes together."""
+        if done.version % _TOGETHER == 0:
+            self.db.open_table(name).optimize()
 
     def _names(self):
         names, token = [], None

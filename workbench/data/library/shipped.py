@@ -72,14 +72,14 @@ def load(saved, folder, user="me"):
     saved_ids, at = {known["id"] for known in waiting}, {known["id"]: i for i, known in enumerate(waiting)}
     while waiting:  # parents before those that were made from them
         ready = [known for known in waiting if not set(known["card"]["parents"]) & saved_ids - set(ids)]
-        for known in ready:
-            ids[known["id"]] = _add(library, known, at[known["id"]], tensors, ids)
+        added = library.add_many([_item(known, at[known["id"]], tensors, ids) for known in ready])
+        ids |= {known["id"]: name for known, name in zip(ready, added, strict=True)}
         waiting = [known for known in waiting if known["id"] not in ids]
     return library
 
 
-def _add(library, known, at, tensors, ids):
-    """Add one saved entry -> its new id."""
+def _item(known, at, tensors, ids):
+    """One saved entry as `Library.add_many` takes it."""
     state, card = known["state"], card_of(known["card"])
     gone = [parent for parent in card.parents if parent not in ids]
     note = f"{card.note} Made from entries that were not saved with it: {', '.join(gone)}.".strip() if gone else card.note
@@ -94,7 +94,7 @@ def _add(library, known, at, tensors, ids):
         to_state=lambda: (state, {"vectors": tensors[f"{at}.vectors"]}),
     )
     sketch = SimpleNamespace(start=begun, gradient=tensors.get(f"{at}.gradient"), features=tensors.get(f"{at}.features"))
-    return library.add(prompt, card, sketch, rows=known["rows"]).id
+    return prompt, card, sketch, known["rows"]
 
 
 def world(folder=None, user="me"):

@@ -9,10 +9,10 @@ find the relatives of a task in a library, and let them help. The vectors stand
 behind the text or before it: `SoftConfig(layout=...)`. For prompts of real words see `classify.search_text`.
 """
 
-from workbench.search.soft.augment import Augmented, augment
+from workbench.search.soft.augmenting import Augmented, augment
 from workbench.search.soft.config import LAYOUTS, LOSSES, SoftConfig
 from workbench.search.soft.learning import gradient, gradient_many, tune, tune_many
-from workbench.search.soft.sketch import Sketch, sketch
+from workbench.search.soft.sketching import Sketch, sketch
 from workbench.search.soft.soft_prompt import Ensemble, SoftPrompt
 
 __all__ = [

@@ -8,7 +8,7 @@ from workbench import checks
 from workbench.search.soft.config import SoftConfig
 from workbench.search.soft.learning import gradient, tune
 from workbench.search.soft.rows import read_rows
-from workbench.search.soft.sketch import sketch
+from workbench.search.soft.sketching import sketch
 from workbench.search.soft.soft_prompt import SoftPrompt
 from workbench.values import LibraryError
 
@@ -84,14 +84,21 @@ def augment(lm, texts, labels, library, config=None, *, how="start", rounds=1, k
         query = best if by == "prompt" else traces
         answer = library.search(query, k, by=by, start=traces.start)
         found, skipped = _read(library, answer, held[0], how)
-        skipped |= {reason: n for reason, n in answer.left_out.items() if n}
-        before = len(judge.losses)
+        if how == "mix":
+            found = _apart(lm, own, found, config, skipped)
+        for one, rate in zip(found, rates([one.score for one in found]), strict=True):
+            one.rate = rate
+        before = len(judge.all) if turn else 0
         if found:
             _help(judge, lm, own, config.replace(seed=config.seed + turn), how, found)
         best = judge.best().prompt
-        named = {name: loss for name, loss in list(judge.losses)[0 if not turn else before :]}
         log.append(
-            {"neighbours": [one.told() for one in found], "skipped": skipped, "candidates": named, "chosen": judge.best().name}
+            {
+                "neighbours": [one.told() for one in found],
+                "skipped": skipped | answer.left_out,
+                "candidates": {one.name: one.loss for one in judge.all[before:]},
+                "chosen": judge.best().name,
+            }
         )
         if not found:
             break

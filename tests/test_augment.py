@@ -1,0 +1,198 @@
+"""Neighbours that help a prompt: sketches, and what is learned with the help of a library."""
+
+import numpy as np
+import pytest
+from tiny_lm import tiny_lm
+
+from workbench import library, soft
+from workbench.search.soft import augmenting as module
+from workbench.search.soft.augmenting import mixture, rates
+from workbench.values import LibraryError
+
+WORDS = ("red", "blue", "old", "fox", "ship", "castle", "moon", "good", "bad", "warm", "cold")
+CONFIG = soft.SoftConfig(vectors=3, start="moon is", steps=20, batch=8, rate=0.1)
+DATE = "2026-03-01T12:00:00Z"
+
+
+@pytest.fixture(scope="module")
+def lm():
+    return tiny_lm(words=WORDS)
+
+
+def task(n, seed, names=("good", "bad"), turned=False):
+    """Texts whose first word, red or blue, says the label."""
+    draw = np.random.default_rng(seed)
+    kinds = draw.integers(2, size=n)
+    texts = [f"{('red', 'blue')[k]} {WORDS[draw.integers(2, 7)]} {WORDS[draw.integers(2, 7)]}" for k in kinds]
+    return texts, [names[k ^ turned] for k in kinds]
+
+
+@pytest.fixture(scope="module")
+def shelf(lm, tmp_path_factory):
+    """A sibling of the task, a relative with other labels, the task turned round, and one without rows."""
+    shelf, items = library.Library.open(tmp_path_factory.mktemp("help") / "shelf"), []
+    given = {"sibling": task(40, 1), "relative": task(40, 2, ("warm", "cold")), "turned": task(40, 3, turned=True)}
+    for name, (texts, labels) in (given | {"bare": task(40, 4)}).items():
+        prompt = soft.tune(lm, texts, labels, CONFIG.replace(steps=60), progress=False)
+        data = library.DataSet(name, library.rows_sha256(texts, labels))
+        card = library.Card(name=name, data=data, date=DATE)
+        items.append((prompt, card, soft.sketch(lm, texts, labels, CONFIG), None if name == "bare" else (texts, labels)))
+    shelf.add_many(items)
+    return shelf
+
+
+def loss_of(lm, prompt, texts, labels):
+    return soft.gradient(lm, prompt.vectors, texts, labels, CONFIG, classes=prompt.labels)[0]
+
+
+# ---- sketches -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_sketch_is_the_mean_of_minus_unit_gradients_and_of_mean_states(lm):
+    texts, labels = task(21, 0)
+    made = soft.sketch(lm, texts, labels, CONFIG)
+    start = soft.tune(lm, texts, labels, CONFIG.replace(steps=0))
+    assert np.array_equal(made.start, start.vectors) and (made.sha256, made.layout) == (start.sha256, "suffix")
+    alone = [
+        soft.gradient(lm, start.vectors, [t], [y], CONFIG, classes=start.labels)[1] for t, y in zip(texts, labels, strict=True)
+    ]
+    assert made.gradient == pytest.approx(-np.mean([one / np.linalg.norm(one) for one in alone], 0), abs=1e-5)
+    states = [lm.model.base_model(lm.tokenizer(t, return_tensors="pt")["input_ids"]).last_hidden_state[0] for t in texts]
+    assert made.features == pytest.approx(np.mean([s.detach().numpy().mean(0) for s in states], 0), abs=1e-5)
+    assert soft.sketch(lm, config=CONFIG)[4:] == (None, None) and soft.sketch(lm, texts, config=CONFIG).gradient is None
+    with pytest.raises(ValueError, match="21 texts and 1 labels"):
+        soft.sketch(lm, texts, labels[:1], CONFIG)
+    with pytest.raises(ValueError, match="labels but no texts"):
+        soft.sketch(lm, labels=labels)
+
+
+def test_by_gradient_and_by_prompt_the_sibling_is_nearest_and_what_is_turned_round_farthest(lm, shelf):
+    texts, labels = task(60, 9)
+    made = soft.sketch(lm, texts, labels, CONFIG)
+    prompt = soft.tune(lm, texts, labels, CONFIG.replace(steps=60), progress=False)
+    for found in (shelf.search(made, by="gradient"), shelf.search(prompt, start=made)):
+        names = [hit.entry.name for hit in found]
+        assert set(names[:2]) == {"sibling", "bare"} and names[-1] == "turned"
+
+
+# ---- help ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", module.HOW)
+def test_the_best_of_all_candidates_on_held_out_rows_is_returned(lm, shelf, how):
+    texts, labels = task(12, 20)
+    found = soft.augment(lm, texts, labels, shelf, CONFIG, how=how, k=3, rounds=2)
+    losses = [loss for turn in found.log for loss in turn["candidates"].values()]
+    assert len(found.log) == 2 and {"start", "own", "neighbour", how} <= set(found.log[0]["candidates"])
+    _, held = module._split(texts, labels, CONFIG)
+    assert loss_of(lm, found.prompt, *held) == pytest.approx(min(losses), abs=1e-5)
+    best = [min(loss for turn in found.log[:n] for loss in turn["candidates"].values()) for n in (1, 2)]
+    assert best[1] <= best[0] and found.prompt.labels == ("bad", "good")
+    assert set(found.parents) <= {entry.id for entry in shelf.entries()}
+    again = soft.augment(lm, texts, labels, shelf, CONFIG, how=how, k=3, rounds=2)
+    assert np.array_equal(again.prompt.vectors, found.prompt.vectors) and again.log == found.log
+    scores = [one["score"] for one in found.log[0]["neighbours"]]
+    assert scores == sorted(scores, reverse=True) and sum(one["rate"] for one in found.log[0]["neighbours"]) == pytest.approx(
+        1, abs=1e-3
+    )
+    if how != "start":
+        assert found.log[0]["skipped"] == {"no rows in the library": 1}
+
+
+def test_beginning_at_one_neighbour_begins_at_its_prompt(lm, shelf, monkeypatch):
+    texts, labels = task(12, 21)
+    begun, real = [], module.tune
+    monkeypatch.setattr(module, "tune", lambda *args, **more: begun.append(more.get("start")) or real(*args, **more))
+    found = soft.augment(lm, texts, labels, shelf, CONFIG, how="start", k=1)
+    entry = shelf.get(found.log[0]["neighbours"][0]["id"])
+    assert np.array_equal(begun[-1].vectors, entry.vectors)
+    _, held = module._split(texts, labels, CONFIG)
+    mean = found.log[0]["candidates"]["step 0"]
+    assert mean == pytest.approx(loss_of(lm, soft.SoftPrompt.from_state(*entry.to_state()), *held), abs=1e-6)
+
+
+def test_a_curriculum_ends_with_the_nearest_and_then_the_own_task(lm, shelf, monkeypatch):
+    texts, labels = task(12, 22)
+    learned, real = [], module.tune
+    monkeypatch.setattr(module, "tune", lambda lm, texts, *args, **more: learned.append(texts) or real(lm, texts, *args, **more))
+    found = soft.augment(lm, texts, labels, shelf, CONFIG, how="curriculum")
+    own, _ = module._split(texts, labels, CONFIG)
+    order = [shelf.rows(one["id"])[0] for one in found.log[0]["neighbours"]]
+    assert learned[2:] == [*reversed(order), own[0]]
+
+
+def test_no_held_out_text_is_in_a_row_that_is_learned_from(lm, shelf, monkeypatch):
+    texts, labels = task(12, 23)
+    _, (held, _) = module._split(texts, labels, CONFIG)
+    leaky = _Leaky(shelf, [f"  {text.upper()} " for text in held])
+    monkeypatch.setattr(module, "read_rows", lambda *args: None)
+    seen, real = [], module.tune
+    monkeypatch.setattr(module, "tune", lambda lm, texts, *args, **more: seen.extend(texts) or real(lm, texts, *args, **more))
+    for how in ("mix", "curriculum"):
+        found = soft.augment(lm, texts, labels, leaky, CONFIG.replace(steps=1), how=how, k=1)
+        assert found.log[0]["neighbours"][0]["left_out"] == len(held)
+    assert seen and not {" ".join(text.casefold().split()) for text in seen} & set(held)
+
+
+class _Leaky:
+    """A library whose rows hold some texts that they should not."""
+
+    def __init__(self, shelf, texts):
+        self.shelf, self.texts, self.search, self.get = shelf, texts, shelf.search, shelf.get
+
+    def rows(self, name):
+        texts, labels = self.shelf.rows("sibling")
+        return texts + self.texts, labels + labels[:1] * len(self.texts)
+
+
+def test_without_a_neighbour_the_own_prompt_or_the_start_comes_back(lm, tmp_path):
+    texts, labels = task(12, 24)
+    found = soft.augment(lm, texts, labels, library.Library.open(tmp_path / "empty"), CONFIG, rounds=3)
+    own, _ = module._split(texts, labels, CONFIG)
+    alone = {"own": soft.tune(lm, *own, CONFIG, progress=False), "start": soft.tune(lm, *own, CONFIG.replace(steps=0))}
+    assert np.array_equal(found.prompt.vectors, alone[found.chosen].vectors) and found.parents == ()
+    assert len(found.log) == 1 and found.log[0]["neighbours"] == []
+
+
+def test_rates_and_draws_of_a_mix_are_as_stated():
+    assert rates([0.6, 0.2, -1]) == pytest.approx([0.75, 0.25, 0]) and rates([-1, -2]) == [0.5, 0.5] and rates([]) == []
+    own, others = (["a", "b"], ["x", "y"]), [(["c"], ["x"], 0.75), (["d"], ["y"], 0.25), (["e"], ["x"], 0.0)]
+    counts = {}
+    for seed in range(80):
+        texts, _ = mixture(own, others, soft.SoftConfig(seed=seed, steps=1000))
+        for text in texts:
+            counts[text] = counts.get(text, 0) + 1
+    assert counts["a"] == counts["b"] == 64 * 80 and "e" not in counts
+    assert (counts["c"] - 7680) ** 2 / 7680 + (counts["d"] - 2560) ** 2 / 2560 < 6.63  # chi-square, p > .01
+
+
+def test_labels_that_cannot_be_told_apart_are_skipped_and_counted(lm, shelf):
+    texts, labels = task(12, 25, ("good", "moon ship"))
+    strange = _Leaky(shelf, [])
+    strange.rows = lambda name: (["red fox", "blue fox"], ["good moon", "bad"])
+    found = soft.augment(lm, texts, labels, strange, CONFIG.replace(steps=1), how="mix", k=2)
+    assert found.log[0]["skipped"] == {"labels like the own ones": 2}
+
+
+def test_entries_that_may_not_be_read_are_skipped(lm, shelf):
+    closed = _Leaky(shelf, [])
+
+    def refuse(name):
+        raise LibraryError("It is given in exchange.")
+
+    closed.get = refuse
+    found = soft.augment(lm, *task(12, 26), closed, CONFIG.replace(steps=1), k=2)
+    assert found.log[0]["skipped"] == {"may not be read": 2}
+
+
+def test_options_and_rows_that_cannot_work_are_refused(lm, shelf):
+    texts, labels = task(12, 27)
+    for wrong, message in [({"how": "luck"}, "how must be one of"), ({"k": 0}, "k must be"), ({"rounds": 0}, "rounds must be")]:
+        with pytest.raises(ValueError, match=message):
+            soft.augment(lm, texts, labels, shelf, CONFIG, **wrong)
+    with pytest.raises(ValueError, match="four rows or more"):
+        soft.augment(lm, texts[:3], labels[:3], shelf, CONFIG)
+    with pytest.raises(ValueError, match="a label of its own"):
+        soft.augment(lm, texts[:4], ["good", "bad", "warm", "cold"], shelf, CONFIG)
+    with pytest.raises(ValueError, match="occur twice"):
+        soft.augment(lm, ["red fox"] * 6, ["good", "bad"] * 3, shelf, CONFIG)
