@@ -6,7 +6,7 @@ A notebook is written by hand except for its first cell and its setup cell. Tags
 are written here; `nbval-ignore-output` marks work whose output is kept for readers and not compared; `exercise` marks a cell that
 waits for the reader's answer. Ours is the Python block in the next fold (`<details>`): it is executed in place of the cell, by
 `render` and by the tests. The title cell holds `# Title` and one line that ends in a question mark: the question that the table
-of the README shows.
+of the README shows. A lesson that needs an optional package names it in its metadata: "needs": ["lancedb>=0.30"].
 """
 
 import argparse
@@ -76,9 +76,9 @@ def paths(root=ROOT):
     return sorted((root / "notebooks").glob("*.ipynb"))
 
 
-def setup_source(slug, root=ROOT):
-    """Write the setup cell: the requirements of the project by name, and where the package comes from."""
-    lines = [line.partition("#")[0].strip() for line in (root / "requirements.txt").read_text("utf-8").splitlines()]
+def setup_source(slug, root=ROOT, more=()):
+    """Write the setup cell: the requirements of the project by name, `more` of them, and where the package comes from."""
+    lines = [line.partition("#")[0].strip() for line in (root / "requirements.txt").read_text("utf-8").splitlines()] + [*more]
     odd = [line for line in lines if line and not re.fullmatch(r"[\w-]+>=[\d.]+", line)]
     if odd:
         raise ValueError(f"requirements.txt holds {odd}; the setup cell understands lines like name>=1.2 only.")
@@ -86,6 +86,11 @@ def setup_source(slug, root=ROOT):
     needed = " ".join(f"{module}:{wanted}" for module, wanted in names.items())
     source = (ROOT / "tools" / "setup_cell.py").read_text("utf-8").rstrip()
     return source.replace("MODULE:REQUIREMENT", needed).replace("OWNER/NAME", slug)
+
+
+def _needs(notebook):
+    """Requirements of one lesson alone, beyond those of the project: list of str, `needs` in the metadata of the notebook."""
+    return list(notebook.metadata.get("needs", []))
 
 
 def title_of(notebook, path):
@@ -171,7 +176,8 @@ def sync(root=ROOT):
     changed = []
     for path, notebook in notebooks.items():
         _put(notebook, ["header"], 0, header_source(path, slug, titles, _seconds(notebook)), nbformat.v4.new_markdown_cell)
-        _put(notebook, ["setup", "nbval-ignore-output"], 2, setup_source(slug, root), nbformat.v4.new_code_cell)
+        setup = setup_source(slug, root, _needs(notebook))
+        _put(notebook, ["setup", "nbval-ignore-output"], 2, setup, nbformat.v4.new_code_cell)
         _normalise(notebook)
         changed += _write(path, _text(notebook))
     readme = root / "README.md"
@@ -326,7 +332,7 @@ def _written_problems(notebooks, titles, slug, root):
         elif not seconds:
             problems.append(f"{path.name}: does not say how long it takes: python tools/notebooks.py render")
         first = next((cell for cell in notebook.cells if cell.cell_type == "code"), None)
-        if first is None or first.source != setup_source(slug, root) or "setup" not in _tags(first):
+        if first is None or first.source != setup_source(slug, root, _needs(notebook)) or "setup" not in _tags(first):
             problems.append(f"{path.name}: the first code cell is not the present setup cell: python tools/notebooks.py sync")
     readme = (root / "README.md").read_text("utf-8")
     if readme_text(readme, notebooks, slug) != readme:
@@ -425,7 +431,8 @@ def _normalise(notebook):
     """Leave nothing in a notebook that differs from run to run or belongs to one editor."""
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    notebook.metadata = nbformat.from_dict({"kernelspec": kernel, "language_info": {"name": "python"}})
+    needs = {"needs": _needs(notebook)} if _needs(notebook) else {}
+    notebook.metadata = nbformat.from_dict({"kernelspec": kernel, "language_info": {"name": "python"}} | needs)
     for number, cell in enumerate(notebook.cells):
         cell.id = f"cell-{number:02d}"
         tags = cell.metadata.get("tags", [])

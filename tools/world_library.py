@@ -27,14 +27,14 @@ UNSEEN = 300  # captions that accuracy and loss are measured on
 def build(folder, rows, steps, tasks=questions.TASKS, progress=True):
     """Learn the prompts and put them into a library: `library.Library`."""
     lm, items, config = load_lm("world"), [], CONFIG.replace(steps=steps)
-    for seed, (asked, form) in enumerate(tasks):
-        texts, labels = questions.rows(asked, form, rows, seed)
+    learned = [questions.rows(*task, rows, seed) for seed, task in enumerate(tasks)]
+    prompts = soft.tune_many(lm, learned, config, progress=progress)
+    for seed, ((asked, form), given, prompt) in enumerate(zip(tasks, learned, prompts, strict=True)):
         unseen = questions.rows(asked, form, UNSEEN, 1000 + seed)
-        prompt = soft.tune(lm, texts, labels, config, progress=progress)
         loss, _, said = soft.gradient(lm, prompt.vectors, *unseen, config, classes=list(prompt.labels))
         right = np.mean([one == other for one, other in zip(said, unseen[1], strict=True)])
         card = library.Card(
-            name=f"{asked} in a {form}",
+            name=f"{asked} in a {form}" if form != "keywords" else f"{asked} in keywords",
             data=library.DataSet(f"captions of the built-in world, {form} {seed}", licence="MIT"),
             date=DATE,
             tags=(asked, form),
@@ -43,7 +43,7 @@ def build(folder, rows, steps, tasks=questions.TASKS, progress=True):
             accuracy=round(float(right), 4),
             loss=round(loss, 4),
         )
-        items.append((prompt, card, soft.sketch(lm, texts, labels, config), (texts, labels)))
+        items.append((prompt, card, soft.sketch(lm, *given, config), given))
         print(f"{card.name}: {right:.3f} right, {loss:.3f} nats", flush=True)
     shelf = library.Library.open(folder, "workbench")
     shelf.add_many(items)

@@ -12,10 +12,11 @@ tasks of the built-in world that comes with the package.
 from workbench.data.library.entries import Card, DataSet, Entry, now, rows_sha256
 from workbench.data.library.prompt_library import Library
 from workbench.data.library.searching import Answer, Hit
-from workbench.data.library.shipped import load, save, world
+from workbench.data.library.shipped import WORLD, load, save, world
 from workbench.data.library.standing import Map, Standing, atlas, difficulty, suggest, useful
 
 __all__ = [
+    "WORLD",
     "Answer",
     "Card",
     "DataSet",

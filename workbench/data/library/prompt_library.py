@@ -4,9 +4,9 @@ import numpy as np
 
 from workbench import checks
 from workbench.data.library.adding import id_of, read_prompt
-from workbench.data.library.entries import Entry, Group, Known
-from workbench.data.library.searching import BY, METRICS, query_of, search
-from workbench.data.library.shelves import SHOWN, Shelves, entry_of, filters, quoted, refuse_unknown, rows_of
+from workbench.data.library.entries import Entry, Known
+from workbench.data.library.searching import BY, METRICS, group, query_of, search
+from workbench.data.library.shelves import SHOWN, Shelves, among, entry_of, filters, quoted, refuse_unknown, rows_of
 from workbench.locks import lock_of, locked
 from workbench.values import LibraryError
 
@@ -20,7 +20,7 @@ class Library:
     not see. These rights bind those who come through this class, such as the users of a service that holds the folder; whoever
     can read the files of the folder can read everything.
 
-    Several processes may use a folder at once: those that write take turns, and each read sees a whole state.
+    Several processes may use a folder: those that write take turns, and each read sees a whole state.
     """
 
     def __init__(self, shelves, user):
@@ -88,7 +88,7 @@ class Library:
             replaced = {}
             self._number([row for row, _, _, _ in read], replaced)
             parents = {parent for _, _, card, _ in read for parent in card.parents}
-            known = {row["id"] for row in self._rows("true", versions=True)} if parents else set()
+            known = {row["id"] for row in self._rows(among("id", parents), versions=True)}
             for parent in sorted(parents - known):
                 raise LibraryError(f"There is no parent {parent!r} that you may see.")
             self._shelves.keep_starts({row["start_sha256"]: begun for row, begun, _, _ in read})
@@ -106,10 +106,11 @@ class Library:
 
         Raises LibraryError for exact copies and for versions that are not alike.
         """
-        copies = {}
-        for row in self._rows("true", versions=True, more=("vectors_sha256",)):
+        same, copies = among("vectors_sha256", {row["vectors_sha256"] for row in fresh}), {}
+        for row in self._rows(same, versions=True, more=("vectors_sha256",)):
             copies[row["vectors_sha256"], row["model_sha256"]] = row
-        latest = {row["name"]: row for row in self._rows(f"owner = {quoted(self.user)}")}
+        named = f"owner = {quoted(self.user)} AND {among('name', {row['name'] for row in fresh})}"
+        latest = {row["name"]: row for row in self._rows(named)}
         for row in fresh:
             copy, before = copies.get((row["vectors_sha256"], row["model_sha256"])), latest.get(row["name"])
             if copy is not None:
@@ -144,7 +145,7 @@ class Library:
             if not own:
                 raise refuse_unknown(name)
             gone, table = {row["id"] for row in own}, self._shelves.prompts((own[0]["k"], own[0]["w"]))
-            table.delete(f"id IN ({', '.join(map(quoted, sorted(gone)))})")
+            table.delete(among("id", gone))
             left = self._rows(f"owner = {quoted(self.user)} AND name = {quoted(own[0]['name'])}", versions=True)
             if left:
                 table.update(where=f"id = {quoted(max(left, key=lambda row: row['version'])['id'])}", values={"latest": True})
@@ -263,14 +264,11 @@ class Library:
         return search(self._shelves, self.user, f"{self._seen()} AND latest", read, k, by, metric, where)
 
     def near_copies(self, query, start=None):
-        """Entries that are nearly equal to a prompt and began as it did: list of `Hit` with a cosine above .999.
+        """Entries that are nearly equal to a prompt and began as it did: list of `Hit` with a cosine above .999, at most 100.
 
         Args:
-            query: as in `search`, by prompt.
+            query: as in `search`, by prompt; of an `Entry` the entry itself is left out.
             start: as in `search`.
-
-        Returns:
-            list of at most 100 `Hit`, the entry itself left out.
         """
         own = query.id if isinstance(query, Entry) else None
         found = self.search(query, 101, metric="cosine", start=start)
@@ -284,33 +282,13 @@ class Library:
             where: dict of filters, as in `entries`.
 
         Returns:
-            `Group`: entries by id; their vectors, float32 (n, d), of prompts what learning changed; and left_out, how many other
-            entries there are.
+            `Group`: entries by id, vectors float32 (n, d), of prompts what learning changed, and how many others there are.
 
         Raises:
             ValueError: an unknown option or filter.
         """
         checks.one_of("by", by, BY)
-        wanted, kinds = f"{self._seen()} AND latest AND ({filters(where)})", {}
-        for row in self._rows(filters(where), more=("layout",)):
-            kin = (row["model_sha256"], row["w"]) + (() if by == "texts" else (row["k"], row["start_sha256"], row["layout"]))
-            kinds.setdefault(kin, []).append(row)
-        if not kinds:
-            return Group((), np.zeros((0, 1), np.float32), 0)
-        total = sum(map(len, kinds.values()))
-        kin = min(kinds, key=lambda key: (-len(kinds[key]), key))
-        like = f"{wanted} AND {BY[by]} IS NOT NULL AND model_sha256 = {quoted(kin[0])}"
-        like += "" if by == "texts" else f" AND start_sha256 = {quoted(kin[3])} AND layout = {quoted(kin[4])}"
-        found, column = [], "vectors" if by == "prompt" else BY[by]
-        for shape in self._shelves.shapes():
-            if shape[1] == kin[1] and (by == "texts" or shape[0] == kin[2]):
-                rows, matrix = rows_of(self._shelves.prompts(shape), like, list(SHOWN), column)
-                found += zip(rows, matrix, strict=True)
-        found = sorted(found, key=lambda pair: pair[0]["id"])
-        matrix = np.stack([one for _, one in found]) if found else np.zeros((0, 1), np.float32)
-        if by == "prompt":
-            matrix = matrix - self._shelves.start(kin[3]).ravel()
-        return Group(tuple(entry_of(row, self.user) for row, _ in found), matrix, total - len(found))
+        return group(self._shelves, self.user, f"{self._seen()} AND latest AND {filters(where)}", by)
 
     # ---- what it was good for ---------------------------------------------------------------------------------------------
 
@@ -341,7 +319,7 @@ class Library:
     # ---- in exchange ------------------------------------------------------------------------------------------------------
 
     def credit(self):
-        """How many entries "in exchange" this user may still buy: int. Each upload that others may read gives one."""
+        """How many entries "in exchange" this user may buy: int. Each upload that others may read gives one."""
         return sum(row["change"] for row in self.ledger())
 
     def ledger(self):

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from workbench.data.library.entries import Entry, array_sha256, check_array
+from workbench.data.library.entries import Entry, Group, array_sha256, check_array
 from workbench.data.library.shelves import SHOWN, as_matrix, entry_of, filters, quoted, rows_of
 
 METRICS = {
@@ -219,3 +219,39 @@ def _scores(matrix, query, metric, centre):
         return theirs @ ours
     lengths = np.linalg.norm(theirs, axis=1) * np.linalg.norm(ours)
     return np.where(lengths > 0, (theirs @ ours / np.maximum(lengths, 1e-300)).clip(-1, 1), 0.0)
+
+
+def group(shelves, user, wanted, by):
+    """The largest set of rows that can be compared with one another.
+
+    Args:
+        shelves: `Shelves`.
+        user: str.
+        wanted: str, SQL of the rows that count.
+        by: str of `BY`.
+
+    Returns:
+        `Group`.
+    """
+    kinds, column, total = {}, "vectors" if by == "prompt" else BY[by], 0
+    for shape in shelves.shapes():
+        rows = rows_of(shelves.prompts(shape), wanted, [*SHOWN, "layout"])
+        total += len(rows)
+        for row in rows:
+            kind = (row["model_sha256"], row["w"]) + (() if by == "texts" else (row["k"], row["start_sha256"], row["layout"]))
+            kinds[kind] = kinds.get(kind, 0) + 1
+    if not kinds:
+        return Group((), np.zeros((0, 1), np.float32), 0)
+    kind, found = min(kinds, key=lambda one: (-kinds[one], one)), []
+    wanted += f" AND {BY[by]} IS NOT NULL AND model_sha256 = {quoted(kind[0])}"
+    if by != "texts":
+        wanted += f" AND start_sha256 = {quoted(kind[3])} AND layout = {quoted(kind[4])}"
+    for shape in shelves.shapes():
+        if shape[1] == kind[1] and (by == "texts" or shape[0] == kind[2]):
+            rows, matrix = rows_of(shelves.prompts(shape), wanted, list(SHOWN), column)
+            found += zip(rows, matrix, strict=True)
+    found.sort(key=lambda pair: pair[0]["id"])
+    matrix = np.stack([one for _, one in found]) if found else np.zeros((0, 1), np.float32)
+    if by == "prompt":
+        matrix = matrix - shelves.start(kind[3]).ravel()
+    return Group(tuple(entry_of(row, user) for row, _ in found), matrix, total - len(found))

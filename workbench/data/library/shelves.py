@@ -90,7 +90,7 @@ class Shelves:
         if not old:
             self._written(table.name, table.add(fresh))
             return
-        before = table.search().where(f"id IN ({', '.join(map(quoted, old))})").limit(len(old)).to_arrow()
+        before = table.search().where(among("id", old)).limit(len(old)).to_arrow()
         before = before.select(fresh.column_names)
         at = before.schema.get_field_index("latest")
         before = before.set_column(at, "latest", pa.array([False] * len(before))).cast(table.schema)
@@ -187,6 +187,11 @@ def filters(where):
 def quoted(text):
     """A text as a literal of SQL."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def among(column, values):
+    """SQL: a column has one of these values, str."""
+    return f"{column} IN ({', '.join(map(quoted, sorted(values)))})" if values else "false"
 
 
 def _check_head(folder):
