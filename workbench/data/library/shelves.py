@@ -40,7 +40,7 @@ class Shelves:
 
     def __init__(self, folder):
         lancedb = import_lancedb()
-        self.folder, self.held = files.path(folder, "folder"), None  # held: a temporary folder, for as long as this lives
+        self.folder = files.path(folder, "folder")
         _check_head(self.folder)
         self.db = lancedb.connect(str(self.folder))
 

@@ -1,11 +1,12 @@
 """A library as a small folder of JSON and safetensors, equal bytes for equal entries; and the one that comes with the package."""
 
 import tempfile
+import weakref
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
-from workbench import artifacts
+from workbench import artifacts, files
 from workbench.data.library.entries import card_of, card_state
 from workbench.data.library.prompt_library import Library
 from workbench.values import ArtifactError, LibraryError
@@ -114,7 +115,9 @@ def world(folder=None, user="me"):
         ImportError: LanceDB is not installed.
         ArtifactError: `folder` is not empty.
     """
-    held = tempfile.TemporaryDirectory(prefix="workbench-library-") if folder is None else None
-    library = load(WORLD, folder or held.name, "workbench").as_user(user)
-    library._shelves.held = held
+    if folder is not None:
+        return load(WORLD, folder, "workbench").as_user(user)
+    held = tempfile.mkdtemp(prefix="workbench-library-")
+    library = load(WORLD, held, "workbench").as_user(user)
+    weakref.finalize(library._shelves, files.remove_folder, held)  # all users of it share these
     return library
