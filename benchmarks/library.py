@@ -25,6 +25,7 @@ from workbench.models import load_lm
 from workbench.world import questions
 
 MOST_LABELS = 20  # of a task whose halves are compared: each label costs a reading
+HELPED = (("artist", "keywords"), ("style", "prompt"), ("background", "keywords"))
 START = soft.SoftConfig(start=", very")  # of the shipped library
 
 
@@ -117,22 +118,21 @@ def halves(lm, folder, rows, longest=300):
 
 
 def helped(draws):
-    """Sixteen rows with and without a neighbour: means and standard errors of paired differences over draws and tasks."""
-    lm, config, ways = load_lm("world"), START.replace(steps=40), {}
-    for number, task in enumerate(questions.TASKS[1::3]):  # the keywords: their siblings are of other forms
+    """Sixteen rows with and without a neighbour: means and standard errors of paired differences over draws of the rows."""
+    lm, config = load_lm("world"), START.replace(steps=40)
+    for number, task in enumerate(HELPED):
+        ways = {}
         with tempfile.TemporaryDirectory() as folder:
             shelf = library.load(library.WORLD, folder, "me")
             shelf.remove(next(entry.id for entry in shelf.entries() if entry.card.tags == task))
             for draw in range(draws):
                 for way, right in one_draw(lm, shelf, task, 1000 * number + draw, config).items():
                     ways.setdefault(way, []).append(right)
-    n = len(ways["scratch"])
-    print(f"16 rows, {draws} draws of each of {n // draws} tasks, 300 unseen captions")
-    for way, found in ways.items():
-        gain = np.subtract(found, ways["scratch"])
-        by_task = gain.reshape(-1, draws)
-        error = np.sqrt((by_task.var(1, ddof=1) / draws).mean() / len(by_task))
-        print(f"  {way:28} {np.mean(found):.3f}; gain {gain.mean():+.3f} +- {error:.3f}; by task {by_task.mean(1).round(3)}")
+        print(f"{' in '.join(task)}: 16 rows, {draws} draws, 300 unseen captions; gains are paired with scratch")
+        for way, found in ways.items():
+            gain = np.subtract(found, ways["scratch"])
+            error = gain.std(ddof=1) / np.sqrt(draws)
+            print(f"  {way:28} {np.mean(found):.3f}; gain {gain.mean():+.3f} +- {error:.3f}", flush=True)
 
 
 def one_draw(lm, shelf, task, seed, config):
@@ -151,17 +151,15 @@ def one_draw(lm, shelf, task, seed, config):
     kin = next(entry for entry in entries if entry.card.tags[0] == task[0])
     asked = {"gradient": made, "prompt": scratch}
     near = {by: shelf.search(query, 1, by=by, start=made).hits[0].entry for by, query in asked.items()}
-    for way, entry in {
-        "random": drawn,
-        "by gradient": near["gradient"],
-        "by prompt": near["prompt"],
-        "a true relative": kin,
-    }.items():
+    starts = {"random neighbour": drawn, "nearest by gradient": near["gradient"], "nearest by prompt": near["prompt"]}
+    for way, entry in (starts | {"a true relative": kin}).items():
         prompt = soft.SoftPrompt.from_state(*shelf.get(entry.id).to_state())
-        out[f"{way}, left alone"] = right(prompt)
         out[f"{way}, as start"] = right(soft.tune(lm, texts, labels, config, start=prompt, progress=False))
-    for how in ("start", "mix", "curriculum"):
-        out[f"augment, {how}"] = right(soft.augment(lm, texts, labels, shelf, config, how=how, by="gradient", k=2).prompt)
+    out["a true relative, left alone"] = right(prompt)
+    out["true relative, by gradient"] = near["gradient"].card.tags[0] == task[0]
+    out["true relative, by prompt"] = near["prompt"].card.tags[0] == task[0]
+    for how in ("start", "mix"):
+        out[f"augment, {how}"] = right(soft.augment(lm, texts, labels, shelf, config, how=how, k=2).prompt)
     return out
 
 

@@ -39,12 +39,15 @@ NO_TORCH = (
     "world/scenes",
     "world/captions",
     "world/render",
+    "world/questions",
+    *(f"data/library/{name}" for name in ("adding", "entries", "prompt_library", "searching", "shelves", "shipped", "standing")),
     "language/lexicon",
     "language/ngram/__init__",
     "language/ngram/tables",
 )
 HEAVY = {"torch", "transformers", "sklearn", "scipy", "matplotlib", "umap", "pandas", "pyarrow", "kmedoids"} | {
     "datasets",
+    "lancedb",
     "vector_quantize_pytorch",
 }
 
