@@ -158,8 +158,8 @@ def one_draw(lm, shelf, task, seed, config):
     out["a true relative, left alone"] = right(prompt)
     out["true relative, by gradient"] = near["gradient"].card.tags[0] == task[0]
     out["true relative, by prompt"] = near["prompt"].card.tags[0] == task[0]
-    for how in ("start", "mix"):
-        out[f"augment, {how}"] = right(soft.augment(lm, texts, labels, shelf, config, how=how, k=2).prompt)
+    for how, k in (("start", 11), ("mix", 2)):
+        out[f"augment, {how}, k={k}"] = right(soft.augment(lm, texts, labels, shelf, config, how=how, k=k).prompt)
     return out
 
 

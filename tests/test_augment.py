@@ -1,5 +1,6 @@
 """Neighbours that help a prompt: sketches, and what is learned with the help of a library."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -89,7 +90,7 @@ def test_the_best_of_all_candidates_on_held_out_rows_is_returned(lm, shelf, how)
     texts, labels = task(12, 20)
     found = soft.augment(lm, texts, labels, shelf, CONFIG, how=how, k=4, rounds=2)
     losses = [loss for turn in found.log for loss in turn["candidates"].values()]
-    assert len(found.log) == 2 and {"start", "own", "neighbour", how} <= set(found.log[0]["candidates"])
+    assert len(found.log) == 2 and {"begin", "own", "neighbour", how} <= set(found.log[0]["candidates"])
     _, held = module._split(texts, labels, CONFIG)
     assert loss_of(lm, found.prompt, *held) == pytest.approx(min(losses), abs=1e-5)
     best = [min(loss for turn in found.log[:n] for loss in turn["candidates"].values()) for n in (1, 2)]
@@ -106,16 +107,23 @@ def test_the_best_of_all_candidates_on_held_out_rows_is_returned(lm, shelf, how)
         assert found.log[0]["skipped"] == {"no rows in the library": 1}
 
 
-def test_beginning_at_one_neighbour_begins_at_its_prompt(lm, shelf, monkeypatch):
+def test_it_begins_at_the_neighbour_of_least_loss_or_at_the_mean_of_all(lm, shelf, monkeypatch):
     texts, labels = task(12, 21)
     begun, real = [], module.tune
     monkeypatch.setattr(module, "tune", lambda *args, **more: begun.append(more.get("start")) or real(*args, **more))
-    found = soft.augment(lm, texts, labels, shelf, CONFIG, how="start", k=1)
-    entry = shelf.get(found.log[0]["neighbours"][0]["id"])
-    assert np.array_equal(begun[-1].vectors, entry.vectors)
-    _, held = module._split(texts, labels, CONFIG)
-    mean = found.log[0]["candidates"]["step 0"]
-    assert mean == pytest.approx(loss_of(lm, soft.SoftPrompt.from_state(*entry.to_state()), *held), abs=1e-6)
+    own, held = module._split(texts, labels, CONFIG)
+    found = soft.augment(lm, texts, labels, shelf, CONFIG.replace(steps=1), how="start", k=4)
+    prompts = {one["id"]: soft.SoftPrompt.from_state(*shelf.get(one["id"]).to_state()) for one in found.log[0]["neighbours"]}
+    losses = {name: loss_of(lm, replace(prompt, labels=("bad", "good")), *own) for name, prompt in prompts.items()}
+    assert [one["loss"] for one in found.log[0]["neighbours"]] == pytest.approx(list(losses.values()), abs=1e-3)
+    best = prompts[min(losses, key=losses.get)]
+    assert np.array_equal(begun[-1].vectors, best.vectors)
+    assert found.log[0]["candidates"]["neighbour"] == pytest.approx(
+        loss_of(lm, replace(best, labels=("bad", "good")), *held), abs=1e-5
+    )
+    found = soft.augment(lm, texts, labels, shelf, CONFIG.replace(steps=1), how="average", k=4)
+    rate = {one["id"]: one["rate"] for one in found.log[0]["neighbours"]}
+    assert begun[-1].vectors == pytest.approx(sum(rate[name] * prompt.vectors for name, prompt in prompts.items()), abs=1e-3)
 
 
 def test_a_curriculum_ends_with_the_nearest_and_then_the_own_task(lm, shelf, monkeypatch):
@@ -156,7 +164,7 @@ def test_without_a_neighbour_the_own_prompt_or_the_start_comes_back(lm, tmp_path
     texts, labels = task(12, 24)
     found = soft.augment(lm, texts, labels, library.Library.open(tmp_path / "empty"), CONFIG, rounds=3)
     own, _ = module._split(texts, labels, CONFIG)
-    alone = {"own": soft.tune(lm, *own, CONFIG, progress=False), "start": soft.tune(lm, *own, CONFIG.replace(steps=0))}
+    alone = {"own": soft.tune(lm, *own, CONFIG, progress=False), "begin": soft.tune(lm, *own, CONFIG.replace(steps=0))}
     assert np.array_equal(found.prompt.vectors, alone[found.chosen].vectors) and found.parents == ()
     assert len(found.log) == 1 and found.log[0]["neighbours"] == []
 

@@ -86,7 +86,7 @@ class Shelves:
         import pyarrow as pa
 
         table = self.prompts(shape, make=True)
-        fresh = pa.Table.from_pylist(fresh, schema=table.schema)
+        fresh = _as_table(fresh, table.schema)
         if not old:
             self._written(table.name, table.add(fresh))
             return
@@ -192,6 +192,24 @@ def quoted(text):
 def among(column, values):
     """SQL: a column has one of these values, str."""
     return f"{column} IN ({', '.join(map(quoted, sorted(values)))})" if values else "false"
+
+
+def _as_table(rows, schema):
+    """Rows, dicts with numpy arrays in them, as a table of Arrow; the arrays are put together without Python's numbers."""
+    import pyarrow as pa
+
+    columns = []
+    for field in schema:
+        values = [row[field.name] for row in rows]
+        if pa.types.is_fixed_size_list(field.type):
+            kind = field.type.value_type.to_pandas_dtype()
+            none = np.zeros(field.type.list_size, kind)
+            flat = pa.array(np.concatenate([none if one is None else one for one in values]).astype(kind, copy=False))
+            empty = pa.array([one is None for one in values])
+            columns.append(pa.FixedSizeListArray.from_arrays(flat, type=field.type, mask=empty))
+        else:
+            columns.append(pa.array(values, field.type))
+    return pa.Table.from_arrays(columns, schema=schema)
 
 
 def _check_head(folder):

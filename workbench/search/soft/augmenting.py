@@ -6,13 +6,13 @@ import numpy as np
 
 from workbench import checks
 from workbench.search.soft.config import SoftConfig
-from workbench.search.soft.learning import gradient, tune
+from workbench.search.soft.learning import gradient, gradient_many, tune
 from workbench.search.soft.rows import read_rows
 from workbench.search.soft.sketching import sketch
 from workbench.search.soft.soft_prompt import SoftPrompt
 from workbench.values import LibraryError
 
-HOW = ("start", "mix", "curriculum")
+HOW = ("start", "average", "mix", "curriculum")
 _HELD = 0.25  # share of the rows that decide, where the config holds out none
 _OWN = 0.5  # share of the own rows in a mix
 _MIXED = 128  # own rows in a mix, fewer ones repeated: each row is read once
@@ -24,10 +24,12 @@ class Augmented:
 
     Attributes:
         prompt: `SoftPrompt`, the best of all candidates on the held-out rows.
-        chosen: str, which candidate that is: "own", "start", "neighbour", "step 0" (the neighbours' mean) or the name of `how`.
-        parents: tuple of str, ids of the entries that it was made from, () for "own" and "start".
-        log: tuple of dicts, one for each round: `neighbours` (id, name, score, rate, rows used and rows left out because a
-            held-out text is the same), `skipped` (reason -> how many), `candidates` (name -> held-out loss, nats) and `chosen`.
+        chosen: str, which candidate that is: "begin" (the shared start), "own", "neighbour" (the one of least loss on the own
+            rows, as it is), "step 0" (the mean of all) or the name of `how`.
+        parents: tuple of str, ids of the entries that it was made from, () for "own" and "begin".
+        log: tuple of dicts, one for each round: `neighbours` (id, name, score, rate, loss on the own rows, rows used and rows
+            left out because a held-out text is the same), `skipped` (reason -> how many), `candidates` (name -> held-out loss,
+            nats) and `chosen`.
     """
 
     prompt: SoftPrompt
@@ -51,11 +53,12 @@ def augment(lm, texts, labels, library, config=None, *, how="start", rounds=1, k
         library: an object with `search`, `get` and `rows`, such as `library.Library`. Its entries and this config must share
             their start, else nothing is comparable and nothing is found.
         config: `SoftConfig`; None takes the defaults.
-        how: str. "start": begin at the mean of the neighbours' prompts, weighted by similarity (of one neighbour: at its prompt).
-            "mix": begin at the shared start and learn from own rows and the neighbours', half of each, theirs by similarity.
-            "curriculum": learn the neighbours' rows, the least similar first, each from where the last one ended, then the own.
+        how: str. "start": each neighbour's prompt is tried on the own rows as it is; begin at the one of least loss there.
+            "average": begin at the mean of the neighbours' prompts, weighted by similarity. "mix": begin at the shared start and
+            learn from own rows and the neighbours', half of each, theirs by similarity. "curriculum": learn the neighbours'
+            rows, the least similar first, each from where the last one ended, then the own.
         rounds: int >= 1. Each further round searches with the best prompt so far.
-        k: int >= 1, neighbours.
+        k: int >= 1, neighbours. With few rows a search is often wrong, and to try many as they are is cheap: then take many.
         by: str, "prompt", "gradient" or "texts", what the library is searched by. By gradient and texts all rounds find the same.
 
     Returns:
@@ -77,7 +80,7 @@ def augment(lm, texts, labels, library, config=None, *, how="start", rounds=1, k
     traces = sketch(lm, *own, config)
     start, first = tune(lm, *own, config.replace(steps=0)), tune(lm, *own, config, progress=False)
     judge = _Judge(lm, config, held, start.labels)
-    judge.add("start", start, ())
+    judge.add("begin", start, ())
     judge.add("own", first, ())
     best, log = first, []
     for turn in range(rounds):
@@ -116,10 +119,11 @@ class _Neighbour:
     texts: list
     labels: list
     left_out: int
+    loss: float = 0.0
 
     def told(self):
         named = {"id": self.entry.id, "name": self.entry.name, "score": round(self.score, 4), "rate": round(self.rate, 4)}
-        return named | {"rows": len(self.texts), "left_out": self.left_out}
+        return named | {"loss": round(self.loss, 4), "rows": len(self.texts), "left_out": self.left_out}
 
 
 @dataclass(frozen=True)
@@ -211,21 +215,33 @@ def rates(scores):
 
 def _help(judge, lm, own, config, how, found):
     """Add what neighbours make of a prompt to the candidates."""
+    prompts = [SoftPrompt.from_state(*one.entry.to_state()) for one in found]
+    for one, (loss, _, _) in zip(found, _losses(lm, prompts, own, config, judge.labels), strict=True):
+        one.loss = loss
+    best = min(range(len(found)), key=lambda i: found[i].loss)  # of equal ones the nearest
+    judge.add("neighbour", prompts[best], (found[best].entry.id,))
     ids = tuple(one.entry.id for one in found if one.rate)
-    nearest = SoftPrompt.from_state(*found[0].entry.to_state())
-    judge.add("neighbour", nearest, (found[0].entry.id,))
     if how == "start":
+        judge.add(how, tune(lm, *own, config, start=prompts[best], progress=False), (found[best].entry.id,))
+    elif how == "average":
         vectors = np.sum([one.rate * one.entry.vectors.astype(np.float64) for one in found], 0).astype(np.float32)
-        mean = replace(nearest, vectors=vectors, config=config)
+        mean = replace(prompts[0], vectors=vectors, config=config)
         judge.add("step 0", mean, ids)
         judge.add(how, tune(lm, *own, config, start=mean, progress=False), ids)
     elif how == "mix":
-        judge.add(how, tune(lm, *mixture(own, [(n.texts, n.labels, n.rate) for n in found], config), config, progress=False), ids)
+        rows = mixture(own, [(one.texts, one.labels, one.rate) for one in found], config)
+        judge.add(how, tune(lm, *rows, config, progress=False), ids)
     else:
         prompt, part = None, config.replace(steps=-(-config.steps // (len(found) + 1)))
         for one in reversed(found):
             prompt = tune(lm, one.texts, one.labels, part, start=prompt, progress=False)
         judge.add(how, tune(lm, *own, part, start=prompt, progress=False), tuple(one.entry.id for one in found))
+
+
+def _losses(lm, prompts, own, config, labels):
+    """What `gradient` says of prompts that never saw the own rows, on these rows."""
+    vectors = [prompt.vectors for prompt in prompts]
+    return gradient_many(lm, vectors, [own] * len(prompts), config, classes=[list(labels)] * len(prompts))
 
 
 def mixture(own, others, config):
