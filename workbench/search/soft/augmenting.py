@@ -13,6 +13,7 @@ from workbench.search.soft.soft_prompt import SoftPrompt
 from workbench.values import LibraryError
 
 HOW = ("start", "average", "mix", "curriculum")
+_WITH_ROWS = ("mix", "curriculum")
 _HELD = 0.25  # share of the rows that decide, where the config holds out none
 _OWN = 0.5  # share of the own rows in a mix
 _MIXED = 128  # own rows in a mix, fewer ones repeated: each row is read once
@@ -179,13 +180,13 @@ def _read(library, answer, held, how):
     for hit in answer:
         try:
             entry = library.get(hit.entry.id)
-            texts, labels = library.rows(hit.entry.id) if how != "start" else ([], [])
+            texts, labels = library.rows(hit.entry.id) if how in _WITH_ROWS else ([], [])
         except LibraryError as err:
             reason = "no rows in the library" if "rows of" in str(err) else "may not be read"
             skipped[reason] = skipped.get(reason, 0) + 1
             continue
         kept = [i for i, text in enumerate(texts) if _plain(text) not in barred]
-        if how != "start" and len({labels[i] for i in kept}) < 2:
+        if how in _WITH_ROWS and len({labels[i] for i in kept}) < 2:
             skipped["too few rows"] = skipped.get("too few rows", 0) + 1
             continue
         rows = [texts[i] for i in kept], [labels[i] for i in kept]
