@@ -7,6 +7,7 @@ import numpy as np
 from sklearn import config_context
 from sklearn.manifold import trustworthiness
 from sklearn.neighbors import NearestNeighbors
+from threadpoolctl import threadpool_limits
 
 from workbench import checks
 
@@ -81,7 +82,8 @@ def fit(vectors, *, seed=0):
             n_jobs=1,
             precomputed_knn=_nearest(x[rows], x[rows], k),
         )
-        placed = mapper.fit_transform(x[rows])
+        with threadpool_limits(1, user_api="openmp"):  # numba sets the threads of all of OpenMP, torch's too, and leaves them so
+            placed = mapper.fit_transform(x[rows])
     xy = np.empty((n, 2), dtype=np.float32)
     xy[rows] = placed
     others = np.setdiff1d(np.arange(n), rows)
