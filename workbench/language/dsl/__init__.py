@@ -217,7 +217,8 @@ class DeepDSL:
             decoding: `Decoding`, how words are chosen; None is `DECODING`, and for a `decoder_` temperature 1 and top-p .97.
             seed: int.
             tries: int, times a prompt is written at most until it reads as its template; the one that comes nearest is kept.
-                It may not: "neon" may be read as a colour where lighting was meant.
+                It may not: "neon" may be read as a colour where lighting was meant. With a `decoder_` all tries are written, and
+                what counts is also how likely it finds their words.
 
         Returns:
             list of n `Sample`; the same for the same n and seed, but `sample(2)` is not the beginning of `sample(6)`. Their
@@ -262,7 +263,8 @@ class DeepDSL:
         `<?>` stands for words of any number, `<artist:?>` for a filler of that code. No filler that is written, here and by the
         other verbs, holds separators, brackets, quotes or other markup. Candidates come from the writer and
         from the n-grams of the corpus. They are ranked by both log-probabilities of the whole prompt, by length, and by words
-        that the prompt already has; the weights were learned with the language (`ranking_`).
+        that the prompt already has; the weights were learned with the language (`ranking_`). A `decoder_` then reads the ten best
+        prompts and orders them anew, its log-probability counted as well.
 
         Args:
             prompt: str with masks, or `Template` with masked slots.
