@@ -263,8 +263,7 @@ class DeepDSL:
         `<?>` stands for words of any number, `<artist:?>` for a filler of that code. No filler that is written, here and by the
         other verbs, holds separators, brackets, quotes or other markup. Candidates come from the writer and
         from the n-grams of the corpus. They are ranked by both log-probabilities of the whole prompt, by length, and by words
-        that the prompt already has; the weights were learned with the language (`ranking_`). A `decoder_` then reads the ten best
-        prompts and orders them anew, its log-probability counted as well.
+        that the prompt already has; the weights were learned with the language (`ranking_`).
 
         Args:
             prompt: str with masks, or `Template` with masked slots.

@@ -16,7 +16,6 @@ from workbench.values import Sample, TemplateError
 _BLEND = 0.9  # share of the wanted filler's content in guided infill
 _PULL = 5.0  # nats that a candidate for a guided mask gains with the cosine to the wanted filler
 _CANDIDATES = 64  # fillings drawn from the writer, and as many from the n-grams, before they are ranked
-_READ_AGAIN, _SENSE = 10, 0.75  # best candidates that a decoder reads in the whole prompt, and how much its nats count
 _NEAR = 24  # known fillers near the wanted one that guided infill considers
 _FEWEST, HELD_OUT = 20, 240  # prompts that a ranking is learned on, at least and at most
 
@@ -212,10 +211,6 @@ def _best(author, template, candidates, content, wishes):
         if wish is not None:
             scores += _PULL * _nearness(author.learned, [fillers[number] for fillers in candidates], wish)
     order = np.argsort(-scores, kind="stable")
-    if author.learned.decoder is not None:
-        head = order[:_READ_AGAIN]
-        spoken = _SENSE * author.learned.decoder.log_prob([filled[i].prompt for i in head])
-        order[:_READ_AGAIN] = head[np.argsort(-(scores[head] + spoken), kind="stable")]
     return [Sample(filled[i].prompt, template=filled[i], log_prob=float(written[i])) for i in order]
 
 
