@@ -409,6 +409,64 @@ def test_an_ensemble_is_the_mean_of_log_probabilities_and_of_one_that_one(lm):
             soft.Ensemble(wrong)
 
 
+# ---- simpler ways -------------------------------------------------------------------------------------------------------
+
+
+@LAYOUTS
+def test_a_prompt_of_words_answers_as_the_words_that_are_typed(lm, layout):
+    config = soft.SoftConfig(layout=layout, template="Look: {text}")
+    prompt = soft.from_words(lm, " the label is:", [*LABELS, *LABELS], config)
+    assert prompt.labels == tuple(CLASSES) and prompt.vectors.shape == (len(ids(lm, " the label is:")), 32)
+    same = soft.tune(lm, TEXTS, LABELS, config.replace(start=" the label is:", vectors=len(prompt.vectors), steps=0))
+    assert np.array_equal(same.vectors, prompt.vectors) and prompt.config == same.config.replace(steps=60)
+    assert np.array_equal(prompt.probabilities(lm, TEXTS), same.probabilities(lm, TEXTS))
+
+
+def test_few_shot_shows_examples_of_each_label_in_turn_and_asks_alike(lm):
+    texts, labels = ["a red fox", "an old ship", "a moon", "two boats"], ["sky", "sea", "sky", "sea"]
+    prompt = soft.few_shot(lm, texts, labels, 3, soft.SoftConfig(start=" the label is:", template="Look: {text}"))
+    shown = "Look: an old ship the label is: sea\n\nLook: a red fox the label is: sky\n\nLook: two boats the label is: sea\n\n"
+        "Look: an old ship the label is: sea\n\nLook: a red fox the label is: sky\n\nLook: two boats the label is: sea\n\n"
+    )
+    assert np.array_equal(prompt.vectors, embedded(lm, ids(lm, shown)).detach().numpy())
+    with torch.no_grad():
+        asked = ids(lm, shown) + ids(lm, "Look: a moon the label is:")
+        expected = torch.stack([by_hand(lm, asked, label) for label in ("sea", "sky")]).softmax(0)
+    assert prompt.probabilities(lm, ["a moon"])[0] == pytest.approx(expected.numpy(), abs=1e-4)
+
+
+def test_features_are_the_mean_of_what_the_model_makes_of_each_token(lm):
+    found = soft.features(lm, TEXTS)
+    for text, row in zip(TEXTS, found, strict=True):
+        with torch.no_grad():
+            states = lm.model.base_model(torch.tensor([ids(lm, text)])).last_hidden_state[0]
+        assert row == pytest.approx(states.mean(0).numpy(), abs=1e-5)
+    assert found.dtype == np.float32 and found.shape == (5, 32)
+
+
+def test_what_simpler_ways_cannot_do_is_refused(gpt2):
+    for call, message in [
+        (lambda: soft.from_words(gpt2, " ", ["good", "bad"]), "Text 0 is empty"),
+        (lambda: soft.from_words(gpt2, "is", ["good", "good"]), "two or more different labels"),
+        (lambda: soft.from_words(gpt2, "is " * 20, ["good", "bad"]), "too long: .* the 16 positions"),
+        (lambda: soft.few_shot(gpt2, ["red", "old"], ["good", "bad"], 3), "3 shots need 2 texts of 'bad', there are 1"),
+        (lambda: soft.few_shot(gpt2, ["red", "old"], ["good", "bad"], 0), "shots must be an int of 1 or more"),
+        (lambda: soft.few_shot(gpt2, ["red", "old"], ["good", "bad"], 2, QUICK.replace(start=None)), "words that ask"),
+        (lambda: soft.features(gpt2, ["red", "old " * 17]), "Text 1 is too long: 17 tokens are more than the 16"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            call()
+
+
+def test_attention_that_takes_no_free_mask_is_refused_before_any_work(lm, monkeypatch):
+    prompt = soft.tune(lm, TEXTS, LABELS, START)
+    monkeypatch.setattr(lm.model.config, "_attn_implementation_internal", "flash_attention_2")
+    monkeypatch.setattr(frozen.Frozen, "_forward", None)
+    for call in (lambda: soft.tune(lm, TEXTS, LABELS), lambda: prompt.classify(lm, TEXTS), lambda: soft.features(lm, TEXTS)):
+        with pytest.raises(ModelError, match=r"'flash_attention_2'. Call lm.model.set_attn_implementation\('sdpa'\) first"):
+            call()
+
+
 # ---- keeping ------------------------------------------------------------------------------------------------------------
 
 

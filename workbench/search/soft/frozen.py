@@ -186,6 +186,11 @@ class Frozen:
             longest = max(map(len, rows))  # rows that have ended read on, and nobody looks
             (states, sizes), past = self._read(past, *self._ids([[(row + [0] * longest)[longest - 1]] for row in rows]))
 
+    def states(self, rows):
+        """Hidden states of lists of tokens after the last layer, without a prompt: list of (t, w), t as in each row."""
+        (states, sizes), _ = self._read(None, *self._ids(rows))
+        return [state[:size] for state, size in zip(states, sizes.tolist(), strict=True)]
+
     def _law(self, states):
         """Log-probabilities (m, v) of the next token, float32, nats, after states (m, w)."""
         return self._logits(states).log_softmax(-1)

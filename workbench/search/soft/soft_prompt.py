@@ -12,7 +12,7 @@ from workbench.models.cut import Cut
 from workbench.models.lm import fingerprint
 from workbench.search.soft.config import SoftConfig
 from workbench.search.soft.frozen import Frozen, by_prompt, frozen
-from workbench.search.soft.rows import check_lm, read_rows
+from workbench.search.soft.rows import check_lm, read_rows, window
 from workbench.values import ModelError, Sample
 
 STOPPED = ("steps", "patience", "interrupted")
@@ -103,8 +103,7 @@ class SoftPrompt(Saved):
         self._check(lm)
         if self.labels:
             raise ValueError("This prompt has learned to label texts, not to write them: learn one with labels=None.")
-        window = getattr(lm.model.config, "max_position_embeddings", None) or 10**9
-        checks.whole("max_tokens", max_tokens, 1, window - len(self.vectors))
+        checks.whole("max_tokens", max_tokens, 1, window(lm) - len(self.vectors))
         end, random = lm.tokenizer.eos_token_id, torch.Generator().manual_seed(checks.seed(seed))
         rows, nats, over = [[] for _ in range(n)], np.zeros(n), torch.zeros(n, dtype=torch.bool)
         reader = Frozen(lm, self.config, [])
