@@ -426,8 +426,6 @@ def test_few_shot_shows_examples_of_each_label_in_turn_and_asks_alike(lm):
     texts, labels = ["a red fox", "an old ship", "a moon", "two boats"], ["sky", "sea", "sky", "sea"]
     prompt = soft.few_shot(lm, texts, labels, 3, soft.SoftConfig(start=" the label is:", template="Look: {text}"))
     shown = "Look: an old ship the label is: sea\n\nLook: a red fox the label is: sky\n\nLook: two boats the label is: sea\n\n"
-        "Look: an old ship the label is: sea\n\nLook: a red fox the label is: sky\n\nLook: two boats the label is: sea\n\n"
-    )
     assert np.array_equal(prompt.vectors, embedded(lm, ids(lm, shown)).detach().numpy())
     with torch.no_grad():
         asked = ids(lm, shown) + ids(lm, "Look: a moon the label is:")
