@@ -528,6 +528,13 @@ def test_a_model_that_was_changed_since_is_another_one(folder):
         prompt.classify(own, TEXTS)
 
 
+def test_a_call_of_the_tokenizer_makes_no_other_model_of_it(folder):
+    own = load_lm(folder)
+    before = fingerprint(own)
+    own.tokenizer(TEXTS, padding=True, truncation=True, max_length=3)
+    assert own.tokenizer.backend_tokenizer.padding and fingerprint(own) == before
+
+
 # ---- bad input ----------------------------------------------------------------------------------------------------------
 
 
