@@ -1,20 +1,23 @@
 import math
 import os
 import signal
+from pathlib import Path
 
+import nbformat
 import numpy as np
 import pytest
 import torch
 from tiny_llama import tiny_llama
 from tiny_lm import tiny_lm
 
-from workbench import soft
+from workbench import lesson, models, soft
 from workbench.models import LM, load_lm
 from workbench.models.cut import Cut
 from workbench.models.lm import fingerprint
 from workbench.search.soft import frozen, learning, rows, soft_prompt
 from workbench.values import ArtifactError, ModelError
 
+ROOT = Path(__file__).parents[1]
 TEXTS = ["a red fox in the snow", "an old ship", "the blue castle on a hill at night", "a moon", "two red boats, one blue sea"]
 LABELS = ["animal", "sea and ships", "building", "sky", "sea and ships"]
 CLASSES = ["animal", "building", "sea and ships", "sky"]
@@ -642,3 +645,28 @@ def test_the_real_model_learns_to_label(smollm2):
     losses = [soft.gradient(smollm2, one.vectors, texts, labels, config)[0] for one in (start, prompt)]
     assert losses[1] < 0.8 * losses[0]
     assert [word for ((word, _),) in start.nearest_words(smollm2)] == [" .", " The", " label", " is", ":"]
+
+
+def test_the_lesson_runs_on_the_real_model_with_one_line_changed(smollm2, monkeypatch):
+    """The half of it that trains, compares, keeps and batches, at a tiny size: what is exact must hold, the rest must run."""
+    cells = nbformat.read(ROOT / "notebooks" / "09_soft_prompts.ipynb", as_version=4).cells
+    end = next(i for i, cell in enumerate(cells) if "## Let several vote" in cell.source)
+    code = [cell.source for cell in cells[:end] if cell.cell_type == "code" and "setup" not in cell.metadata.get("tags", [])]
+    assert sum(source.count('LM = "world"') for source in code) == 1
+    monkeypatch.setattr(models, "load_lm", lambda name: {"smollm2": smollm2}[name])
+    monkeypatch.setattr(lesson, "show", lambda figure, alt, numbers: figure.canvas.draw())
+    exact, claims, space = lesson.check, [], {}
+
+    def check(what, value, low=None, high=None, **rule):
+        claims.append(what)
+        if low is None and high is None:
+            exact(what, value, **rule)
+        assert np.isfinite(value) if isinstance(value, float) else value is not None
+
+    monkeypatch.setattr(lesson, "check", check)
+    for source in code:
+        exec(compile(source.replace('LM = "world"', 'LM = "smollm2"'), "lesson", "exec"), space)
+        if "ROWS, TEST" in source:
+            space |= {"ROWS": 12, "TEST": 4, "config": space["config"].replace(steps=2, vectors=2, batch=2)}
+    space["folder"].cleanup()
+    assert len(claims) >= 15 and space["both"][1].model == "smollm2"
