@@ -406,6 +406,11 @@ def test_an_ensemble_is_the_mean_of_log_probabilities_and_of_one_that_one(lm):
     found = soft.Ensemble(prompts)
     assert found.probabilities(lm, TEXTS) == pytest.approx(votes / votes.sum(1, keepdims=True))
     assert found.classify(lm, TEXTS) == [prompts[0].labels[i] for i in votes.argmax(1)]
+    for layout, template in (("prefix", "{text}"), ("suffix", "Look: {text}")):  # not of one kind: each reads for itself
+        mixed = [*prompts, soft.tune(lm, TEXTS, LABELS, START.replace(layout=layout, template=template))]
+        votes = np.mean([prompt._log_probabilities(lm, TEXTS) for prompt in mixed], 0)
+        expected = np.exp(votes) / np.exp(votes).sum(1, keepdims=True)
+        assert soft.Ensemble(mixed).probabilities(lm, TEXTS) == pytest.approx(expected, abs=1e-5)
     other = soft.tune(lm, TEXTS[:2], ["yes", "no"], START)
     for wrong in ([], [*prompts, other]):
         with pytest.raises(ValueError, match="prompts with the same labels"):
@@ -466,6 +471,21 @@ def test_attention_that_takes_no_free_mask_is_refused_before_any_work(lm, monkey
     for call in (lambda: soft.tune(lm, TEXTS, LABELS), lambda: prompt.classify(lm, TEXTS), lambda: soft.features(lm, TEXTS)):
         with pytest.raises(ModelError, match=r"'flash_attention_2'. Call lm.model.set_attn_implementation\('sdpa'\) first"):
             call()
+
+
+def test_prompts_that_vote_read_each_text_once(lm, monkeypatch):
+    prompts = [soft.tune(lm, TEXTS, LABELS, START.replace(start=None, vectors=k)) for k in (3, 5)]
+    expected = [prompt.probabilities(lm, [*TEXTS, TEXTS[0]]) for prompt in prompts]
+    read, forward = [], frozen.Frozen._forward
+
+    def counted(self, embeds, mask, positions, pairs):
+        read.append(0 if pairs else len(embeds))
+        return forward(self, embeds, mask, positions, pairs)
+
+    monkeypatch.setattr(frozen.Frozen, "_forward", counted)
+    found = soft.Ensemble(prompts).probabilities(lm, [*TEXTS, TEXTS[0]])
+    votes = np.sqrt(expected[0] * expected[1])
+    assert sum(read) == len(set(TEXTS)) and found == pytest.approx(votes / votes.sum(1, keepdims=True), abs=1e-5)
 
 
 # ---- keeping ------------------------------------------------------------------------------------------------------------
