@@ -5,9 +5,11 @@
     prompt.classify(lm, ["a warm and funny film"])
 
 `tune` learns one, `tune_many` several in a batch; `gradient` is one step for those who take it themselves. The vectors stand
-behind the text or before it: `SoftConfig(layout=...)`. For prompts of real words see `classify.search_text`.
+behind the text or before it: `SoftConfig(layout=...)`. What simpler ways reach: `from_words`, `few_shot`, and `features` for a
+regression. For prompts of real words see `classify.search_text`.
 """
 
+from workbench.search.soft.baselines import features, few_shot, from_words
 from workbench.search.soft.config import LAYOUTS, LOSSES, SoftConfig
 from workbench.search.soft.learning import gradient, gradient_many, tune, tune_many
 from workbench.search.soft.soft_prompt import Ensemble, SoftPrompt
@@ -18,6 +20,9 @@ __all__ = [
     "Ensemble",
     "SoftConfig",
     "SoftPrompt",
+    "features",
+    "few_shot",
+    "from_words",
     "gradient",
     "gradient_many",
     "tune",
