@@ -13,7 +13,6 @@ import json
 import os
 import time
 import warnings
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -179,7 +178,7 @@ def ids(lm, text):
 def learned(lm, name, task, args):
     """Accuracy on unseen texts of several ways, mean and spread over draws of the rows to learn from."""
     valid, truth = task.draw("valid", args.valid, 0)
-    state, shares = features(lm, valid), {}
+    state, shares = soft.features(lm, valid), {}
 
     def add(way, answers):
         shares.setdefault(way, []).append(np.mean([a == b for a, b in zip(answers, truth, strict=True)]))
@@ -192,12 +191,12 @@ def learned(lm, name, task, args):
         start = soft.tune(lm, texts, labels, config.replace(steps=0))
         if not seed:
             add("zero-shot", start.classify(lm, valid))
-        add("4-shot", four_shot(lm, start, texts, labels).classify(lm, valid))
+        add("4-shot", soft.few_shot(lm, texts, labels, config=config).classify(lm, valid))
         begin = time.process_time()
         prompt = soft.tune(lm, texts, labels, config.replace(seed=seed), progress=False)
         seconds.append(time.process_time() - begin)
         add("soft prompt", prompt.classify(lm, valid))
-        add("logistic regression", regression(features(lm, texts), labels, state))
+        add("logistic regression", regression(soft.features(lm, texts), labels, state))
     print(
         f"{name}: {len(truth)} unseen texts, {args.rows} to learn from, {args.seeds} draws, {np.mean(seconds):.0f} CPU s to learn"
     )
@@ -205,32 +204,6 @@ def learned(lm, name, task, args):
         print(f"  {way:20} {np.mean(found):.3f}" + (f" +- {np.std(found, ddof=1):.3f}" if len(found) > 1 else ""), flush=True)
     means = {way: round(float(np.mean(found)), 3) for way, found in shares.items()}
     return {name: means["soft prompt"], f"{name}_zero_shot": means["zero-shot"], f"{name}_logreg": means["logistic regression"]}
-
-
-def four_shot(lm, prompt, texts, labels):
-    """Four examples before the text, each label in turn, as a prompt whose vectors are the embeddings of these words."""
-    by_label = {label: [text for text, one in zip(texts, labels, strict=True) if one == label] for label in prompt.labels}
-    shown = [(by_label[label][i // len(by_label)], label) for i, label in enumerate((list(by_label) * 4)[:4])]
-    asked = prompt.config.start
-    words = "".join(f"{text}{asked} {label}\n\n" for text, label in shown)
-    vectors = lm.model.get_input_embeddings().weight.detach()[torch.tensor(ids(lm, words))].float().numpy()
-    config = prompt.config.replace(layout="prefix", template="{text}" + asked, vectors=len(vectors))
-    return replace(prompt, vectors=vectors, config=config)
-
-
-@torch.inference_mode()
-def features(lm, texts, size=32):
-    """Mean hidden states of texts after the last layer: float32 (n, w)."""
-    rows = lm.tokenizer(texts, add_special_tokens=False)["input_ids"]
-    out = np.zeros((len(rows), lm.model.config.hidden_size), np.float32)
-    order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
-    for at in range(0, len(order), size):
-        some = order[at : at + size]
-        ids = torch.nn.utils.rnn.pad_sequence([torch.tensor(rows[i]) for i in some], batch_first=True)
-        states = lm.model.base_model(ids, use_cache=False).last_hidden_state  # causal: padding behind a text changes nothing
-        for i, state in zip(some, states, strict=True):
-            out[i] = state[: len(rows[i])].mean(0).numpy()
-    return out
 
 
 def regression(x, labels, unseen):

@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+import torch
 from matplotlib.text import Annotation
 
 from workbench import lesson
@@ -69,6 +70,25 @@ def test_clusters_stay_apart_on_the_map_also_where_rows_were_placed_later(cluste
     assert atlas.trustworthiness >= 0.9
     assert own_cluster_nearest(atlas.xy, codes) == 1.0
     assert len(atlas.rows) == 240 and (np.diff(atlas.rows) > 0).all()
+
+
+def test_a_map_leaves_the_threads_of_torch_as_they_were(clusters, atlas, monkeypatch):
+    class Mapper:
+        def __init__(self, **_):
+            pass
+
+        def fit_transform(self, x):
+            torch.set_num_threads(2)  # as numba does when its first parallel loop begins
+            return x[:, :2]
+
+    monkeypatch.setattr("umap.UMAP", Mapper)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        fit(clusters[0])
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_shuffled_places_are_not_trusted(clusters, atlas):

@@ -9,7 +9,7 @@ from tiny_llama import tiny_llama
 
 from workbench import DeepDSL, corpus, training
 from workbench.language.codebook import CodebookConfig
-from workbench.language.dsl import DSLConfig, WriterConfig
+from workbench.language.dsl import DSLConfig, WriterConfig, writing
 from workbench.language.prior import PriorConfig
 from workbench.language.writer import Decoder, DecoderConfig, Decoding, adapter, decoder
 from workbench.language.writer.mixing import GRAM, Law, Walk
@@ -119,6 +119,17 @@ def test_a_stopped_run_goes_on_bit_equal(base, texts, tmp_path, monkeypatch):
         assert fit(tmp_path / "run").history_ == whole.history_
 
 
+def test_texts_are_compared_by_the_model_alone(learned, texts):
+    some = [text for text in map(str.lower, texts) if all(token in learned._pieces for token in tokens(text))][:3]
+    found = learned.log_prob([some[0].upper(), *some[1:]])
+    assert found == pytest.approx([learned.parts([text])[:, 0].sum() for text in some], abs=1e-3)
+    assert learned.log_prob([f"zzyzx {some[0]}", ""]) == pytest.approx([found[0] + decoder._NEW, 0], abs=1e-3)
+    assert learned.log_prob([]).shape == (0,)
+    word, other = some[0].split()[:2]
+    known, unknown = learned.log_prob([f"{word}, {other}", f"{word}, zzyzx, qwxq, {other},"])
+    assert unknown == pytest.approx(known + 2 * decoder._NEW, abs=1e-3)
+
+
 def test_samples_hold_known_words_and_no_loops(learned, samples):
     words = set(learned._ngram.vocabulary_)
     for one in samples:
@@ -193,7 +204,7 @@ def test_what_cannot_work_is_said_before_any_work(base, texts, monkeypatch):
         DeepDSL.fit(texts, DSLConfig(writer=WriterConfig(decoder=base)), progress=False)
 
 
-def test_a_language_writes_from_nothing_with_it(minilm, base, texts, tmp_path):
+def test_a_language_writes_from_nothing_with_it_and_it_judges_tries(minilm, base, texts, tmp_path):
     options = WriterConfig(width=20, layers=1, heads=1, pieces=300, min_count=1, steps=2, decoder=base, decoder_steps=3)
     config = DSLConfig(writer=options, prior=PriorConfig(width=8, epochs=1), codebook=CodebookConfig(n_codes=8))
     with pytest.warns(UserWarning, match="few"):
@@ -207,3 +218,6 @@ def test_a_language_writes_from_nothing_with_it(minilm, base, texts, tmp_path):
     again = DeepDSL.load(tmp_path / "dsl", minilm)
     assert again.config.writer == options and again.decoder_.report_ == dsl.decoder_.report_
     assert [one.text for one in again.sample(6, seed=1)] == [one.text for one in some]
+    once, best = (dsl.sample(4, template=some[0].template, seed=2, tries=tries) for tries in (1, 4))
+    better = writing._liking(dsl._author, best) - writing._liking(dsl._author, once)
+    assert (better >= 0).all() and (better > 0).any()

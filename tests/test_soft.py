@@ -1,20 +1,23 @@
 import math
 import os
 import signal
+from pathlib import Path
 
+import nbformat
 import numpy as np
 import pytest
 import torch
 from tiny_llama import tiny_llama
 from tiny_lm import tiny_lm
 
-from workbench import soft
+from workbench import lesson, models, soft
 from workbench.models import LM, load_lm
 from workbench.models.cut import Cut
 from workbench.models.lm import fingerprint
 from workbench.search.soft import frozen, learning, rows, soft_prompt
 from workbench.values import ArtifactError, ModelError
 
+ROOT = Path(__file__).parents[1]
 TEXTS = ["a red fox in the snow", "an old ship", "the blue castle on a hill at night", "a moon", "two red boats, one blue sea"]
 LABELS = ["animal", "sea and ships", "building", "sky", "sea and ships"]
 CLASSES = ["animal", "building", "sea and ships", "sky"]
@@ -403,10 +406,86 @@ def test_an_ensemble_is_the_mean_of_log_probabilities_and_of_one_that_one(lm):
     found = soft.Ensemble(prompts)
     assert found.probabilities(lm, TEXTS) == pytest.approx(votes / votes.sum(1, keepdims=True))
     assert found.classify(lm, TEXTS) == [prompts[0].labels[i] for i in votes.argmax(1)]
+    for layout, template in (("prefix", "{text}"), ("suffix", "Look: {text}")):  # not of one kind: each reads for itself
+        mixed = [*prompts, soft.tune(lm, TEXTS, LABELS, START.replace(layout=layout, template=template))]
+        votes = np.mean([prompt._log_probabilities(lm, TEXTS) for prompt in mixed], 0)
+        expected = np.exp(votes) / np.exp(votes).sum(1, keepdims=True)
+        assert soft.Ensemble(mixed).probabilities(lm, TEXTS) == pytest.approx(expected, abs=1e-5)
     other = soft.tune(lm, TEXTS[:2], ["yes", "no"], START)
     for wrong in ([], [*prompts, other]):
         with pytest.raises(ValueError, match="prompts with the same labels"):
             soft.Ensemble(wrong)
+
+
+# ---- simpler ways -------------------------------------------------------------------------------------------------------
+
+
+@LAYOUTS
+def test_a_prompt_of_words_answers_as_the_words_that_are_typed(lm, layout):
+    config = soft.SoftConfig(layout=layout, template="Look: {text}")
+    prompt = soft.from_words(lm, " the label is:", [*LABELS, *LABELS], config)
+    assert prompt.labels == tuple(CLASSES) and prompt.vectors.shape == (len(ids(lm, " the label is:")), 32)
+    same = soft.tune(lm, TEXTS, LABELS, config.replace(start=" the label is:", vectors=len(prompt.vectors), steps=0))
+    assert np.array_equal(same.vectors, prompt.vectors) and prompt.config == same.config.replace(steps=60)
+    assert np.array_equal(prompt.probabilities(lm, TEXTS), same.probabilities(lm, TEXTS))
+
+
+def test_few_shot_shows_examples_of_each_label_in_turn_and_asks_alike(lm):
+    texts, labels = ["a red fox", "an old ship", "a moon", "two boats"], ["sky", "sea", "sky", "sea"]
+    prompt = soft.few_shot(lm, texts, labels, 3, soft.SoftConfig(start=" the label is:", template="Look: {text}"))
+    shown = "Look: an old ship the label is: sea\n\nLook: a red fox the label is: sky\n\nLook: two boats the label is: sea\n\n"
+    assert np.array_equal(prompt.vectors, embedded(lm, ids(lm, shown)).detach().numpy())
+    with torch.no_grad():
+        asked = ids(lm, shown) + ids(lm, "Look: a moon the label is:")
+        expected = torch.stack([by_hand(lm, asked, label) for label in ("sea", "sky")]).softmax(0)
+    assert prompt.probabilities(lm, ["a moon"])[0] == pytest.approx(expected.numpy(), abs=1e-4)
+
+
+def test_features_are_the_mean_of_what_the_model_makes_of_each_token(lm):
+    found = soft.features(lm, TEXTS)
+    for text, row in zip(TEXTS, found, strict=True):
+        with torch.no_grad():
+            states = lm.model.base_model(torch.tensor([ids(lm, text)])).last_hidden_state[0]
+        assert row == pytest.approx(states.mean(0).numpy(), abs=1e-5)
+    assert found.dtype == np.float32 and found.shape == (5, 32)
+
+
+def test_what_simpler_ways_cannot_do_is_refused(gpt2):
+    for call, message in [
+        (lambda: soft.from_words(gpt2, " ", ["good", "bad"]), "Text 0 is empty"),
+        (lambda: soft.from_words(gpt2, "is", ["good", "good"]), "two or more different labels"),
+        (lambda: soft.from_words(gpt2, "is " * 20, ["good", "bad"]), "too long: .* the 16 positions"),
+        (lambda: soft.few_shot(gpt2, ["red", "old"], ["good", "bad"], 3), "3 shots need 2 texts of 'bad', there are 1"),
+        (lambda: soft.few_shot(gpt2, ["red", "old"], ["good", "bad"], 0), "shots must be an int of 1 or more"),
+        (lambda: soft.few_shot(gpt2, ["red", "old"], ["good", "bad"], 2, QUICK.replace(start=None)), "words that ask"),
+        (lambda: soft.features(gpt2, ["red", "old " * 17]), "Text 1 is too long: 17 tokens are more than the 16"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            call()
+
+
+def test_attention_that_takes_no_free_mask_is_refused_before_any_work(lm, monkeypatch):
+    prompt = soft.tune(lm, TEXTS, LABELS, START)
+    monkeypatch.setattr(lm.model.config, "_attn_implementation_internal", "flash_attention_2")
+    monkeypatch.setattr(frozen.Frozen, "_forward", None)
+    for call in (lambda: soft.tune(lm, TEXTS, LABELS), lambda: prompt.classify(lm, TEXTS), lambda: soft.features(lm, TEXTS)):
+        with pytest.raises(ModelError, match=r"'flash_attention_2'. Call lm.model.set_attn_implementation\('sdpa'\) first"):
+            call()
+
+
+def test_prompts_that_vote_read_each_text_once(lm, monkeypatch):
+    prompts = [soft.tune(lm, TEXTS, LABELS, START.replace(start=None, vectors=k)) for k in (3, 5)]
+    expected = [prompt.probabilities(lm, [*TEXTS, TEXTS[0]]) for prompt in prompts]
+    read, forward = [], frozen.Frozen._forward
+
+    def counted(self, embeds, mask, positions, pairs):
+        read.append(0 if pairs else len(embeds))
+        return forward(self, embeds, mask, positions, pairs)
+
+    monkeypatch.setattr(frozen.Frozen, "_forward", counted)
+    found = soft.Ensemble(prompts).probabilities(lm, [*TEXTS, TEXTS[0]])
+    votes = np.sqrt(expected[0] * expected[1])
+    assert sum(read) == len(set(TEXTS)) and found == pytest.approx(votes / votes.sum(1, keepdims=True), abs=1e-5)
 
 
 # ---- keeping ------------------------------------------------------------------------------------------------------------
@@ -470,6 +549,14 @@ def test_a_model_that_was_changed_since_is_another_one(folder):
         own.model.get_input_embeddings().weight[3] += 1
     with pytest.raises(ModelError, match="is another model"):
         prompt.classify(own, TEXTS)
+
+
+def test_a_call_of_the_tokenizer_makes_no_other_model_of_it(folder):
+    own = load_lm(folder)
+    own.tokenizer.pad_token = own.tokenizer.eos_token
+    before = fingerprint(own)
+    own.tokenizer(TEXTS, padding=True, truncation=True, max_length=3)
+    assert own.tokenizer.backend_tokenizer.padding and fingerprint(own) == before
 
 
 # ---- bad input ----------------------------------------------------------------------------------------------------------
@@ -578,3 +665,28 @@ def test_the_real_model_learns_to_label(smollm2):
     losses = [soft.gradient(smollm2, one.vectors, texts, labels, config)[0] for one in (start, prompt)]
     assert losses[1] < 0.8 * losses[0]
     assert [word for ((word, _),) in start.nearest_words(smollm2)] == [" .", " The", " label", " is", ":"]
+
+
+def test_the_lesson_runs_on_the_real_model_with_one_line_changed(smollm2, monkeypatch):
+    """The half of it that trains, compares and keeps, at a tiny size: what is exact must hold, the rest must run."""
+    cells = nbformat.read(ROOT / "notebooks" / "09_soft_prompts.ipynb", as_version=4).cells
+    end = next(i for i, cell in enumerate(cells) if "## Two in one batch" in cell.source)
+    code = [cell.source for cell in cells[:end] if cell.cell_type == "code" and "setup" not in cell.metadata.get("tags", [])]
+    assert sum(source.count('LM = "world"') for source in code) == 1
+    monkeypatch.setattr(models, "load_lm", lambda name: {"smollm2": smollm2}[name])
+    monkeypatch.setattr(lesson, "show", lambda figure, alt, numbers: figure.canvas.draw())
+    exact, claims, space = lesson.check, [], {}
+
+    def check(what, value, low=None, high=None, **rule):
+        claims.append(what)
+        if low is None and high is None:
+            exact(what, value, **rule)
+        assert np.isfinite(value) if isinstance(value, float) else value is not None
+
+    monkeypatch.setattr(lesson, "check", check)
+    for source in code:
+        exec(compile(source.replace('LM = "world"', 'LM = "smollm2"'), "lesson", "exec"), space)
+        if "ROWS, TEST" in source:
+            space |= {"ROWS": 12, "TEST": 4, "config": space["config"].replace(steps=2, vectors=2, batch=2)}
+    space["folder"].cleanup()
+    assert len(claims) >= 14 and space["again"].model == "smollm2"

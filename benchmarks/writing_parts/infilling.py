@@ -8,7 +8,6 @@ import numpy as np
 from workbench import ngram
 from workbench.language.dsl.infilling import ranked
 from workbench.language.dsl.weighing import features
-from workbench.language.writer import Decoding
 from workbench.template import Slot, Template
 from workbench.world.grammar import OPEN_SLOTS
 from writing_parts.measures import Kinds, Tally, Trigram, fits, gold_slots, pick, plain, shown
@@ -73,7 +72,7 @@ def _infill_rows(what, dsl, queries, candidates, kind, baseline, kneser_ney, wor
     for number, (text, start, end, label, unseen) in enumerate(queries):
         left, right, truth = ngram.tokens(text[:start]), ngram.tokens(text[end:]), plain(text[start:end])
         template = dsl.read(Template.build([text[:start], Slot(None), text[end:]]))
-        written = dsl.writer_.score([template], filled, np.zeros(len(filled), np.int64), decoding=Decoding(known=False))
+        written = dsl.writer_.score([template], filled, np.zeros(len(filled), np.int64), decoding=None)
         spoken = dsl.ngram_.fill_log_prob(left, words, right)
         hybrid = dsl.ranking_(features(written, spoken, left + right, words))
         scores = {"trigram": baseline(left, right, candidates), "writer": written, "hybrid": hybrid}

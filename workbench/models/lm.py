@@ -3,9 +3,9 @@
 import hashlib
 from dataclasses import dataclass
 
+import tokenizers
 import torch
 import transformers
-from tokenizers import Tokenizer
 
 from workbench import checks
 from workbench.models import smollm2
@@ -78,10 +78,10 @@ def load_lm(name, dtype="float32"):
 
 def fingerprint(lm):
     """The sha256, in hex, of the weights of an `LM` in bfloat16, and of its tokenizer: str. A second for SmolLM2."""
-    tokenizer = Tokenizer.from_str(lm.tokenizer.backend_tokenizer.to_str())
-    tokenizer.no_padding()  # how a call before this one padded and cut is no part of the model
-    tokenizer.no_truncation()
-    digest = hashlib.sha256(tokenizer.to_str().encode())
+    spelling = tokenizers.Tokenizer.from_str(lm.tokenizer.backend_tokenizer.to_str())
+    spelling.no_padding()  # each call of a tokenizer sets these two
+    spelling.no_truncation()
+    digest = hashlib.sha256(spelling.to_str().encode())
     for name, tensor in sorted(lm.model.state_dict().items()):
         digest.update(f"{name} {tuple(tensor.shape)}".encode())
         digest.update(tensor.bfloat16().cpu().contiguous().view(torch.int16).numpy().data)

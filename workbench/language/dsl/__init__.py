@@ -217,7 +217,8 @@ class DeepDSL:
             decoding: `Decoding`, how words are chosen; None is `DECODING`, and for a `decoder_` temperature 1 and top-p .97.
             seed: int.
             tries: int, times a prompt is written at most until it reads as its template; the one that comes nearest is kept.
-                It may not: "neon" may be read as a colour where lighting was meant.
+                It may not: "neon" may be read as a colour where lighting was meant. With a `decoder_` all tries are written, and
+                what counts is also how likely it finds their words.
 
         Returns:
             list of n `Sample`; the same for the same n and seed, but `sample(2)` is not the beginning of `sample(6)`. Their

@@ -5,12 +5,14 @@ import difflib
 import numpy as np
 
 from workbench import checks
+from workbench.language import ngram
 from workbench.language.dsl.masks import opened
 from workbench.language.writer import Decoding
 from workbench.template import Slot, Template
 from workbench.values import NotFittedError, Sample, TemplateError
 
 DECODING = Decoding(temperature=0.9, top_p=0.95)
+_KEPT = 3.0  # nats a word that reading as the template is worth, beside the decoder
 _TURNS = 20  # times that templates are drawn again when some are too long
 
 
@@ -87,17 +89,26 @@ def sample(author, n, template, lock, content, decoding, seed, tries):
         contents = [author.content_like(source, one) for one in templates]
         words = [slot.text for slot in source.slots]
     found = author.fill(templates, contents, decoding, seed, words=words)
-    like = kept(author.reader, found) if tries > 1 else np.ones(n)
+    like, enough = (_liking(author, found) if tries > 1 else np.ones(n)), 1 if author.learned.decoder is None else np.inf
     for turn in range(1, tries):
-        rows = np.flatnonzero(like < 1)
+        rows = np.flatnonzero(like < enough)
         if not len(rows):
             break
         some = [contents[i] for i in rows] if isinstance(contents, list) else contents
         again = author.fill([templates[i] for i in rows], some, decoding, seed + 15_485_863 * turn, words=words)
-        for i, one, as_now in zip(rows.tolist(), again, kept(author.reader, again).tolist(), strict=True):
+        for i, one, as_now in zip(rows.tolist(), again, _liking(author, again).tolist(), strict=True):
             if as_now > like[i]:
                 found[i], like[i] = one, as_now
     return [Sample(s.text, template=s.template, log_prob=s.log_prob + p) for s, p in zip(found, prior.tolist(), strict=True)]
+
+
+def _liking(author, samples):
+    """Which try is better, float64 (n,): the better it reads as its template, and the likelier a decoder finds its words."""
+    like, decoder = kept(author.reader, samples), author.learned.decoder
+    if decoder is None:
+        return like
+    words = [1 + len(ngram.tokens(one.text)) for one in samples]  # with the end
+    return _KEPT * like + decoder.log_prob([one.text for one in samples]) / words
 
 
 def _decoded(author, n, decoding, seed):

@@ -11,7 +11,7 @@ from workbench.artifacts import Checkpoint, Saved
 from workbench.language.ngram import KneserNey, NgramConfig
 from workbench.language.writer.config import Decoding
 from workbench.language.writer.mixing import LONGEST, Law, Walk
-from workbench.language.writer.pieces import END, SEPARATOR, Pieces, tokens
+from workbench.language.writer.pieces import END, SEPARATOR, WORD, Pieces, kind_of, tokens
 from workbench.language.writer.trie import SPACE
 from workbench.training import adamw, cosine, train
 from workbench.values import ArtifactError, NotFittedError, Sample
@@ -24,6 +24,7 @@ _SAVE_EVERY = 10  # steps between checkpoints
 _HELD, _HELD_SHARE = 200, 20  # prompts that are not learned, at most, and one in how many: they say how much the model counts
 _SHARES = np.linspace(0.3, 0.7, 5)  # less of the model would be a little likelier after a short training, and has less sense
 _ROWS = 64  # prompts written or scored at once
+_NEW = -12.0  # nats of a word that the corpus lacks
 
 
 @dataclass(frozen=True)
@@ -172,19 +173,39 @@ class Decoder(Saved):
         Args:
             texts: list of str.
         """
+        return np.concatenate([*self._by_text(texts), np.zeros((0, 2))])
+
+    def log_prob(self, texts):
+        """Log-probabilities of texts by the language model alone, to compare texts that differ in a few words.
+
+        Args:
+            texts: list of n str. A word that the corpus lacks counts as one of its rarest.
+
+        Returns:
+            float64 (n,), nats.
+        """
         self._model()
-        law = Law(self._pieces, self._ngram, np.ones(len(self._known), bool), 0.5, loops=True)
-        some = [[token for token in self._read(one) if token in self._pieces] for one in texts]
-        rows = [[*self._pieces.spell(one), END] for one in some if one]
-        found = []
+        new = [sum(token not in self._pieces for token in self._read(text.lower())) for text in texts]
+        return np.array([found[:, 0].sum() for found in self._by_text([text.lower() for text in texts])]) + _NEW * np.array(new)
+
+    def _by_text(self, texts):
+        """For each text what `parts` gives for all: list of float64 (w, 2)."""
+        self._model()
+        law, out = (
+            Law(self._pieces, self._ngram, np.ones(len(self._known), bool), 0.5, loops=True),
+            [np.zeros((0, 2))] * len(texts),
+        )
+        some = [self._known_tokens(one) for one in texts]
+        where = [i for i, one in enumerate(some) if one]
+        rows = [[*self._pieces.spell(some[i]), END] for i in where]
         for at, logits in self._logits(rows):
             walk = Walk(law)
             for piece, row in zip(rows[at], logits, strict=True):
                 walk.prob(row)
                 if not walk.push(piece):
                     break
-            found += walk.words
-        return np.array(found).reshape(-1, 2)
+            out[where[at]] = np.array(walk.words).reshape(-1, 2)
+        return out
 
     # ---- writing --------------------------------------------------------------------------------------------------------
 
@@ -259,6 +280,16 @@ class Decoder(Saved):
                 with np.errstate(divide="ignore"):
                     logs, _ = decoding.cut.log_law(torch.from_numpy(np.log(np.stack(p))), kept=torch.tensor(kept[at]))
                 out[where[at]] = float(logs.gather(1, torch.tensor(rows[at])[:, None]).sum())
+        return out
+
+    def _known_tokens(self, text):
+        """The tokens of a text that the corpus has; a separator goes with the word that it parted."""
+        out = []
+        for token in self._read(text):
+            if token in self._pieces and (kind_of(token) != SEPARATOR or (out and kind_of(out[-1]) == WORD)):
+                out.append(token)
+        while out and kind_of(out[-1]) != WORD:
+            out.pop()
         return out
 
     def _read(self, text):

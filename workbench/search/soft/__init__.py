@@ -4,12 +4,14 @@
     prompt = soft.tune(lm, texts, labels)
     prompt.classify(lm, ["a warm and funny film"])
 
-`tune` learns one, `tune_many` several in a batch; `gradient` is one step for those who take it themselves. `sketch` and `augment`
-find the relatives of a task in a library, and let them help. The vectors stand
-behind the text or before it: `SoftConfig(layout=...)`. For prompts of real words see `classify.search_text`.
+`tune` learns one, `tune_many` several in a batch; `gradient` is one step for those who take it themselves. The vectors stand
+behind the text or before it: `SoftConfig(layout=...)`. What simpler ways reach: `from_words`, `few_shot`, and `features` for a
+regression. `sketch` and `augment` find the relatives of a task in a library, and let them help. For prompts of real words see
+`classify.search_text`.
 """
 
 from workbench.search.soft.augmenting import Augmented, augment
+from workbench.search.soft.baselines import features, few_shot, from_words
 from workbench.search.soft.config import LAYOUTS, LOSSES, SoftConfig
 from workbench.search.soft.learning import gradient, gradient_many, tune, tune_many
 from workbench.search.soft.sketching import Sketch, sketch
@@ -24,6 +26,9 @@ __all__ = [
     "SoftConfig",
     "SoftPrompt",
     "augment",
+    "features",
+    "few_shot",
+    "from_words",
     "gradient",
     "gradient_many",
     "sketch",

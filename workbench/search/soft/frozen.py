@@ -103,7 +103,8 @@ class Frozen:
     def parts(self, items):
         """Items in parts for one forward each, near in length: list of lists."""
         out, room, size, packed = [], 0, 0, self.config.layout == "prefix"
-        for j, i in sorted(items, key=lambda item: (len(self.tasks[item[0]].texts[item[1]]), item)):
+        texts = {(j, i): self.tasks[j].texts[i] for j, i in items}
+        for j, i in sorted(items, key=lambda item: (len(texts[item]), texts[item], item)):  # equal texts together
             cost, length = 1 + sum(len(label) > 1 for label in self.tasks[j].labels), len(self.tasks[j].texts[i])
             size = size + length if packed else (len(out[-1]) + 1) * length if out else 0
             if not out or cost > room or size > (_PACKED if packed else _POSITIONS):
@@ -186,6 +187,11 @@ class Frozen:
             longest = max(map(len, rows))  # rows that have ended read on, and nobody looks
             (states, sizes), past = self._read(past, *self._ids([[(row + [0] * longest)[longest - 1]] for row in rows]))
 
+    def states(self, rows):
+        """Hidden states of lists of tokens after the last layer, without a prompt: list of (t, w), t as in each row."""
+        (states, sizes), _ = self._read(None, *self._ids(rows))
+        return [state[:size] for state, size in zip(states, sizes.tolist(), strict=True)]
+
     def _law(self, states):
         """Log-probabilities (m, v) of the next token, float32, nats, after states (m, w)."""
         return self._logits(states).log_softmax(-1)
@@ -244,8 +250,11 @@ class Frozen:
     def _texts(self, part):
         """What is read of the texts of items."""
         if part[0] not in self._kept:
+            rows = [tuple(self.tasks[j].texts[i]) for j, i in part]
+            place = {row: number for number, row in enumerate(dict.fromkeys(rows))}  # several prompts may ask about one text
             with torch.no_grad():
-                return self._read(None, *self._ids([self.tasks[j].texts[i] for j, i in part]))[1]
+                past = self._read(None, *self._ids(place))[1]
+            return past if len(place) == len(rows) else past.of([place[row] for row in rows])
         kept = [self._kept[item] for item in part]  # (layers, 2, h, t, d)
         longest = max(one.shape[3] for one in kept)
         layers, _, h, _, d = kept[0].shape

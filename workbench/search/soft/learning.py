@@ -41,7 +41,7 @@ def tune(lm, texts, labels, config=None, *, start=None, folder=None, progress=Tr
     Raises:
         TypeError: not an LM, or not str.
         ValueError: an empty text, one label only, labels of which one begins with another, or more tokens than the window.
-        ModelError: `start` belongs to another model.
+        ModelError: `start` belongs to another model, or the model's attention is neither "sdpa" nor "eager".
         ArtifactError: `folder` holds another run.
 
     Source:

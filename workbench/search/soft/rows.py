@@ -7,6 +7,9 @@ import torch
 from workbench import checks
 from workbench.models import LM
 from workbench.models.loading import printable
+from workbench.values import ModelError
+
+_ATTENTION = ("sdpa", "eager")  # of transformers
 
 
 class Rows(NamedTuple):
@@ -27,10 +30,40 @@ class Rows(NamedTuple):
 
 
 def check_lm(lm):
-    """Refuse what is not an `LM`."""
+    """Refuse what is not an `LM`, and attention that takes no free mask (flash attention reads padded rows only)."""
     if not isinstance(lm, LM):
         raise TypeError(f"A soft prompt works with what models.load_lm returns, got {type(lm).__name__}.")
+    attention = getattr(lm.model.config, "_attn_implementation", None)
+    if attention not in _ATTENTION:
+        raise ModelError(
+            f"A soft prompt needs attention that takes any mask: {' or '.join(_ATTENTION)}; {lm.name} has {attention!r}. Call "
+            f"lm.model.set_attn_implementation({_ATTENTION[0]!r}) first."
+        )
     return lm
+
+
+def spell(lm, texts, before="", after="", begin=()):
+    """Tokens of texts between two pieces of text, after the tokens `begin`: list of n lists.
+
+    Raises:
+        TypeError: not str.
+        ValueError: an empty text, or one without tokens.
+    """
+    texts = checks.texts(texts, "texts")
+    for row, text in enumerate(texts):
+        if not text.strip():
+            raise ValueError(f"Text {row} is empty: {text!r}. Leave it and its label out.")
+    rows = [[*begin, *_tokens(lm, before + text + after)] for text in texts]
+    if [] in rows:
+        raise ValueError(
+            f"Text {rows.index([])} has no token of {lm.name}: {texts[rows.index([])]!r}. Leave it and its label out."
+        )
+    return rows
+
+
+def window(lm):
+    """How many tokens a model reads at most: int."""
+    return getattr(lm.model.config, "max_position_embeddings", None) or 10**9
 
 
 def read_rows(lm, texts, labels, config, vectors, classes=None):
@@ -52,9 +85,6 @@ def read_rows(lm, texts, labels, config, vectors, classes=None):
         ValueError: an empty text, labels that do not fit or cannot be told apart, or more tokens than the window.
     """
     texts = checks.texts(texts, "texts")
-    for row, text in enumerate(texts):
-        if not text.strip():
-            raise ValueError(f"Text {row} is empty: {text!r}. Leave it and its label out.")
     classes = _classes(texts, labels, classes)
     if not classes and config.layout == "suffix":
         raise ValueError("A prompt behind a text cannot help to write it: without labels take SoftConfig(layout='prefix').")
@@ -62,21 +92,17 @@ def read_rows(lm, texts, labels, config, vectors, classes=None):
     _check_apart(classes, spelled)
     begin = [lm.tokenizer.bos_token_id] if config.layout == "suffix" and lm.tokenizer.bos_token_id is not None else []
     before, after = config.template.split("{text}")
-    rows = [begin + _tokens(lm, before + text + after) for text in texts]
-    if [] in rows:
-        raise ValueError(
-            f"Text {rows.index([])} has no token of {lm.name}: {texts[rows.index([])]!r}. Leave it and its label out."
-        )
+    rows = spell(lm, texts, before, after, begin)
     if not classes:
         rows = [row + [lm.tokenizer.eos_token_id] * (lm.tokenizer.eos_token_id is not None) for row in rows]
-    window, answer = getattr(lm.model.config, "max_position_embeddings", None) or 10**9, max(map(len, spelled), default=1)
-    if vectors + answer > window:
-        raise ValueError(f"{vectors} vectors and {answer} tokens of a label are more than the {window} positions of {lm.name}.")
+    most, answer = window(lm), max(map(len, spelled), default=1)
+    if vectors + answer > most:
+        raise ValueError(f"{vectors} vectors and {answer} tokens of a label are more than the {most} positions of {lm.name}.")
     for row, tokens in enumerate(rows):
-        if len(tokens) + vectors + answer - 1 > window:
+        if len(tokens) + vectors + answer - 1 > most:
             raise ValueError(
                 f"Text {row} is too long: {len(tokens)} tokens, {vectors} vectors and {answer} of a label are more than the "
-                f"{window} positions of {lm.name}. Shorten it or leave it out."
+                f"{most} positions of {lm.name}. Shorten it or leave it out."
             )
     targets = [classes.index(label) for label in labels] if labels is not None else [0] * len(rows)
     return Rows(rows, classes, spelled, torch.tensor(targets))

@@ -3,17 +3,15 @@
 from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from workbench import checks
+from workbench.search.soft.baselines import features
 from workbench.search.soft.config import SoftConfig
-from workbench.search.soft.frozen import frozen
 from workbench.search.soft.learning import gradient_many, start_vectors
 from workbench.search.soft.rows import check_lm
 from workbench.search.soft.soft_prompt import sha256
 
 _ROWS = 16  # prompts of one call, each with a row of its own
-_TOKENS = 4096  # of texts in one forward, padding counted
 
 
 class Sketch(NamedTuple):
@@ -65,7 +63,7 @@ def sketch(lm, texts=None, labels=None, config=None):
         return Sketch(*known)
     texts = checks.texts(texts, "texts")
     gradient = None if labels is None else _agreed(lm, texts, labels, config, start)
-    return Sketch(*known, gradient, _features(lm, texts))
+    return Sketch(*known, gradient, features(lm, texts).mean(0))
 
 
 def _agreed(lm, texts, labels, config, start):
@@ -79,22 +77,3 @@ def _agreed(lm, texts, labels, config, start):
         for _, gradient, _ in gradient_many(lm, [start] * len(tasks), tasks, config, classes=[classes] * len(tasks)):
             total -= gradient / max(np.linalg.norm(gradient), 1e-12)
     return (total / len(texts)).astype(np.float32)
-
-
-@torch.inference_mode()
-def _features(lm, texts):
-    """The mean over texts of their mean hidden state: float32 (w,)."""
-    rows = [row for row in lm.tokenizer(texts, add_special_tokens=False)["input_ids"] if row]
-    if not rows:
-        raise ValueError(f"No text has a token of {lm.name}.")
-    total, order = 0.0, sorted(rows, key=len)
-    with frozen(lm):
-        while order:
-            some = order[-max(1, _TOKENS // len(order[-1])) :]
-            order = order[: -len(some)]
-            ids = torch.nn.utils.rnn.pad_sequence([torch.tensor(row) for row in some], batch_first=True).to(lm.model.device)
-            lengths = torch.tensor([len(row) for row in some], device=ids.device)
-            there = torch.arange(ids.shape[1], device=ids.device) < lengths[:, None]
-            states = lm.model.base_model(ids, attention_mask=there.long(), use_cache=False).last_hidden_state
-            total = total + ((states.float() * there[..., None]).sum(1) / lengths[:, None]).double().sum(0)
-    return (total / len(rows)).float().cpu().numpy()

@@ -12,7 +12,7 @@ from workbench.models.cut import Cut
 from workbench.models.lm import fingerprint
 from workbench.search.soft.config import SoftConfig
 from workbench.search.soft.frozen import Frozen, by_prompt, frozen
-from workbench.search.soft.rows import check_lm, read_rows
+from workbench.search.soft.rows import check_lm, read_rows, window
 from workbench.values import ModelError, Sample
 
 STOPPED = ("steps", "patience", "interrupted")
@@ -103,8 +103,7 @@ class SoftPrompt(Saved):
         self._check(lm)
         if self.labels:
             raise ValueError("This prompt has learned to label texts, not to write them: learn one with labels=None.")
-        window = getattr(lm.model.config, "max_position_embeddings", None) or 10**9
-        checks.whole("max_tokens", max_tokens, 1, window - len(self.vectors))
+        checks.whole("max_tokens", max_tokens, 1, window(lm) - len(self.vectors))
         end, random = lm.tokenizer.eos_token_id, torch.Generator().manual_seed(checks.seed(seed))
         rows, nats, over = [[] for _ in range(n)], np.zeros(n), torch.zeros(n, dtype=torch.bool)
         reader = Frozen(lm, self.config, [])
@@ -170,18 +169,7 @@ class SoftPrompt(Saved):
 
     def _log_probabilities(self, lm, texts):
         """Log-probabilities of the labels: float64 (n, c), nats."""
-        self._check(lm)
-        if not self.labels:
-            raise ValueError("This prompt was learned from texts without labels: it can write (sample), not classify.")
-        texts = checks.texts(texts, "texts")
-        task = read_rows(lm, texts, [self.labels[0]] * len(texts), self.config, len(self.vectors), self.labels)
-        reader, vectors = Frozen(lm, self.config, [task]), [self._torch(lm)]
-        out = torch.zeros(len(texts), len(self.labels), dtype=torch.float64)
-        with frozen(lm), torch.inference_mode():
-            for part in reader.parts([(0, i) for i in range(len(texts))]):
-                (scores,) = reader.scores(vectors, part)
-                out[by_prompt(part)[0]] = scores.double().log_softmax(1).cpu()
-        return out.numpy()
+        return log_probabilities(lm, [self], texts)[0]
 
     def _torch(self, lm):
         return torch.from_numpy(self.vectors).to(lm.model.device)
@@ -222,12 +210,43 @@ class Ensemble:
 
     def probabilities(self, lm, texts):
         """How likely each label is: as `SoftPrompt.probabilities`."""
-        votes = np.mean([prompt._log_probabilities(lm, texts) for prompt in self.prompts], 0)
+        together = len({(prompt.config.layout, prompt.config.template) for prompt in self.prompts}) == 1
+        groups = [self.prompts] if together else [[prompt] for prompt in self.prompts]
+        votes = np.mean([votes for group in groups for votes in log_probabilities(lm, group, texts)], 0)
         return np.exp(votes - np.logaddexp.reduce(votes, 1, keepdims=True))
 
     def classify(self, lm, texts):
         """The likeliest label of each text: list of n str."""
         return _named(self.prompts[0].labels, self.probabilities(lm, texts))
+
+
+def log_probabilities(lm, prompts, texts):
+    """Log-probabilities of the labels by several prompts with one layout and template, which read each text once.
+
+    Args:
+        lm: `models.LM`.
+        prompts: list of p `SoftPrompt`.
+        texts: list of n str.
+
+    Returns:
+        list of p float64 arrays (n, c), nats.
+
+    Raises:
+        ModelError, TypeError, ValueError: as `SoftPrompt.probabilities`.
+    """
+    for prompt in prompts:
+        prompt._check(lm)
+        if not prompt.labels:
+            raise ValueError("This prompt was learned from texts without labels: it can write (sample), not classify.")
+    texts = checks.texts(texts, "texts")
+    tasks = [read_rows(lm, texts, [p.labels[0]] * len(texts), p.config, len(p.vectors), p.labels) for p in prompts]
+    reader, vectors = Frozen(lm, prompts[0].config, tasks), [prompt._torch(lm) for prompt in prompts]
+    out = [torch.zeros(len(texts), len(prompt.labels), dtype=torch.float64) for prompt in prompts]
+    with frozen(lm), torch.inference_mode():
+        for part in reader.parts([(j, i) for j in range(len(prompts)) for i in range(len(texts))]):
+            for (j, rows), scores in zip(by_prompt(part).items(), reader.scores(vectors, part), strict=True):
+                out[j][rows] = scores.double().log_softmax(1).cpu()
+    return [found.numpy() for found in out]
 
 
 def check_vectors(vectors, name="vectors"):

@@ -4,9 +4,6 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn import config_context
-from sklearn.manifold import trustworthiness
-from sklearn.neighbors import NearestNeighbors
 
 from workbench import checks
 
@@ -67,6 +64,9 @@ def fit(vectors, *, seed=0):
             import umap
     except ImportError as err:
         raise ImportError("atlas.fit needs umap-learn: pip install umap-learn") from err
+    from sklearn.manifold import trustworthiness  # here: it takes a second, and the studio opens without a map
+    from threadpoolctl import threadpool_limits
+
     n = len(x)
     rows = np.sort(np.random.default_rng(seed).permutation(n)[:_FITTED])
     k = min(_NEIGHBOURS, len(rows) - 1)
@@ -81,7 +81,8 @@ def fit(vectors, *, seed=0):
             n_jobs=1,
             precomputed_knn=_nearest(x[rows], x[rows], k),
         )
-        placed = mapper.fit_transform(x[rows])
+        with threadpool_limits(1, user_api="openmp"):  # numba sets the threads of all of OpenMP, torch's too, and leaves them so
+            placed = mapper.fit_transform(x[rows])
     xy = np.empty((n, 2), dtype=np.float32)
     xy[rows] = placed
     others = np.setdiff1d(np.arange(n), rows)
@@ -174,6 +175,9 @@ def gathered(xy):
 
 def _nearest(rows, queries, k):
     """Exact nearest rows, ids and distances (m, k): UMAP's own search is approximate and compiles for half a minute."""
+    from sklearn import config_context
+    from sklearn.neighbors import NearestNeighbors
+
     with config_context(working_memory=64):  # MiB a block: memory does not grow with the number of queries
         distances, ids = NearestNeighbors(algorithm="brute").fit(rows).kneighbors(queries, n_neighbors=k)
     return ids, distances.astype(np.float32)
