@@ -20,6 +20,7 @@ _LAZY = {
     "export": "show.export",
     "guide": "control.guide",
     "lesson": "lesson",
+    "meta": "search.meta",
     "models": "models",
     "ngram": "language.ngram",
     "pez": "search.pez",

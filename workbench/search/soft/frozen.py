@@ -134,12 +134,7 @@ class Frozen:
     def scores(self, vectors, part):
         """Log-probabilities of whole labels: for each prompt of `part` in the order of `by_prompt`, float32 (b, c), nats."""
         groups = by_prompt(part)
-        part, owners = [(j, i) for j, rows in groups.items() for i in rows], [j for j, rows in groups.items() for _ in rows]
-        if self.config.layout == "prefix":
-            ends, past = self._packed(vectors, part)
-        else:
-            (states, sizes), past = self._read(self._texts(part), *_padded([vectors[j] for j in owners]))
-            ends = states[torch.arange(len(part), device=sizes.device), sizes - 1]
+        ends, past = self.ends(vectors, part)
         first, row, out, several = self._law(ends), 0, [], []
         for j, rows in groups.items():
             labels = self.tasks[j].labels
@@ -155,6 +150,28 @@ class Frozen:
         flat = flat.index_add(0, at, self._rest(past, [r for r, _, _ in several], [label for _, _, label in several]))
         sizes = [found.numel() for found in out]
         return [some.view_as(found) for some, found in zip(flat.split(sizes), out, strict=True)]
+
+    def ends(self, vectors, part):
+        """Where answers begin: (float (b, w), the last states of items in the order of `by_prompt`; what was read)."""
+        part = [(j, i) for j, rows in by_prompt(part).items() for i in rows]
+        if self.config.layout == "prefix":
+            return self._packed(vectors, part)
+        (states, sizes), past = self._read(self._texts(part), *_padded([vectors[j] for j, _ in part]))
+        return states[torch.arange(len(part), device=sizes.device), sizes - 1], past
+
+    def behind(self, rows, vectors, layers=False):
+        """States of vectors (k, w) that stand behind each of n lists of tokens.
+
+        Returns:
+            float32 (n, k, w), the last states; with `layers` (n, k, (layers + 1) * w), those of the embeddings and all layers.
+        """
+        with torch.no_grad():
+            past = self._read(None, *self._ids(rows))[1]
+        k = len(vectors)
+        there = torch.cat([past.there, past.there.new_ones(len(rows), k)], 1)
+        positions = past.lengths[:, None] + torch.arange(k, device=there.device)[None]
+        found = self._base(vectors.expand(len(rows), -1, -1), there.long(), positions, past.pairs, output_hidden_states=layers)
+        return torch.cat(found.hidden_states, -1).float() if layers else found.last_hidden_state
 
     def _rest(self, past, rows, labels):
         """Log-probabilities (m,) of the tokens of labels after the first one, each after a row of what was read."""
@@ -232,14 +249,17 @@ class Frozen:
 
     def _forward(self, embeds, mask, positions, pairs):
         """States (b, t, w) of vectors (b, t, w), and keys and values of each layer after `pairs`."""
+        found = self._base(embeds, mask, positions, pairs)
+        return found.last_hidden_state, [(layer.keys, layer.values) for layer in found.past_key_values.layers]
+
+    def _base(self, embeds, mask, positions, pairs, **more):
         cache = DynamicCache()
         for layer, (keys, values) in enumerate(pairs):
             cache.update(keys, values, layer)
         with torch.autocast(embeds.device.type, torch.bfloat16, enabled=self.half):  # the sum of the layers stays in float32
-            found = self.lm.model.base_model(
-                inputs_embeds=embeds, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True
+            return self.lm.model.base_model(
+                inputs_embeds=embeds, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True, **more
             )
-        return found.last_hidden_state, [(layer.keys, layer.values) for layer in found.past_key_values.layers]
 
     def _texts(self, part):
         """What is read of the texts of items."""

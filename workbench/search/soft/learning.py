@@ -77,7 +77,7 @@ def tune_many(lm, tasks, config=None, *, starts=None, folder=None, progress=True
         raise ValueError(
             f"There are {len(tasks)} tasks and {len(starts)} starts; there must be one or more tasks, a start for each."
         )
-    first = [_start(lm, config) if start is None else _begin_with(lm, config, start) for start in starts]
+    first = [start_vectors(lm, config) if start is None else begin_with(lm, config, start) for start in starts]
     rows = [read_rows(lm, *task, config, len(one)) for task, one in zip(tasks, first, strict=True)]
     if len({bool(task.classes) for task in rows}) > 1:
         raise ValueError("Either all tasks have labels or none: learn the others apart.")
@@ -222,7 +222,7 @@ def batch(rows, size, step, seed):
     return out
 
 
-def _start(lm, config):
+def start_vectors(lm, config):
     """Vectors float32 (k, w) that are the embeddings of words."""
     table = lm.model.get_input_embeddings().weight.detach()
     if config.start is None:
@@ -235,7 +235,7 @@ def _start(lm, config):
     return table[torch.tensor(ids, device=table.device)].float()
 
 
-def _begin_with(lm, config, start):
+def begin_with(lm, config, start):
     """The vectors of another prompt."""
     if not isinstance(start, SoftPrompt):
         raise TypeError(f"start is a SoftPrompt, got {type(start).__name__}. Words go into SoftConfig(start=...).")
