@@ -70,8 +70,8 @@ class MetaConfig:
         checks.number("MetaConfig: rate", self.rate, 0, above=True)
         if self.join == "each" and self.prompt.vectors % self.examples:
             raise ValueError(
-                f"MetaConfig: {self.examples} examples cannot make {self.prompt.vectors} vectors in equal parts: with join='each' "
-                "prompt.vectors must be a multiple of examples."
+                f"MetaConfig: {self.examples} examples cannot make {self.prompt.vectors} vectors in equal parts: with "
+                "join='each' prompt.vectors must be a multiple of examples."
             )
         if not isinstance(self.example, str) or self.example.count("{text}") != 1 or self.example.count("{label}") != 1:
             raise ValueError(f"MetaConfig: example must hold {{text}} and {{label}} once each; got {self.example!r}.")

@@ -78,8 +78,8 @@ def spelled(lm, config, examples, labels=()):
     longest = max(map(len, rows))
     if longest + config.size > window:
         raise ValueError(
-            f"Examples of {longest} tokens and {config.size} vectors are more than the {window} positions of {lm.name}: give fewer "
-            "or shorter ones, or MetaConfig(join='each')."
+            f"Examples of {longest} tokens and {config.size} vectors are more than the {window} positions of {lm.name}: give "
+            "fewer or shorter ones, or MetaConfig(join='each')."
         )
     return rows
 

@@ -131,8 +131,8 @@ def maker_of(lm, maker, config, base=None):
     wide, read = (one.model.get_input_embeddings().weight.shape[1] for one in (lm, maker))
     if wide != read and config.map == "none":
         raise ValueError(
-            f"{maker.name} has states of width {read} and {lm.name} embeddings of width {wide}: prompts from one for the other need "
-            "a map, MetaConfig(map='last')."
+            f"{maker.name} has states of width {read} and {lm.name} embeddings of width {wide}: prompts from one for the other "
+            "need a map, MetaConfig(map='last')."
         )
     base = start_vectors(lm, config.prompt) if base is None else base
     variable = start_vectors(maker, config.prompt.replace(vectors=config.size))
