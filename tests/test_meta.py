@@ -10,7 +10,8 @@ from tiny_lm import tiny_lm
 
 from workbench import meta, soft
 from workbench.models.lm import fingerprint
-from workbench.search.meta import canonical, learning, maker
+from workbench.search.meta import canonical, maker
+from workbench.search.meta import tasks as learning
 from workbench.search.meta.meta_prompt import maker_of
 from workbench.search.soft.frozen import Frozen, frozen
 from workbench.values import ArtifactError, ModelError

@@ -9,7 +9,7 @@
 
 from workbench.search.meta.canonical import CHOICES, choose
 from workbench.search.meta.config import JOINS, LOSSES, MAPS, MetaConfig
-from workbench.search.meta.learning import Task, learn, sign_step
 from workbench.search.meta.meta_prompt import MetaPrompt
+from workbench.search.meta.tasks import Task, learn, sign_step
 
 __all__ = ["CHOICES", "JOINS", "LOSSES", "MAPS", "MetaConfig", "MetaPrompt", "Task", "choose", "learn", "sign_step"]

@@ -5,10 +5,12 @@
     prompt.classify(lm, ["a warm and funny film"])
 
 `tune` learns one, `tune_many` several in a batch; `gradient` is one step for those who take it themselves. The vectors stand
-behind the text or before it: `SoftConfig(layout=...)`. For prompts of real words see `classify.search_text`.
+behind the text or before it: `SoftConfig(layout=...)`. `distil` learns one that stands for a long context. For prompts of real
+words see `classify.search_text`, for prompts without training `meta`.
 """
 
 from workbench.search.soft.config import LAYOUTS, LOSSES, SoftConfig
+from workbench.search.soft.context import distil, divergence
 from workbench.search.soft.learning import gradient, gradient_many, tune, tune_many
 from workbench.search.soft.soft_prompt import Ensemble, SoftPrompt
 
@@ -18,6 +20,8 @@ __all__ = [
     "Ensemble",
     "SoftConfig",
     "SoftPrompt",
+    "distil",
+    "divergence",
     "gradient",
     "gradient_many",
     "tune",

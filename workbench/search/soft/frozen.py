@@ -184,16 +184,22 @@ class Frozen:
 
     def _text_nats(self, vectors, part):
         """Nats of the tokens of texts after their prompts: pairs (prompt, sum)."""
+        out = []
+        for (j, i), law in zip(part, self.laws(vectors, part), strict=True):
+            said = torch.tensor(self.tasks[j].texts[i][len(vectors[j]) == 0 :], device=law.device)
+            out.append((j, -law.gather(1, said[:, None]).sum()))
+        return out
+
+    def laws(self, vectors, part):
+        """Log-probabilities of each token of texts after their prompts: for each item float32 (t, v), nats.
+
+        Without vectors nothing predicts the first token, and t is one less.
+        """
         rows = [self.tasks[j].texts[i] for j, i in part]
         embeds = [torch.cat([vectors[j], self._embed(row[:-1])]) for (j, _), row in zip(part, rows, strict=True)]
         (states, _), _ = self._read(None, *_padded(embeds))
-        out = []
         for r, ((j, _), row) in enumerate(zip(part, rows, strict=True)):
-            skipped = len(vectors[j]) == 0
-            law = self._law(states[r, max(0, len(vectors[j]) - 1) : len(vectors[j]) + len(row) - 1])
-            said = torch.tensor(row[skipped:], device=law.device)
-            out.append((j, -law.gather(1, said[:, None]).sum()))
-        return out
+            yield self._law(states[r, max(0, len(vectors[j]) - 1) : len(vectors[j]) + len(row) - 1])
 
     def write(self, vectors, rows, steps):
         """Logits (n, v) of the next token after vectors (k, w) and n `rows`, lists of tokens that the caller makes longer."""

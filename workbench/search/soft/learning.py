@@ -14,7 +14,7 @@ from workbench.search.soft.rows import check_lm, read_rows
 from workbench.search.soft.soft_prompt import SoftPrompt, check_vectors, sha256
 from workbench.training import Interrupted, adamw, cosine, train
 
-_WARMUP, _FLOOR, _BETAS, _CLIP = 5, 0.1, (0.9, 0.98), 1.0
+WARMUP, FLOOR, BETAS, CLIP = 5, 0.1, (0.9, 0.98), 1.0
 _SAVE_EVERY = 10
 
 
@@ -178,7 +178,7 @@ def _train(reader, vectors, config, checkpoint, progress):
         losses, predicted = reader.losses(points, items, backward=True)
         out = {}
         for j, rows in by_prompt(items).items():
-            torch.nn.utils.clip_grad_norm_([points[j]], _CLIP)  # one by one, so that each is as alone
+            torch.nn.utils.clip_grad_norm_([points[j]], CLIP)  # one by one, so that each is as alone
             out[f"loss {j}"] = losses[j]
             if predicted:
                 out[f"accuracy {j}"] = float(np.mean([predicted[j, i] == int(reader.tasks[j].targets[i]) for i in rows]))
@@ -188,9 +188,9 @@ def _train(reader, vectors, config, checkpoint, progress):
         run = train(
             loss,
             {"vectors": vectors},
-            adamw(vectors, weight_decay=config.weight_decay, betas=_BETAS),
+            adamw(vectors, weight_decay=config.weight_decay, betas=BETAS),
             config.steps,
-            cosine(config.rate, config.steps, min(_WARMUP, config.steps - 1), _FLOOR),
+            cosine(config.rate, config.steps, min(WARMUP, config.steps - 1), FLOOR),
             name="learning a soft prompt" if len(points) == 1 else f"learning {len(points)} soft prompts",
             clip=None,
             every=EVERY,

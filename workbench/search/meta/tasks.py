@@ -16,12 +16,10 @@ from workbench.search.meta.maker import distance, spelled
 from workbench.search.meta.meta_prompt import MetaPrompt, maker_of
 from workbench.search.soft.config import EVERY, SoftConfig
 from workbench.search.soft.frozen import Frozen, frozen
-from workbench.search.soft.learning import begin_with, gradient, tune
+from workbench.search.soft.learning import BETAS, FLOOR, WARMUP, begin_with, gradient, tune
 from workbench.search.soft.rows import check_lm, read_rows
 from workbench.search.soft.soft_prompt import SoftPrompt, sha256
 from workbench.training import Interrupted, adamw, cosine, train
-
-_WARMUP, _FLOOR, _BETAS = 5, 0.1, (0.9, 0.98)
 
 
 class Task(NamedTuple):
@@ -177,9 +175,9 @@ def _train(loss, network, config, checkpoint, progress):
         run = train(
             loss,
             {"maker": network},
-            adamw(network, weight_decay=0.0, betas=_BETAS),
+            adamw(network, weight_decay=0.0, betas=BETAS),
             config.steps,
-            cosine(config.rate, config.steps, min(_WARMUP, config.steps - 1), _FLOOR),
+            cosine(config.rate, config.steps, min(WARMUP, config.steps - 1), FLOOR),
             name="learning a meta-prompt",
             every=EVERY,
             checkpoint=checkpoint,
@@ -189,12 +187,12 @@ def _train(loss, network, config, checkpoint, progress):
         )
     except Interrupted as stop:
         print(f"Interrupted after step {stop.run.step} of {config.steps}: here is the meta-prompt so far.", file=sys.stderr)
-        run, why = stop.run, "interrupted"
-    else:
-        why = "steps"
-    return [
-        {key: round(value, 5) if isinstance(value, float) else value for key, value in row.items()} for row in run.history
-    ], why
+        return _history(stop.run), "interrupted"
+    return _history(run), "steps"
+
+
+def _history(run):
+    return [{key: value if key == "step" else round(value, 5) for key, value in row.items()} for row in run.history]
 
 
 def _of_user(tasks, user):
