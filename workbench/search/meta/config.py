@@ -25,11 +25,12 @@ class MetaConfig:
         choose: str, which examples stand for a task while it is learned from. "sample": others in each step; or one of
             `CHOICES`, chosen once, under the prompt of the task. Tasks that bring examples or a description keep these.
         join: str. "concatenate": the model reads all examples one after another, and the meta-prompt stands behind them. "each":
-            it reads each example alone, with the meta-prompt behind; the order then matters only as that of the vectors.
+            it reads each example alone, with the meta-prompt behind.
         examples: int, how many stand for a task, >= 1. With "each" it must divide `prompt.vectors`.
         map: str. "none": the made vectors are the last states of the meta-prompt, as long as embeddings are on average, and the
             meta-prompt is all that is learned. "last", "layers": they are the words of `prompt.start`, or the prompt given as
-            start, plus a linear map of these states, or of those of all layers; start and map are learned too.
+            start, plus a linear map of these states, or of those of all layers, through 16 numbers a place; start and map are
+            learned too, and examples are read in the order of their labels.
         example: str, how an example is written, with {text} and {label}.
         tasks: int, tasks of a step, >= 1.
         batch: int, rows of each, >= 1.

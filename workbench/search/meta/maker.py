@@ -6,6 +6,8 @@ import torch
 
 from workbench.models.loading import printable
 
+_RANK = 16  # numbers that a map keeps of the states at one place
+
 
 class Maker(torch.nn.Module):
     """The meta-prompt as torch weights, and what it makes.
@@ -24,17 +26,36 @@ class Maker(torch.nn.Module):
         self.variable = torch.nn.Parameter(variable.clone())
         if self.mapped:
             self.base = torch.nn.Parameter(base.clone())
-            read = variable.shape[1] * (layers if self.all else 1)
-            self.map = torch.nn.Parameter(torch.zeros(base.shape[1], read, device=base.device))
+            width, places = variable.shape[1] * (layers if self.all else 1), config.prompt.vectors
+            self.read = torch.nn.Parameter(torch.zeros(_RANK, width, device=base.device))
+            self.register_buffer("centre", torch.zeros(places, width, device=base.device))
+            self.map = torch.nn.Parameter(torch.zeros(base.numel(), places * _RANK, device=base.device))
 
-    def forward(self, reader, rows):
-        """Made vectors float32 (k, w) from lists of tokens, as a `Frozen` reads them."""
-        states = reader.behind(rows, self.variable, self.all).flatten(0, 1)
-        width = self.variable.shape[1]
-        states = torch.nn.functional.layer_norm(states.view(len(states), -1, width), (width,)).flatten(1)
+    def forward(self, reader, tasks):
+        """Made vectors float32 (p, k, w) of p tasks, each as `spelled`, in one forward of a `Frozen`."""
+        states = self._states(reader, tasks)
         if not self.mapped:
             return states * self.length
-        return self.base + states @ self.map.T / math.sqrt(states.shape[1])  # so that a step is small beside the base
+        seen = ((states - self.centre) @ self.read.T).flatten(1)
+        change = (seen @ self.map.T).view(-1, *self.base.shape)
+        return self.base + change / math.sqrt(seen.shape[1])  # so that a step is small beside the base
+
+    def look(self, reader, tasks):
+        """Begin the map with the principal components of the states of tasks, at variance 1, less the mean of each place."""
+        with torch.no_grad():
+            states = self._states(reader, tasks)
+            self.centre.copy_(states.mean(0))
+            _, sizes, components = torch.linalg.svd((states - self.centre).flatten(0, 1), full_matrices=False)
+            kept = int((sizes[:_RANK] > 1e-4 * sizes[0]).sum())  # none where all examples are equal
+            spread = sizes[:kept, None] / math.sqrt(states.shape[0] * states.shape[1])
+            self.read[:kept] = components[:kept] / spread
+
+    def _states(self, reader, tasks):
+        """States of the meta-prompt behind examples, of each layer at mean 0 and variance 1: (p, k, d)."""
+        states = reader.behind([row for task in tasks for row in task], self.variable, self.all)
+        width = self.variable.shape[1]
+        states = torch.nn.functional.layer_norm(states.unflatten(2, (-1, width)), (width,)).flatten(2)
+        return states.reshape(len(tasks), -1, states.shape[2])
 
 
 def spelled(lm, config, examples, labels=()):
@@ -69,6 +90,8 @@ def spelled(lm, config, examples, labels=()):
         unknown = sorted({label for _, label in examples if labels and label not in labels})
         if unknown:
             raise ValueError(f"Labels {unknown} of examples are not among {sorted(labels)}.")
+        if config.map != "none":  # a map knows examples by their places
+            examples = sorted(examples, key=lambda one: one[::-1])
         pieces = [_written(config.example, *one) for one in examples]
     if config.join == "concatenate":
         pieces = ["\n".join(pieces)]

@@ -22,7 +22,8 @@ class MetaPrompt(Saved):
     """What makes prompts for a model, without learning: one forward through the model that creates them.
 
     Attributes:
-        weights: dict of str to float32 array: "variable" (m, w), the meta-prompt; with a map also "base" and "map".
+        weights: dict of str to float32 array: "variable" (m, w), the meta-prompt; with a map also "base" (k, w), "centre" (k, d),
+            "read" (16, d) and "map" (k * w, k * 16).
         config: `MetaConfig` it was learned with.
         model, sha256: str, name and fingerprint of the model that the prompts are for.
         maker, maker_sha256: str, of the model that creates them; mostly the same.
@@ -81,7 +82,7 @@ class MetaPrompt(Saved):
         network = maker_of(lm, maker, self.config)
         network.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in self.weights.items()})
         with frozen(maker), torch.inference_mode():
-            vectors = network(Frozen(maker, self.config.prompt, []), rows).float().cpu().numpy()
+            vectors = network(Frozen(maker, self.config.prompt, []), [rows])[0].float().cpu().numpy()
         return SoftPrompt(np.ascontiguousarray(vectors), tuple(known), self.config.prompt, self.model, self.sha256)
 
     def classify(self, lm, examples, texts, labels=None, *, maker=None, user=None):
@@ -102,7 +103,7 @@ class MetaPrompt(Saved):
                 raise TypeError(f"{name} is no str")
         checks.one_of("stopped", config["stopped"], STOPPED)
         options = MetaConfig(**config["options"] | {"prompt": SoftConfig(**config["options"]["prompt"])})
-        wanted = {"variable"} | ({"base", "map"} if options.map != "none" else set())
+        wanted = {"variable"} | ({"base", "centre", "read", "map"} if options.map != "none" else set())
         if tensors.keys() != wanted:
             raise ValueError(f"there are {sorted(tensors)}, expected {sorted(wanted)}")
         if any(array.dtype != np.float32 or array.ndim != 2 for array in tensors.values()):

@@ -21,6 +21,8 @@ from workbench.search.soft.rows import check_lm, read_rows
 from workbench.search.soft.soft_prompt import SoftPrompt, sha256
 from workbench.training import Interrupted, adamw, cosine, train
 
+_LOOKS = 64  # draws of examples that a map begins with
+
 
 class Task(NamedTuple):
     """A task to learn a meta-prompt from.
@@ -124,10 +126,16 @@ def learn(lm, tasks, config=None, *, maker=None, start=None, user=None, weights=
         with frozen(lm), frozen(reading):
             reader, far = Frozen(lm, config.prompt, rows, keep=config.loss == "end to end"), Frozen(reading, config.prompt, [])
 
+            if config.map != "none":
+                looks = [(j, -1 - turn) for turn in range(-(-_LOOKS // len(tasks))) for j in range(len(tasks))]
+                seen = [_draw(j, turn, tasks[j], stand[j], config)[0] for j, turn in looks]
+                network.look(far, [spelled(reading, config, one) for one in seen])
+
             def loss(step):
                 picked = task_of(step, len(tasks), config, weights)
                 drawn = {j: _draw(j, step, tasks[j], stand[j], config) for j in picked}
-                made = {j: network(far, spelled(reading, config, examples)) for j, (examples, _) in drawn.items()}
+                vectors = network(far, [spelled(reading, config, examples) for examples, _ in drawn.values()])
+                made = dict(zip(drawn, vectors, strict=True))
                 if config.loss != "end to end":
                     return torch.stack([distance(config.loss, made[j], targets[j]) for j in picked]).mean()
                 return end_to_end(reader, made, [(j, i) for j, (_, batch) in drawn.items() for i in batch])
@@ -224,7 +232,7 @@ def _standing(lm, task, config):
 
 def _draw(j, step, task, stand, config):
     """Examples of a step, and the rows to learn from, none of them an example unless by hand."""
-    order = np.random.default_rng([config.seed, 8, step, j]).permutation(len(task.texts)).tolist()
+    order = np.random.default_rng([config.seed, 8, step + _LOOKS, j]).permutation(len(task.texts)).tolist()
     if task.examples is not None:
         return task.examples, order[: config.batch]
     shown = balanced(order, task.labels, config.examples) if stand is None else stand
