@@ -4,7 +4,7 @@
     python benchmarks/soft.py --quick      # one task, one draw, 200 unseen texts: minutes; the last line is JSON
 
 The folder of `--data` holds `tasks/sst2.jsonl` and others, one JSON object a line: text, label, split (train or valid). Seconds
-are CPU seconds of this process. The JSON has null where nothing was measured: the library and prompts from prompts are not built.
+are CPU seconds of this process. The JSON has null where nothing was measured: the library is not built.
 """
 
 import argparse
@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import soft_meta
 import torch
 
 from workbench import soft
@@ -52,6 +53,7 @@ def main():
         found = beside_peft(lm, next(iter(tasks.values())), args.rounds)
     for name, task in tasks.items():
         found |= learned(lm, name, task, args)
+    found |= soft_meta.measure(load_lm("world"), min(args.seeds, 3))
     print(json.dumps({key: found.get(key) for key in (*KEYS, *LATER)}))
 
 

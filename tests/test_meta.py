@@ -171,7 +171,7 @@ def set_up(lm, config, reading=None):
     network = maker_of(lm, reading or lm, config)
     with torch.no_grad():
         random = torch.Generator().manual_seed(3)
-        for weight in network.parameters():
+        for weight in network.state_dict().values():
             weight += 0.2 * torch.randn(weight.shape, generator=random)
     data = [learning.read_rows(lm, task.texts, task.labels, PROMPT, 4) for task in tasks()]
     return network, Frozen(lm, PROMPT, data), Frozen(reading or lm, PROMPT, [])
@@ -223,9 +223,9 @@ def test_what_is_made_is_read_off_the_places_behind_the_examples(lm, changes):
         states = []
         for text in written:  # by hand: no cache, no padding
             ids = begin + lm.tokenizer(text, add_special_tokens=False)["input_ids"]
-            found = lm.model.base_model(
-                inputs_embeds=torch.cat([table[torch.tensor(ids)], network.variable])[None], output_hidden_states=True
-            )
+            variable = network.begun + network.variable * (1 if config.map == "none" else 0.02)
+            whole = torch.cat([table[torch.tensor(ids)], variable])[None]
+            found = lm.model.base_model(inputs_embeds=whole, output_hidden_states=True)
             layers = found.hidden_states if config.map == "layers" else [found.last_hidden_state]
             states.append(torch.cat([torch.nn.functional.layer_norm(x[0, len(ids) :], (32,)) for x in layers], 1))
         states = torch.cat(states)
@@ -260,9 +260,10 @@ def test_a_map_begins_at_the_start_and_only_the_asked_weights_are_learned(lm):
     mapped = meta.learn(lm, tasks(), CONFIG.replace(map="layers", steps=0), start=start)
     assert np.array_equal(mapped.make(lm, shown(tasks()[1])).vectors, start.vectors)
     shapes = {name: array.shape for name, array in mapped.weights.items()}
-    assert shapes == {"variable": (1, 32), "base": (4, 32), "centre": (4, 96), "read": (16, 96), "map": (128, 64)}
+    assert {shapes.pop(name) for name in ("variable", "begun")} == {(1, 32)}
+    assert shapes == {"base": (4, 32), "centre": (4, 96), "read": (16, 96), "map": (128, 64)}
     plain = meta.learn(lm, tasks(), CONFIG.replace(steps=0))
-    assert {name: array.shape for name, array in plain.weights.items()} == {"variable": (1, 32)}
+    assert {name: array.shape for name, array in plain.weights.items()} == {"variable": (1, 32), "begun": (1, 32)}
     length = np.linalg.norm(plain.make(lm, shown(tasks()[1])).vectors, axis=1).mean()
     assert length == pytest.approx(np.sqrt(32 * (lm.model.get_input_embeddings().weight.detach().numpy() ** 2).mean()), rel=1e-3)
     with pytest.raises(ValueError, match="Without a map a prompt has no start"):

@@ -472,6 +472,14 @@ def test_a_model_that_was_changed_since_is_another_one(folder):
         prompt.classify(own, TEXTS)
 
 
+def test_a_model_is_the_same_before_and_after_its_tokenizer_was_used(folder):
+    own = load_lm(folder)
+    own.tokenizer.backend_tokenizer.enable_padding()
+    before = fingerprint(own)
+    own.tokenizer("a red fox")
+    assert fingerprint(own) == before == fingerprint(load_lm(folder))
+
+
 # ---- bad input ----------------------------------------------------------------------------------------------------------
 
 

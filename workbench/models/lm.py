@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 
+import tokenizers
 import torch
 import transformers
 
@@ -77,7 +78,10 @@ def load_lm(name, dtype="float32"):
 
 def fingerprint(lm):
     """The sha256, in hex, of the weights of an `LM` in bfloat16, and of its tokenizer: str. A second for SmolLM2."""
-    digest = hashlib.sha256(lm.tokenizer.backend_tokenizer.to_str().encode())
+    words = tokenizers.Tokenizer.from_str(lm.tokenizer.backend_tokenizer.to_str())
+    words.no_padding()  # each call of a tokenizer changes how it pads and cuts
+    words.no_truncation()
+    digest = hashlib.sha256(words.to_str().encode())
     for name, tensor in sorted(lm.model.state_dict().items()):
         digest.update(f"{name} {tuple(tensor.shape)}".encode())
         digest.update(tensor.bfloat16().cpu().contiguous().view(torch.int16).numpy().data)

@@ -34,7 +34,7 @@ def choose(lm, prompt, texts, labels, n=8, how="kmeans", seed=0):
         ValueError: another n or way, or texts and labels that do not fit the prompt.
 
     Source:
-        WO2023022727A1, paragraphs 86-87.
+        WO2023022727A1, on canonical examples.
     """
     checks.one_of("how", how, CHOICES)
     seed, texts, labels = checks.seed(seed), checks.texts(texts, "texts"), checks.texts(labels, "labels")

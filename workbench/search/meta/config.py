@@ -42,7 +42,7 @@ class MetaConfig:
         ValueError: an option out of its range.
 
     Source:
-        One variable behind the examples, losses and joint training: WO2023022727A1, paragraphs 82-95 and 127-128. Von
+        One variable behind the examples, losses and joint training: WO2023022727A1. Von
         Mises-Fisher loss: Kumar and Tsvetkov, arXiv:1812.04616, section 3.
     """
 

@@ -6,6 +6,7 @@ import torch
 
 from workbench.models.loading import printable
 
+_SLOW = 0.02
 _RANK = 16  # numbers that a map keeps of the states at one place
 
 
@@ -23,11 +24,12 @@ class Maker(torch.nn.Module):
     def __init__(self, config, variable, base, layers, length):
         super().__init__()
         self.all, self.mapped, self.length = config.map == "layers", config.map != "none", length
-        self.variable = torch.nn.Parameter(variable.clone())
+        self.variable = torch.nn.Parameter(torch.zeros_like(variable) if self.mapped else variable.clone())
+        self.register_buffer("begun", variable.clone() if self.mapped else torch.zeros_like(variable))
         if self.mapped:
             self.base = torch.nn.Parameter(base.clone())
             width, places = variable.shape[1] * (layers if self.all else 1), config.prompt.vectors
-            self.read = torch.nn.Parameter(torch.zeros(_RANK, width, device=base.device))
+            self.register_buffer("read", torch.zeros(_RANK, width, device=base.device))
             self.register_buffer("centre", torch.zeros(places, width, device=base.device))
             self.map = torch.nn.Parameter(torch.zeros(base.numel(), places * _RANK, device=base.device))
 
@@ -52,7 +54,9 @@ class Maker(torch.nn.Module):
 
     def _states(self, reader, tasks):
         """States of the meta-prompt behind examples, of each layer at mean 0 and variance 1: (p, k, d)."""
-        states = reader.behind([row for task in tasks for row in task], self.variable, self.all)
+        # under a map that was made for its first states, the variable moves slowly
+        variable = self.begun + (_SLOW * self.variable if self.mapped else self.variable)
+        states = reader.behind([row for task in tasks for row in task], variable, self.all)
         width = self.variable.shape[1]
         states = torch.nn.functional.layer_norm(states.unflatten(2, (-1, width)), (width,)).flatten(2)
         return states.reshape(len(tasks), -1, states.shape[2])

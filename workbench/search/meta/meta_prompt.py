@@ -22,8 +22,8 @@ class MetaPrompt(Saved):
     """What makes prompts for a model, without learning: one forward through the model that creates them.
 
     Attributes:
-        weights: dict of str to float32 array: "variable" (m, w), the meta-prompt; with a map also "base" (k, w), "centre" (k, d),
-            "read" (16, d) and "map" (k * w, k * 16).
+        weights: dict of str to float32 array: "variable" (m, w), the meta-prompt; "begun" (m, w), which is added to it; and with
+            a map "base" (k, w), "centre" (k, d), "read" (16, d) and "map" (k * w, k * 16).
         config: `MetaConfig` it was learned with.
         model, sha256: str, name and fingerprint of the model that the prompts are for.
         maker, maker_sha256: str, of the model that creates them; mostly the same.
@@ -33,7 +33,7 @@ class MetaPrompt(Saved):
         stopped: str, "steps" or "interrupted".
 
     Source:
-        WO2023022727A1, paragraphs 79-99.
+        WO2023022727A1, on meta-prompts.
     """
 
     kind = "meta-prompt"
@@ -103,7 +103,7 @@ class MetaPrompt(Saved):
                 raise TypeError(f"{name} is no str")
         checks.one_of("stopped", config["stopped"], STOPPED)
         options = MetaConfig(**config["options"] | {"prompt": SoftConfig(**config["options"]["prompt"])})
-        wanted = {"variable"} | ({"base", "centre", "read", "map"} if options.map != "none" else set())
+        wanted = {"variable", "begun"} | ({"base", "centre", "read", "map"} if options.map != "none" else set())
         if tensors.keys() != wanted:
             raise ValueError(f"there are {sorted(tensors)}, expected {sorted(wanted)}")
         if any(array.dtype != np.float32 or array.ndim != 2 for array in tensors.values()):

@@ -101,7 +101,7 @@ def learn(lm, tasks, config=None, *, maker=None, start=None, user=None, weights=
         ArtifactError: `folder` holds another run.
 
     Source:
-        WO2023022727A1, paragraphs 82-95, claims 13-17.
+        WO2023022727A1.
     """
     config, name, reading = config or MetaConfig(), check_lm(lm).name, check_lm(maker or lm)
     tasks = _of_user(tasks, user)
