@@ -156,7 +156,7 @@ def test_the_von_mises_fisher_loss_is_least_in_the_direction_of_the_mean_target(
     targets = torch.nn.functional.normalize(torch.randn(5, 1, 24, generator=torch.Generator().manual_seed(0)) + 2, dim=-1)
     point = torch.randn(1, 24, generator=torch.Generator().manual_seed(1)).requires_grad_()
     optimizer = torch.optim.Adam([point], lr=0.1)
-    for _ in range(300):
+    for _ in range(150):
         optimizer.zero_grad()
         torch.stack([maker.distance("vmf", point, target) for target in targets]).mean().backward()
         optimizer.step()
@@ -276,7 +276,7 @@ def test_a_map_begins_at_the_start_and_only_the_asked_weights_are_learned(lm):
 @pytest.mark.parametrize("loss", meta.LOSSES)
 def test_each_loss_falls_and_the_model_stays(lm, loss):
     before = fingerprint(lm)
-    config = CONFIG.replace(map="layers", loss=loss, steps=40, tasks=3)
+    config = CONFIG.replace(map="layers", loss=loss, steps=40, tasks=3, rate=0.005)
     found = meta.learn(lm, tasks(lm), config, progress=False)
     first, last = found.history[0]["loss"], found.history[-1]["loss"]
     assert last < first and fingerprint(lm) == before
@@ -330,7 +330,8 @@ def test_a_run_that_was_interrupted_goes_on_bit_equal(lm, tmp_path, monkeypatch)
     again = meta.learn(lm, tasks(), config, folder=tmp_path / "run", progress=False)
     assert again.history == whole.history
     for name, array in whole.weights.items():
-        assert np.array_equal(again.weights[name], array) and not np.array_equal(part.weights[name], array)
+        assert np.array_equal(again.weights[name], array)
+    assert not np.array_equal(part.weights["map"], whole.weights["map"])
     with pytest.raises(ArtifactError, match="another run: options.rate differs"):
         meta.learn(lm, tasks(), config.replace(rate=0.1), folder=tmp_path / "run", progress=False)
 

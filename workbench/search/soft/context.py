@@ -63,12 +63,11 @@ def distil(lm, context, texts, config=None, *, folder=None, progress=True):
     checkpoint = None if folder is None else Checkpoint(folder, "context distillation", run)
     history, stopped = [], "steps"
     with frozen(lm):
-        reader, laws = Frozen(lm, config, [rows]), {}
-        order = np.arange(len(rows.texts))
+        reader, order = Frozen(lm, config, [rows]), np.arange(len(rows.texts))
+        laws = _taught(reader, teacher, [(0, int(i)) for i in order]) if config.steps else {}
 
         def loss(step):
             items = [(0, i) for i in batch(order, config.batch, step, config.seed)]
-            _teach(reader, teacher, [item for item in items if item not in laws], laws)
             tokens = sum(len(laws[item][0]) for item in items)
             total = 0.0
             for part in reader.parts(items):
@@ -145,13 +144,15 @@ def context_vectors(lm, context):
     return table[torch.tensor(ids, device=table.device)].float()
 
 
-def _teach(reader, teacher, items, laws):
-    """Keep the laws after the context: tokens int64 (t, 50) and log-probabilities (t, 51), the last of all others."""
+def _taught(reader, teacher, items):
+    """The laws after the context: dict of item -> tokens int64 (t, 50), log-probabilities (t, 51), the last of all others."""
+    laws = {}
     with torch.no_grad():
         for part in reader.parts(items):
             for item, law in zip(part, reader.laws([teacher], part), strict=True):
                 top, ids = law.topk(min(_TOP, law.shape[1] - 1))
                 laws[item] = (ids, torch.cat([top, _rest(top)], 1))
+    return laws
 
 
 def _apart(law, ids, wanted):
