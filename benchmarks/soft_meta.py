@@ -16,7 +16,7 @@ import torch
 
 from workbench import meta, soft
 from workbench.models import load_lm
-from workbench.world import captions, permuted, scenes
+from workbench.world import permuted, scenes
 
 PROMPT = soft.SoftConfig(vectors=5, start=None, batch=32, rate=0.1)
 CONFIG = meta.MetaConfig(
@@ -111,7 +111,7 @@ def distilled(lm, seeds=1):
         config = soft.SoftConfig(layout="prefix", vectors=16, start=None, steps=150, batch=16, rate=0.03, seed=seed)
         prompt = soft.distil(lm, CONTEXT, about[:80], config, progress=False)
         kept.append(1 - soft.divergence(lm, CONTEXT, prompt, about[80:]) / soft.divergence(lm, CONTEXT, ".", about[80:]))
-        texts = captions.sample(60, seed=1_000 + seed)
+        texts = [scenes.caption(scene, seed=i).lower() for i, scene in enumerate(scenes.scenes(60, seed=1_000 + seed))]
         table = lm.model.get_input_embeddings().weight.detach().numpy()
         teacher = table[lm.tokenizer(CONTEXT, add_special_tokens=False)["input_ids"]]
         written = soft.SoftConfig(layout="prefix")
