@@ -110,7 +110,8 @@ def distilled(lm, seeds=1):
         about = [scenes.caption(s._replace(background="night", style="woodcut"), seed=i).lower() for i, s in enumerate(drawn)]
         config = soft.SoftConfig(layout="prefix", vectors=16, start=None, steps=150, batch=16, rate=0.03, seed=seed)
         prompt = soft.distil(lm, CONTEXT, about[:80], config, progress=False)
-        kept.append(1 - soft.divergence(lm, CONTEXT, prompt, about[80:]) / soft.divergence(lm, CONTEXT, ".", about[80:]))
+        none = lm.tokenizer.bos_token  # the mark of a text's beginning
+        kept.append(1 - soft.divergence(lm, CONTEXT, prompt, about[80:]) / soft.divergence(lm, CONTEXT, none, about[80:]))
         texts = [scenes.caption(scene, seed=i).lower() for i, scene in enumerate(scenes.scenes(60, seed=1_000 + seed))]
         table = lm.model.get_input_embeddings().weight.detach().numpy()
         teacher = table[lm.tokenizer(CONTEXT, add_special_tokens=False)["input_ids"]]
