@@ -4,8 +4,8 @@
     python benchmarks/soft.py --quick      # one task, one draw, 200 unseen texts: minutes; the last line is JSON
 
 The folder of `--data` holds `tasks/sst2.jsonl` and others, one JSON object a line: text, label, split (train or valid). Seconds
-are CPU seconds of this process. The JSON has null where nothing was measured: prompts from prompts are not built. What a library
-finds, costs and gains is in `library.py`, of which the quick run takes the halves.
+are CPU seconds of this process. What a library finds, costs and gains is in `library.py`, of which the quick run takes halves,
+and prompts from prompts are in `soft_meta.py`.
 """
 
 import argparse
@@ -16,6 +16,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import soft_meta
 import torch
 from library import halves
 
@@ -57,6 +58,7 @@ def main():
     if args.quick:
         right, n = halves(lm, args.data / "tasks", QUICK_ROWS, longest=150)["gradient"]
         found["siblings_first"] = round(right / n, 3)
+    found |= soft_meta.measure(load_lm("world"), min(args.seeds, 3))
     print(json.dumps({key: found.get(key) for key in (*KEYS, *LATER)}))
 
 

@@ -21,6 +21,7 @@ _LAZY = {
     "guide": "control.guide",
     "lesson": "lesson",
     "library": "data.library",
+    "meta": "search.meta",
     "models": "models",
     "ngram": "language.ngram",
     "pez": "search.pez",

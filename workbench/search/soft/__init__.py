@@ -6,13 +6,14 @@
 
 `tune` learns one, `tune_many` several in a batch; `gradient` is one step for those who take it themselves. The vectors stand
 behind the text or before it: `SoftConfig(layout=...)`. What simpler ways reach: `from_words`, `few_shot`, and `features` for a
-regression. `sketch` and `augment` find the relatives of a task in a library, and let them help. For prompts of real words see
-`classify.search_text`.
+regression. `sketch` and `augment` find the relatives of a task in a library, and let them help. `distil` learns one that stands
+for a long context. For prompts of real words see `classify.search_text`, for prompts without training `meta`.
 """
 
 from workbench.search.soft.augmenting import Augmented, augment
 from workbench.search.soft.baselines import features, few_shot, from_words
 from workbench.search.soft.config import LAYOUTS, LOSSES, SoftConfig
+from workbench.search.soft.context import distil, divergence
 from workbench.search.soft.learning import gradient, gradient_many, tune, tune_many
 from workbench.search.soft.sketching import Sketch, sketch
 from workbench.search.soft.soft_prompt import Ensemble, SoftPrompt
@@ -26,6 +27,8 @@ __all__ = [
     "SoftConfig",
     "SoftPrompt",
     "augment",
+    "distil",
+    "divergence",
     "features",
     "few_shot",
     "from_words",

@@ -135,12 +135,7 @@ class Frozen:
     def scores(self, vectors, part):
         """Log-probabilities of whole labels: for each prompt of `part` in the order of `by_prompt`, float32 (b, c), nats."""
         groups = by_prompt(part)
-        part, owners = [(j, i) for j, rows in groups.items() for i in rows], [j for j, rows in groups.items() for _ in rows]
-        if self.config.layout == "prefix":
-            ends, past = self._packed(vectors, part)
-        else:
-            (states, sizes), past = self._read(self._texts(part), *_padded([vectors[j] for j in owners]))
-            ends = states[torch.arange(len(part), device=sizes.device), sizes - 1]
+        ends, past = self.ends(vectors, part)
         first, row, out, several = self._law(ends), 0, [], []
         for j, rows in groups.items():
             labels = self.tasks[j].labels
@@ -157,6 +152,28 @@ class Frozen:
         sizes = [found.numel() for found in out]
         return [some.view_as(found) for some, found in zip(flat.split(sizes), out, strict=True)]
 
+    def ends(self, vectors, part):
+        """Where answers begin: (float (b, w), the last states of items in the order of `by_prompt`; what was read)."""
+        part = [(j, i) for j, rows in by_prompt(part).items() for i in rows]
+        if self.config.layout == "prefix":
+            return self._packed(vectors, part)
+        (states, sizes), past = self._read(self._texts(part), *_padded([vectors[j] for j, _ in part]))
+        return states[torch.arange(len(part), device=sizes.device), sizes - 1], past
+
+    def behind(self, rows, vectors, layers=False):
+        """States of vectors (k, w) that stand behind each of n lists of tokens.
+
+        Returns:
+            float32 (n, k, w), the last states; with `layers` (n, k, (layers + 1) * w), those of the embeddings and all layers.
+        """
+        with torch.no_grad():
+            past = self._read(None, *self._ids(rows))[1]
+        k = len(vectors)
+        there = torch.cat([past.there, past.there.new_ones(len(rows), k)], 1)
+        positions = past.lengths[:, None] + torch.arange(k, device=there.device)[None]
+        found = self._base(vectors.expand(len(rows), -1, -1), there.long(), positions, past.pairs, output_hidden_states=layers)
+        return torch.cat(found.hidden_states, -1).float() if layers else found.last_hidden_state
+
     def _rest(self, past, rows, labels):
         """Log-probabilities (m,) of the tokens of labels after the first one, each after a row of what was read."""
         past = past.of(rows)
@@ -168,16 +185,22 @@ class Frozen:
 
     def _text_nats(self, vectors, part):
         """Nats of the tokens of texts after their prompts: pairs (prompt, sum)."""
+        out = []
+        for (j, i), law in zip(part, self.laws(vectors, part), strict=True):
+            said = torch.tensor(self.tasks[j].texts[i][len(vectors[j]) == 0 :], device=law.device)
+            out.append((j, -law.gather(1, said[:, None]).sum()))
+        return out
+
+    def laws(self, vectors, part):
+        """Log-probabilities of each token of texts after their prompts: for each item float32 (t, v), nats.
+
+        Without vectors nothing predicts the first token, and t is one less.
+        """
         rows = [self.tasks[j].texts[i] for j, i in part]
         embeds = [torch.cat([vectors[j], self._embed(row[:-1])]) for (j, _), row in zip(part, rows, strict=True)]
         (states, _), _ = self._read(None, *_padded(embeds))
-        out = []
         for r, ((j, _), row) in enumerate(zip(part, rows, strict=True)):
-            skipped = len(vectors[j]) == 0
-            law = self._law(states[r, max(0, len(vectors[j]) - 1) : len(vectors[j]) + len(row) - 1])
-            said = torch.tensor(row[skipped:], device=law.device)
-            out.append((j, -law.gather(1, said[:, None]).sum()))
-        return out
+            yield self._law(states[r, max(0, len(vectors[j]) - 1) : len(vectors[j]) + len(row) - 1])
 
     def write(self, vectors, rows, steps):
         """Logits (n, v) of the next token after vectors (k, w) and n `rows`, lists of tokens that the caller makes longer."""
@@ -238,14 +261,17 @@ class Frozen:
 
     def _forward(self, embeds, mask, positions, pairs):
         """States (b, t, w) of vectors (b, t, w), and keys and values of each layer after `pairs`."""
+        found = self._base(embeds, mask, positions, pairs)
+        return found.last_hidden_state, [(layer.keys, layer.values) for layer in found.past_key_values.layers]
+
+    def _base(self, embeds, mask, positions, pairs, **more):
         cache = DynamicCache()
         for layer, (keys, values) in enumerate(pairs):
             cache.update(keys, values, layer)
         with torch.autocast(embeds.device.type, torch.bfloat16, enabled=self.half):  # the sum of the layers stays in float32
-            found = self.lm.model.base_model(
-                inputs_embeds=embeds, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True
+            return self.lm.model.base_model(
+                inputs_embeds=embeds, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True, **more
             )
-        return found.last_hidden_state, [(layer.keys, layer.values) for layer in found.past_key_values.layers]
 
     def _texts(self, part):
         """What is read of the texts of items."""

@@ -14,7 +14,7 @@ from workbench.search.soft.rows import check_lm, read_rows
 from workbench.search.soft.soft_prompt import SoftPrompt, check_vectors, sha256
 from workbench.training import Interrupted, adamw, cosine, train
 
-_WARMUP, _FLOOR, _BETAS, _CLIP = 5, 0.1, (0.9, 0.98), 1.0
+WARMUP, FLOOR, BETAS, CLIP = 5, 0.1, (0.9, 0.98), 1.0
 _SAVE_EVERY = 10
 
 
@@ -77,7 +77,7 @@ def tune_many(lm, tasks, config=None, *, starts=None, folder=None, progress=True
         raise ValueError(
             f"There are {len(tasks)} tasks and {len(starts)} starts; there must be one or more tasks, a start for each."
         )
-    first = [start_vectors(lm, config) if start is None else _begin_with(lm, config, start) for start in starts]
+    first = [start_vectors(lm, config) if start is None else begin_with(lm, config, start) for start in starts]
     rows = [read_rows(lm, *task, config, len(one)) for task, one in zip(tasks, first, strict=True)]
     if len({bool(task.classes) for task in rows}) > 1:
         raise ValueError("Either all tasks have labels or none: learn the others apart.")
@@ -178,7 +178,7 @@ def _train(reader, vectors, config, checkpoint, progress):
         losses, predicted = reader.losses(points, items, backward=True)
         out = {}
         for j, rows in by_prompt(items).items():
-            torch.nn.utils.clip_grad_norm_([points[j]], _CLIP)  # one by one, so that each is as alone
+            torch.nn.utils.clip_grad_norm_([points[j]], CLIP)  # one by one, so that each is as alone
             out[f"loss {j}"] = losses[j]
             if predicted:
                 out[f"accuracy {j}"] = float(np.mean([predicted[j, i] == int(reader.tasks[j].targets[i]) for i in rows]))
@@ -188,9 +188,9 @@ def _train(reader, vectors, config, checkpoint, progress):
         run = train(
             loss,
             {"vectors": vectors},
-            adamw(vectors, weight_decay=config.weight_decay, betas=_BETAS),
+            adamw(vectors, weight_decay=config.weight_decay, betas=BETAS),
             config.steps,
-            cosine(config.rate, config.steps, min(_WARMUP, config.steps - 1), _FLOOR),
+            cosine(config.rate, config.steps, min(WARMUP, config.steps - 1), FLOOR),
             name="learning a soft prompt" if len(points) == 1 else f"learning {len(points)} soft prompts",
             clip=None,
             every=EVERY,
@@ -235,7 +235,7 @@ def start_vectors(lm, config):
     return table[torch.tensor(ids, device=table.device)].float()
 
 
-def _begin_with(lm, config, start):
+def begin_with(lm, config, start):
     """The vectors of another prompt."""
     if not isinstance(start, SoftPrompt):
         raise TypeError(f"start is a SoftPrompt, got {type(start).__name__}. Words go into SoftConfig(start=...).")
