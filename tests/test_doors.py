@@ -20,6 +20,8 @@ from workbench import (
     export,
     files,
     guide,
+    library,
+    meta,
     models,
     ngram,
     pez,
@@ -78,6 +80,7 @@ def at_the_seed(seed, dsl, pipeline):
         "dsl.learned.DSLConfig": lambda: DSLConfig(seed=seed),
         "search.config.PEZConfig": lambda: pez.PEZConfig(seed=seed),
         "soft.config.SoftConfig": lambda: soft.SoftConfig(seed=seed),
+        "meta.config.MetaConfig": lambda: meta.MetaConfig(seed=seed),
         "soft_prompt.SoftPrompt.sample": lambda: of_texts().sample(tiny(), 5, seed, max_tokens=5),
         "DeepDSL.sample": lambda: dsl.sample(1, seed=seed),
         "DeepDSL.vary": lambda: dsl.vary(PROMPT, 3, 0, seed=seed),
@@ -106,6 +109,8 @@ def too_long_to_run(seed, dsl):
         "writer.Writer.fit": lambda: Writer().fit([], None, 3, seed=seed),
         "DeepDSL.fit_ranking": lambda: dsl.fit_ranking([PROMPT] * 30, seed=seed),
         "atlas.projection.fit": lambda: atlas.fit(np.eye(9), seed=seed),
+        "meta.canonical.choose": lambda: meta.choose(None, None, ["red"], ["fox"], seed=seed),
+        "library.standing.atlas": lambda: library.atlas(None, seed=seed),
         "widgets.studio": lambda: widgets.studio(dsl, seed=seed),
         "widgets.atlas_view": lambda: widgets.atlas_view(dsl, seed=seed, draw=True),
         "render.render_all": lambda: render.render_all([], seed),
@@ -265,6 +270,10 @@ def test_one_error_for_what_is_no_path(place, home, dsl, minilm, no_map):
         "Writer.fit": lambda: Writer().fit([dsl.read(PROMPT)] * 3, dsl.encoder.embed_words, 32, folder=place),
         "pez.search": lambda: pez.search(tiny_clip(), "red", **search),
         "guide.tune": lambda: guide.tune(proposals.LMProposal(tiny(), max_tokens=4), TARGET, folder=place),
+        "library.Library.open": lambda: library.Library.open(place),
+        "library.world": lambda: library.world(place),
+        "library.load": lambda: library.load(place, "x"),
+        "soft.distil": lambda: soft.distil(tiny(), "a red", ["fox"], soft.SoftConfig(layout="prefix", start="red"), folder=place),
         "soft.tune": lambda: soft.tune(tiny(), ["red", "old"], ["fox", "ship"], soft.SoftConfig(start="red"), folder=place),
     }.items():
         with pytest.raises(ValueError, match="must be a str or Path with something in it"):
@@ -280,7 +289,8 @@ INSIDE = {
     "session.Result values.Proposal.sample filling.GapFiller.fill gru.learn training.train",
     "folder": "artifacts.restored descent.Descent shards.Features export.Export files.check_ours files.replacing_ours "
     "files.make_folder locks.lock_of pages.site.check folders.lists app.page guide.tuning.tune writer.Writer.fit "
-    "soft.learning.tune soft.learning.tune_many",
+    "soft.learning.tune soft.learning.tune_many soft.context.distil meta.tasks.learn prompt_library.Library.open "
+    "library.shipped.load library.shipped.save library.shipped.world",
 }
 
 

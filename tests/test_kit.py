@@ -21,7 +21,7 @@ import workbench
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 SLUG = PROJECT["tool"]["workbench"]["slug"]
-LIMIT = 22_000_000  # bytes of the wheel
+LIMIT = 22 << 20  # bytes of the wheel: 22 MiB
 
 
 def loaded(name, path):

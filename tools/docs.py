@@ -179,10 +179,9 @@ def front(package):
 def _inside(module):
     """What a module offers: list of (name, place)."""
     lazy = _lazy(module)
-    if lazy:
-        return [(name, f"{module.path}.{place}.{name}") for name, place in lazy.items()]
-    if module.exports:
-        return [(str(name), _final(module, str(name))) for name in module.exports]
+    if lazy or module.exports:
+        own = [str(name) for name in module.exports or [] if str(name) in module.members]
+        return [(name, f"{module.path}.{place}.{name}") for name, place in lazy.items()] + [(n, _final(module, n)) for n in own]
     own = [name for name, one in module.members.items() if one.is_public and not one.is_alias and not one.is_module]
     found = [(name, f"{module.path}.{name}") for name in own if module[name].docstring]
     if module.path.removeprefix(f"{PACKAGE}.") in OPEN_ROOMS:

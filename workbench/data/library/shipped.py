@@ -101,8 +101,8 @@ def _item(known, at, tensors, ids):
 def world(folder=None, user="me"):
     """Open a copy of the library that comes with the package: twelve tasks of the built-in world, for `load_lm("world")`.
 
-    Each asks for one attribute of a scene (object, color, background, style) in captions of one form (sentence, keywords,
-    prompt). Four attributes in three forms: who is whose relative is known.
+    Each asks whether a caption says its artist, style, background or color, in captions of one form (sentence, keywords,
+    prompt). Four questions in three forms: who is whose relative is known.
 
     Args:
         folder: str or Path of the copy, new or empty; None: a temporary one, which goes with the library.

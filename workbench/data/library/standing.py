@@ -115,6 +115,7 @@ def atlas(library, *, by="prompt", where=None, seed=0):
     Source:
         van der Maaten and Hinton, "Visualizing Data using t-SNE", JMLR 9 (2008).
     """
+    seed = checks.seed(seed)
     group = library.group(by, where)
     n = len(group.entries)
     if n < 4:
@@ -125,7 +126,7 @@ def atlas(library, *, by="prompt", where=None, seed=0):
     far = (1 - unit @ unit.T).clip(0)
     np.fill_diagonal(far, 0)
     spread = min(30.0, max(1.5, (n - 1) / 4))  # few points: near ones count
-    place = TSNE(metric="precomputed", perplexity=spread, init="random", random_state=checks.seed(seed) % 2**32, method="exact")
+    place = TSNE(metric="precomputed", perplexity=spread, init="random", random_state=seed % 2**32, method="exact")
     return Map(group.entries, place.fit_transform(far).astype(np.float64), group.left_out)
 
 
