@@ -144,7 +144,7 @@ def search(shelves, user, seen, query, k, by, metric, where):
         found = _like(table, query, by, shape, wanted, left)
         if found:
             parts.append((table, *found))
-    compared = sum(n for _, _, n in parts)
+    compared = sum(len(places) for _, _, places in parts)
     exact = compared <= _MANY or metric != "centred"
     rows, matrix = _candidates(parts, query, k, by, metric, compared)
     scores = _scores(matrix, query, metric, _centre(parts, query, by, rows, matrix, compared) if metric == "centred" else 0.0)
@@ -155,22 +155,27 @@ def search(shelves, user, seen, query, k, by, metric, where):
 
 
 def _like(table, query, by, shape, wanted, left):
-    """SQL of the rows of a table that are like a query, and their number; others are counted in `left`."""
-    model = f"{wanted} AND model_sha256 = {quoted(query.model_sha256)}"
-    every, same = table.count_rows(wanted), table.count_rows(model)
-    _count(left, "another model", every - same)
-    if (query.shape or shape) != shape or (by == "texts" and shape[1] != query.vector.size):
-        _count(left, "another shape", same)
-        return None
+    """SQL of the rows of a table that are like a query, and their places, from one scan; others are counted in `left`."""
+    import pyarrow.compute as pc
+
+    fits = (query.shape or shape) == shape and (by != "texts" or shape[1] == query.vector.size)
+    tests, where = [("another model", "model_sha256", query.model_sha256)], wanted
     if query.start_sha256 is not None:
-        model += f" AND start_sha256 = {quoted(query.start_sha256)} AND layout = {quoted(query.layout)}"
-        begun = table.count_rows(model)
-        _count(left, "another start or layout", same - begun)
-        same = begun
-    model += f" AND {BY[by]} IS NOT NULL"
-    there = table.count_rows(model)
-    _count(left, f"no {BY[by]}", same - there)
-    return (model, there) if there else None
+        tests += [("another start or layout", name, getattr(query, name)) for name in ("start_sha256", "layout")]
+    columns = {name: name for _, name, _ in tests}
+    if by != "prompt":  # which all have
+        tests.append((f"no {BY[by]}", "there", True))
+        columns["there"] = f"{BY[by]} IS NOT NULL"
+    scan = table.search().where(wanted).with_row_id(True).select(columns)
+    found = scan.limit(max(1, table.count_rows())).to_arrow()
+    for reason, name, value in tests:
+        kept = found.filter(pc.equal(found.column(name), value))
+        _count(left, reason, len(found) - len(kept))
+        where, found = f"{where} AND {columns[name]}" + ("" if value is True else f" = {quoted(value)}"), kept
+        if not fits:  # of this model
+            _count(left, "another shape", len(found))
+            return None
+    return (where, found.column("_rowid").to_pylist()) if len(found) else None
 
 
 def _count(left, reason, n):
@@ -181,16 +186,16 @@ def _candidates(parts, query, k, by, metric, compared):
     """Rows that may be among the nearest, and their vectors: (list of dicts, float32 (n, d))."""
     column = "vectors" if by == "prompt" else BY[by]
     rows, matrices = [], []
-    for table, where, _ in parts:
+    for table, where, places in parts:
         if compared <= _MANY:
-            found, matrix = rows_of(table, where, list(SHOWN), column)
+            table_of = table.take_row_ids(places).select([*SHOWN, column]).to_arrow()
         else:
             most = max(k + _MARGIN, _WIDE if metric == "centred" else 0)
             near = (query.vector.astype(np.float64) - query.zero).astype(np.float16 if by == "prompt" else np.float32)
             look = table.search(near, vector_column_name=BY[by]).distance_type(_LANCE[metric]).where(where, prefilter=True)
             table_of = look.select([*SHOWN, column, "_distance"]).limit(most).to_arrow()
-            found, matrix = table_of.select(list(SHOWN)).to_pylist(), as_matrix(table_of.column(column), len(table_of))
-        rows, matrices = rows + found, [*matrices, matrix]
+        rows += table_of.select(list(SHOWN)).to_pylist()
+        matrices.append(as_matrix(table_of.column(column), len(table_of)))
     return rows, np.concatenate(matrices) if rows else np.zeros((0, query.vector.size), np.float32)
 
 
@@ -200,8 +205,8 @@ def _centre(parts, query, by, rows, matrix, compared):
         return 0.0
     if compared > _MANY:
         column, total, n = "vectors" if by == "prompt" else BY[by], 0.0, 0
-        for table, where, _ in parts:
-            some = table.search().where(where).select([column]).limit(_MANY).to_arrow()
+        for table, _, places in parts:
+            some = table.take_row_ids(places[:_MANY]).select([column]).to_arrow()
             part = as_matrix(some.column(column), len(some))
             total, n = total + part.sum(0, dtype=np.float64), n + len(part)
         return total / n - query.zero
