@@ -40,7 +40,7 @@ from workbench.models.encoder import load_encoder
 from workbench.show import widgets
 from workbench.show.widgets.app import page
 from workbench.values import ArtifactError, ModelError
-from workbench.world import captions, grammar, render, scenes
+from workbench.world import captions, grammar, permuted, questions, render, scenes
 
 STAR = scenes.Scene("star", "red", "snow", "photo")
 PROMPT = "portrait of a samurai, oil on canvas, 8k"
@@ -93,6 +93,9 @@ def at_the_seed(seed, dsl, pipeline):
         "world.captions.sample": lambda: captions.sample(3, seed),
         "world.scenes.scenes": lambda: scenes.scenes(3, seed),
         "world.scenes.caption": lambda: scenes.caption(STAR, "prompt", seed),
+        "world.permuted.orders": lambda: permuted.orders(3, seed),
+        "world.permuted.rows": lambda: permuted.rows(9, permuted.LABELS, seed),
+        "world.questions.rows": lambda: questions.rows("artist", "prompt", 5, seed),
         "world.render.render": lambda: render.render(STAR, seed).tobytes(),
         "world.render.render_all": lambda: render.render_all([STAR] * 2, [seed, 0]).tobytes(),
         "Writer.fillers": lambda: dsl.writer_.fillers([dsl.read(PROMPT).open()], seed=seed),
