@@ -92,7 +92,7 @@ def halves(lm, folder, rows, longest=300):
     kinds, vectors = [], {"gradient": [], "texts": []}
     for name in names:
         path = folder / f"{name}.jsonl"
-        found = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+        found = [json.loads(line) for line in path.open(encoding="utf-8")]
         found = [(row["text"], row["label"]) for row in found if row["split"] == "train" and len(row["text"]) <= longest]
         order, labels = np.random.default_rng(0).permutation(len(found))[: 2 * rows], {label for _, label in found}
         if len(order) < 2 * rows or len(labels) > MOST_LABELS:

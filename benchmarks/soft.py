@@ -68,7 +68,7 @@ class Task:
     def __init__(self, path):
         if not path.is_file():
             raise SystemExit(f"There is no file {path}: name the folder of the data with --data or WORKBENCH_DATA.")
-        rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+        rows = [json.loads(line) for line in path.open(encoding="utf-8")]
         self.rows = {
             split: [(row["text"], row["label"]) for row in rows if row["split"] == split] for split in ("train", "valid")
         }
