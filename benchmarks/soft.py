@@ -26,7 +26,7 @@ from workbench.search.soft.frozen import Frozen, frozen
 from workbench.search.soft.rows import read_rows
 
 STEP_ROWS, STEP_VECTORS = 8, 16  # of the steps that are timed
-QUICK_ROWS = 24  # of a half task, whose sibling is looked for
+QUICK_ROWS = 12  # of a half task, whose sibling is looked for
 KEYS = ("sst2", "sst2_zero_shot", "sst2_logreg", "peft_loss_difference", "times_peft_fp32", "times_peft_suffix8")
 LATER = ("siblings_first", "world_meta_unseen", "world_meta_shuffled")
 
@@ -45,7 +45,7 @@ def main():
     parser.add_argument("--quick", action="store_true")
     args = parser.parse_args()
     if args.quick:
-        args.tasks, args.seeds, args.rounds = ["sst2"], 1, 2
+        args.tasks, args.seeds, args.rounds = ["sst2"], 1, 1
     args.valid = args.valid or (200 if args.quick else 500)
     torch.set_num_threads(1)
     tasks = {name: Task(args.data / "tasks" / f"{name}.jsonl") for name in args.tasks}
