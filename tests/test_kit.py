@@ -1,5 +1,7 @@
 """What comes with the package: its data, its wheel, its links, its documentation."""
 
+import contextlib
+import importlib.metadata
 import importlib.util
 import os
 import re
@@ -15,6 +17,7 @@ import nbformat
 import pytest
 import yaml
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from packaging.requirements import Requirement
 
 import workbench
 
@@ -242,3 +245,17 @@ def test_every_lesson_has_its_part_of_the_teachers_page():
     assert [
         path.stem for path in docs.notebooks.paths(ROOT) if "\n### [" not in page or f"](lessons/{path.stem}.md):" not in page
     ] == []
+
+
+def test_what_the_studio_installs_brings_the_kernel_that_it_starts():
+    lines = (ROOT / "requirements.txt").read_text("utf-8").splitlines()
+    waiting = [line for line in lines if line and line[0] != "#"] + PROJECT["project"]["optional-dependencies"]["studio"]
+    found = set()
+    while waiting:
+        requirement = Requirement(waiting.pop())
+        if requirement.name in found or (requirement.marker and not requirement.marker.evaluate({"extra": ""})):
+            continue
+        found.add(requirement.name)
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            waiting += importlib.metadata.requires(requirement.name) or ()
+    assert "ipykernel" in found
