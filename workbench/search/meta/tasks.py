@@ -1,7 +1,6 @@
 """How a meta-prompt is learned from many tasks; and one step of the sign of the gradient, which needs no other tasks."""
 
 import hashlib
-import sys
 from dataclasses import asdict, replace
 from typing import NamedTuple
 
@@ -14,12 +13,11 @@ from workbench.search.meta.canonical import choose
 from workbench.search.meta.config import SAMPLE, MetaConfig
 from workbench.search.meta.maker import distance, spelled
 from workbench.search.meta.meta_prompt import MetaPrompt, maker_of
-from workbench.search.soft.config import EVERY, SoftConfig
+from workbench.search.soft.config import SoftConfig
 from workbench.search.soft.frozen import Frozen, frozen
-from workbench.search.soft.learning import BETAS, FLOOR, WARMUP, begin_with, gradient, tune
+from workbench.search.soft.learning import begin_with, descend, gradient, tune
 from workbench.search.soft.rows import check_lm, read_rows
 from workbench.search.soft.soft_prompt import SoftPrompt, sha256
-from workbench.training import Interrupted, adamw, cosine, train
 
 _LOOKS = 64  # draws of examples that a map begins with
 
@@ -140,7 +138,8 @@ def learn(lm, tasks, config=None, *, maker=None, start=None, user=None, weights=
                     return torch.stack([distance(config.loss, made[j], targets[j]) for j in picked]).mean()
                 return end_to_end(reader, made, [(j, i) for j, (_, batch) in drawn.items() for i in batch])
 
-            history, stopped = _train(loss, network, config, checkpoint, progress)
+            done, stopped = descend(loss, {"maker": network}, config, "learning a meta-prompt", checkpoint, progress)
+            history = _history(done)
     state = {key: value.detach().cpu().numpy().copy() for key, value in network.state_dict().items()}
     return MetaPrompt(
         state, config, name, sha256(lm), reading.name, sha256(reading), tuple(digests), user, tuple(history), stopped
@@ -176,27 +175,6 @@ def task_of(step, n, config, weights=None):
         turn, place = divmod(at, n)
         out.append(int(np.random.default_rng([config.seed, 7, turn]).permutation(n)[place]))
     return list(dict.fromkeys(out))  # where one order ends and the next begins, a task may stand twice
-
-
-def _train(loss, network, config, checkpoint, progress):
-    try:
-        run = train(
-            loss,
-            {"maker": network},
-            adamw(network, weight_decay=0.0, betas=BETAS),
-            config.steps,
-            cosine(config.rate, config.steps, min(WARMUP, config.steps - 1), FLOOR),
-            name="learning a meta-prompt",
-            every=EVERY,
-            checkpoint=checkpoint,
-            save_every=EVERY,
-            seed=config.seed,
-            progress=progress,
-        )
-    except Interrupted as stop:
-        print(f"Interrupted after step {stop.run.step} of {config.steps}: here is the meta-prompt so far.", file=sys.stderr)
-        return _history(stop.run), "interrupted"
-    return _history(run), "steps"
 
 
 def _history(run):

@@ -1,7 +1,6 @@
 """Context distillation: a few learned vectors that stand for a long context."""
 
 import hashlib
-import sys
 from dataclasses import asdict
 
 import numpy as np
@@ -10,12 +9,11 @@ import torch
 from workbench import checks
 from workbench.artifacts import Checkpoint
 from workbench.models.loading import printable
-from workbench.search.soft.config import EVERY, SoftConfig
+from workbench.search.soft.config import SoftConfig
 from workbench.search.soft.frozen import Frozen, frozen
-from workbench.search.soft.learning import BETAS, CLIP, FLOOR, WARMUP, batch, start_vectors
+from workbench.search.soft.learning import batch, descend, start_vectors
 from workbench.search.soft.rows import check_lm, read_rows
 from workbench.search.soft.soft_prompt import SoftPrompt, sha256
-from workbench.training import Interrupted, adamw, cosine, train
 
 _TOP = 50  # tokens of a law that are told apart; the others count as one
 
@@ -77,24 +75,10 @@ def distil(lm, context, texts, config=None, *, folder=None, progress=True):
             return {"loss": total / tokens}
 
         if config.steps:
-            try:
-                done = train(
-                    loss,
-                    {"vectors": vectors},
-                    adamw(vectors, weight_decay=config.weight_decay, betas=BETAS),
-                    config.steps,
-                    cosine(config.rate, config.steps, min(WARMUP, config.steps - 1), FLOOR),
-                    name="distilling a context",
-                    clip=CLIP,
-                    every=EVERY,
-                    checkpoint=checkpoint,
-                    save_every=EVERY,
-                    seed=config.seed,
-                    progress=progress,
-                )
-            except Interrupted as stop:
-                print(f"Interrupted after step {stop.run.step} of {config.steps}: here is the prompt so far.", file=sys.stderr)
-                done, stopped = stop.run, "interrupted"
+            decay = config.weight_decay
+            done, stopped = descend(
+                loss, {"vectors": vectors}, config, "distilling a context", checkpoint, progress, weight_decay=decay
+            )
             history = [{"step": row["step"], "loss": round(row["loss"], 5)} for row in done.history]
     return SoftPrompt(vectors["0"].detach().cpu().numpy().copy(), (), config, name, run["model"], tuple(history), stopped)
 

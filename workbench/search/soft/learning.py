@@ -15,7 +15,6 @@ from workbench.search.soft.soft_prompt import SoftPrompt, check_vectors, sha256
 from workbench.training import Interrupted, adamw, cosine, train
 
 WARMUP, FLOOR, BETAS, CLIP = 5, 0.1, (0.9, 0.98), 1.0
-_SAVE_EVERY = 10
 
 
 def tune(lm, texts, labels, config=None, *, start=None, folder=None, progress=True):
@@ -184,20 +183,40 @@ def _train(reader, vectors, config, checkpoint, progress):
                 out[f"accuracy {j}"] = float(np.mean([predicted[j, i] == int(reader.tasks[j].targets[i]) for i in rows]))
         return out
 
+    return descend(
+        loss,
+        {"vectors": vectors},
+        config,
+        "learning a soft prompt" if len(points) == 1 else f"learning {len(points)} soft prompts",
+        checkpoint,
+        progress,
+        weight_decay=config.weight_decay,
+        clip=None,
+        held_out=(lambda: float(np.mean(reader.losses(points, aside)[0]))) if aside else None,
+        patience=None if config.patience is None else -(-config.patience // EVERY),
+    )
+
+
+def descend(loss, modules, config, name, checkpoint, progress, *, weight_decay=0.0, clip=CLIP, held_out=None, patience=None):
+    """`training.train` with the rates of soft prompts; Ctrl-C ends it after the step: (`training.Run`, why it stopped).
+
+    `config` has `steps`, `rate` and `seed`; `modules` is a dict of one module; the others are those of `training.train`.
+    """
+    (module,) = modules.values()
     try:
         run = train(
             loss,
-            {"vectors": vectors},
-            adamw(vectors, weight_decay=config.weight_decay, betas=BETAS),
+            modules,
+            adamw(module, weight_decay=weight_decay, betas=BETAS),
             config.steps,
             cosine(config.rate, config.steps, min(WARMUP, config.steps - 1), FLOOR),
-            name="learning a soft prompt" if len(points) == 1 else f"learning {len(points)} soft prompts",
-            clip=None,
+            name=name,
+            clip=clip,
             every=EVERY,
-            held_out=(lambda: float(np.mean(reader.losses(points, aside)[0]))) if aside else None,
-            patience=None if config.patience is None else -(-config.patience // EVERY),
+            held_out=held_out,
+            patience=patience,
             checkpoint=checkpoint,
-            save_every=_SAVE_EVERY,
+            save_every=EVERY,
             seed=config.seed,
             progress=progress,
         )
