@@ -107,7 +107,7 @@ def split(data, folder):
     missing = [str(path) for path in files if not path.is_file()]
     if missing:
         sys.exit(f"No {', '.join(missing)}: expected the folder that holds prompts/ and gold_spans.jsonl.")
-    lines = [line for path in files for line in path.read_text("utf-8").splitlines()]
+    lines = [line.rstrip("\n") for path in files for line in path.open(encoding="utf-8")]
     held = [line for line in lines if int(hashlib.sha256(line.encode()).hexdigest(), 16) % 20 == 0]
     inside = set(held)
     # held-out prompts stand first, so that of two that are alike the training prompt goes
