@@ -82,6 +82,17 @@ def test_a_typed_prompt_is_shown_as_chips_with_names(studio):
     assert studio.box.locator(".dsl-text").all_text_contents() == ["a", "in a", ",", ","]
 
 
+def test_nothing_below_moves_when_a_chip_is_chosen_or_something_is_said(studio):
+    # a button that moves between press and release is not pressed at all
+    below = ("Lock chip", "Vary", "Copy 1")
+    studio.write("Re-roll all")
+    before = {name: studio.button(name).bounding_box() for name in below}
+    for chip in ("8k · quality", "oil on canvas · medium"):
+        studio.press(chip)
+        studio.expect(studio.box.locator(".dsl-chosen")).to_have_text(chip)
+        assert {name: studio.button(name).bounding_box() for name in below} == before
+
+
 def test_a_locked_chip_and_all_literals_stay_to_the_letter_in_a_re_roll(studio):
     studio.do(CHIPS[0], "Lock chip", "locked")
     first, second = studio.write("Re-roll all"), studio.write("Re-roll all")
