@@ -254,8 +254,8 @@ def steps(monkeypatch):
         done.append(("fit", config.writer is not None, encoder))
         return Language(config)
 
-    def write(dsl, page, title, note=None):
-        done.append(("report", dsl.writer_ is not None, dict(dsl.stats["seconds"])))
+    def write(dsl, page, title, note=None, mapped=True):
+        done.append(("report" if mapped else "page", dsl.writer_ is not None, dict(dsl.stats["seconds"])))
         page.write_text(note or "complete")
 
     monkeypatch.setattr(DeepDSL, "fit", fit)
@@ -268,17 +268,18 @@ def steps(monkeypatch):
 def test_the_report_is_written_after_reading_and_completed_after_writing(prompts, steps, capsys):
     assert command.main([str(prompts), "--no-progress"]) == 0
     kinds = [(what, writes) for what, writes, _ in steps]
-    assert kinds == [("fit", False), ("report", False), ("fit", True), ("report", True)]
-    assert steps[2][2] == "the encoder"  # that of the first part: it is loaded once
-    assert steps[3][2]["encode"] == 4.0 and steps[3][2]["tag all"] == 2.0  # seconds of both parts
+    assert kinds == [("fit", False), ("page", False), ("report", False), ("fit", True), ("report", True)]
+    assert steps[3][2] == "the encoder"  # that of the first part: it is loaded once
+    assert steps[4][2]["encode"] == 4.0 and steps[4][2]["tag all"] == 2.0  # seconds of both parts
     said = capsys.readouterr().out
-    assert said.index("a summary") < said.index("shows what was read") < said.index("six samples") < said.index("Done in")
+    order = ("a summary", "shows what was read", "map is there", "six samples", "Done in")
+    assert [said.index(words) for words in order] == sorted(said.index(words) for words in order)
     assert Path("out/report.html").read_text() == "complete" and Path("out/dsl/config.json").read_text() == "writes"
 
 
 def test_a_language_that_only_reads_is_learned_once(prompts, steps):
     assert command.main([str(prompts), "--writing", "none", "--no-progress"]) == 0
-    assert [(what, writes) for what, writes, _ in steps] == [("fit", False), ("report", False)]
+    assert [(what, writes) for what, writes, _ in steps] == [("fit", False), ("page", False), ("report", False)]
 
 
 @pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt, 130), (ValueError("a fault"), 2), (OSError(28, "full"), 2)])

@@ -820,6 +820,12 @@ def test_too_few_fillers_for_a_map_leave_it_out_and_say_so(tmp_path):
     assert "There is no map: it needs 5 different fillers or more, 2 were found." in text
 
 
+def test_a_page_that_need_not_wait_for_the_map_says_all_but_it(tmp_path):
+    page = report.write(made_up_dsl(), tmp_path / "r.html", note="The map comes next.", mapped=False).read_text("utf-8")
+    assert "The map comes next." in page and 'id="map"' not in page and not Reader(page).found("iframe")
+    assert 'id="codes"' in page and "There is no map" not in page
+
+
 def test_v_measures_are_shown_where_the_truth_is_known(tmp_path):
     dsl = made_up_dsl(fillers=0)
     dsl.stats["v_measure"] = {"words": 0.6543, "open_slots": 0.7, "unseen": None}

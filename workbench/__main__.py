@@ -14,6 +14,7 @@ from workbench import files
 from workbench.progress import duration, times
 from workbench.values import WorkbenchError
 
+_UNDRAWN = "The map comes next: load this page again in half a minute."
 _UNFINISHED = "Written prompts are added to this page once the language has learned to write."
 _GO_ON = "Stopped. Nothing is lost: finished work is kept in {cache}. To continue, type the same command again."
 _AS_BEFORE = "Stopped. No page was written; an earlier site is unchanged."
@@ -217,10 +218,12 @@ def _run(options):
     dsl = DeepDSL.fit(prompts, replace(config, writer=None), encoder=encoder, **learn)
     dsl.stats["seconds"]["corpus"] = read  # fit got them read
     dsl.save(folder)
-    print(f"\n{report.summary(dsl, width)}\n\nDrawing the map ...", flush=True)
+    print(f"\n{report.summary(dsl, width)}\n", flush=True)
+    report.write(dsl, page, title=title, note=_UNDRAWN, mapped=False)
+    print(f"{page} shows what was read. Drawing its map ...", flush=True)
     report.write(dsl, page, title=title, note=None if config.writer is None else _UNFINISHED)
     if config.writer is not None:
-        print(f"{page} shows what was read. It is completed once writing is learned, too.", flush=True)
+        print("The map is there. The page is completed once writing is learned, too.", flush=True)
         try:
             dsl = _learn_to_write(prompts, config, dsl, learn)
             dsl.save(folder)

@@ -18,7 +18,7 @@ _OPENING, _EXAMPLES, _SAMPLES, _FOLLOWING = 3, 3, 6, 4
 _MAP_HEIGHT = 600  # pixels
 
 
-def write(dsl, path, title="The grammar of these prompts", note=None):
+def write(dsl, path, title="The grammar of these prompts", note=None, mapped=True):
     """Write the report: prompts as they are read and written, the map, codes and their fillers, templates, figures of the run.
 
     The page makes no request and treats every prompt as text, never as HTML: its content security policy allows the one
@@ -29,6 +29,7 @@ def write(dsl, path, title="The grammar of these prompts", note=None):
         path: str or Path of the HTML file; its folder is made. An older file is replaced only when the new one is complete.
         title: str, heading of the page.
         note: str, a line below it, or None.
+        mapped: bool; without the map the page is there within a second or two.
 
     Returns:
         Path of the page.
@@ -38,7 +39,7 @@ def write(dsl, path, title="The grammar of these prompts", note=None):
     """
     looks, codes = palette.looks(dsl), gather(dsl, {})
     path = files.path(path)
-    drawn, program = _map(dsl, looks)
+    drawn, program = _map(dsl, looks) if mapped else (None, "")
     opening = presentable.prompts(dsl, _OPENING)
     page = render(
         "report.html",
