@@ -9,7 +9,6 @@ from typing import NamedTuple
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
-import outside
 import world_dsl
 
 from workbench import corpus
@@ -74,8 +73,9 @@ def of_grammar(dsl, seed=1):
     train, known = learned(learned_from, dsl), set(learned_from)
 
     def others(seed):
-        wide = outside.generate(len(train) - len(train) // 3, seed) if both else []
-        return [*wide, *corpus.load("world", n=len(train) // 3 if both else len(train), seed=seed, progress=False)]
+        if both:
+            return world_dsl.prompts(len(train), seed)
+        return list(corpus.load("world", n=len(train), seed=seed, progress=False))
 
     held = corpus.load("world", n=HELD, seed=seed, split="test", progress=False)
     held = [_of_truth(held.truth(i)) for i in range(len(held))]
