@@ -259,9 +259,9 @@ def distinct(texts):
 def language(say, args, toy):
     """The DSL, asked for three things at once: moments, variety and fluency of what it writes then.
 
-    Fluency is the perplexity under an n-gram model (Kneser-Ney, order 3) of 6,000 other prompts like those it learned from, over that
-    of the unguided ones; distinct-2 is over that of as many unguided prompts. "prompts of the grammars" weights 6,000 of those to the
-    same moments: what the moments alone do to the perplexity. The second set of moments is much rarer.
+    Fluency is the perplexity under an n-gram model (Kneser-Ney, order 3) of 6,000 other prompts like those it learned from, over
+    that of the unguided ones; distinct-2 is over that of as many unguided prompts. "prompts of the grammars" weights 6,000 of
+    those to the same moments: what the moments alone do to the perplexity. The second set of moments is much rarer.
     """
     dsl = DeepDSL.load("world")
     artist, paints = has_slot(dsl, "artist"), slot_like(dsl, "medium", "painting") >= 0.5
