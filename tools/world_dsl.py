@@ -17,7 +17,7 @@ from workbench import DeepDSL, DSLConfig, corpus, files, ngram
 from workbench.language.codebook import CodebookConfig
 
 HERE = Path(__file__).resolve().parents[1]
-TIDY = 1 / 3  # share of the lessons' grammar
+N, TIDY = 24_000, 1 / 3  # prompts of both grammars; share of the lessons' one
 
 
 def prompts(n, seed=0):
@@ -43,7 +43,7 @@ def main():
     """Learn and save."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=3000, help="steps of the writer; 0: it only reads (default: %(default)s)")
-    parser.add_argument("--n", type=int, default=24_000, help="prompts of both grammars (default: %(default)s)")
+    parser.add_argument("--n", type=int, default=N, help="prompts of both grammars (default: %(default)s)")
     parser.add_argument("--codes", type=int, default=44, help="codes, those of the lexicon among them (default: %(default)s)")
     parser.add_argument("--out", type=files.path, default=HERE / "workbench" / "world" / "dsl", help="folder to write to")
     options = parser.parse_args()

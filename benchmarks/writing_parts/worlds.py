@@ -65,11 +65,10 @@ def of_grammar(dsl, seed=1):
 
     The language that comes with the package learned from two grammars (`tools/world_dsl.py`): only the lessons' one has labels.
     """
-    n = dsl.stats["prompts"]
     both = (dsl.stats.get("corpus") or {}).get("source") != "world"
-    tidy = round(n * world_dsl.TIDY) if both else n
-    prompts = corpus.load("world", n=tidy, progress=False)
-    learned_from = world_dsl.prompts(n) if both else list(prompts)
+    n = round(world_dsl.N * world_dsl.TIDY) if both else dsl.stats["prompts"]
+    prompts = corpus.load("world", n=n, progress=False)
+    learned_from = list(corpus.load(world_dsl.prompts(world_dsl.N), progress=False) if both else prompts)
     train, known = learned(learned_from, dsl), set(learned_from)
 
     def others(seed):
