@@ -473,7 +473,7 @@ def test_what_cannot_work_is_refused_before_any_forward(lm, monkeypatch):
         ({"examples": 3}, "3 examples cannot make 4 vectors in equal parts"),
         ({"steps": -1}, "steps"),
         ({"rate": 0}, "rate must be a number above 0"),
-        ({"example": "{text}"}, "example must hold {text} and {label} once each"),
+        ({"example": "{text}"}, "example must be a str with {text} and {label} once each"),
         ({"prompt": None}, "prompt is a SoftConfig"),
     ],
 )

@@ -644,8 +644,8 @@ class _Silent:
         ({"held_out": 0.9}, "held_out must be a number from 0 to 0.5"),
         ({"patience": 10}, "patience needs rows to look at"),
         ({"start": " "}, "start must be words"),
-        ({"template": "It was"}, "template must hold {text} once"),
-        ({"template": "{text} {text}"}, "template must hold {text} once"),
+        ({"template": "It was"}, "template must be a str with {text} once"),
+        ({"template": "{text} {text}"}, "template must be a str with {text} once"),
     ],
 )
 def test_options_out_of_range_are_refused(changes, message):
