@@ -75,6 +75,9 @@ def brute(query, zero, entries, metric):
         ours, theirs = ours - theirs.mean(0), theirs - theirs.mean(0)
     if metric == "l2":
         return -np.linalg.norm(theirs - ours, axis=1)
+    if metric == "pair":
+        pairs = [[one.reshape(K, W)[i] @ ours.reshape(K, W)[j] for i in range(K) for j in range(K)] for one in theirs]
+        return np.max(pairs, 1)
     products = theirs @ ours
     return products if metric == "inner" else products / np.linalg.norm(theirs, axis=1) / np.linalg.norm(ours)
 
@@ -92,7 +95,7 @@ def test_scores_are_those_of_brute_force_and_never_rise(many, metric, few, monke
     right = brute(asked.vectors, START.ravel(), group.vectors.astype(float) + START.ravel(), metric)
     order = sorted(range(60), key=lambda i: (-right[i], entries[i].id))[:7]
     found = [hit.score for hit in answer]
-    if metric == "centred" and few:
+    if metric in ("centred", "pair") and few:
         assert not answer.exact and found[0] == pytest.approx(right[order[0]], abs=0.05)
     else:
         assert answer.exact and names(answer) == [entries[i].name for i in order]
@@ -107,10 +110,11 @@ def test_an_entry_comes_first_with_cosine_one_and_scaling_changes_only_length(ma
         hit = many.search(entry, 1, metric=metric).hits[0]
         assert (hit.entry.name, hit.score) == ("task 7", pytest.approx(1, abs=1e-6))
     longer = prompt(START + 3 * (entry.vectors - START))
-    scores = {m: many.search(longer, 1, metric=m, start=START).hits[0].score for m in ("cosine", "inner", "l2")}
-    before = {m: many.search(entry, 1, metric=m).hits[0].score for m in ("cosine", "inner", "l2")}
+    scores = {m: many.search(longer, 1, metric=m, start=START).hits[0].score for m in searching.METRICS}
+    before = {m: many.search(entry, 1, metric=m).hits[0].score for m in searching.METRICS}
     assert scores["cosine"] == pytest.approx(before["cosine"], abs=1e-6)
     assert scores["inner"] == pytest.approx(3 * before["inner"], rel=1e-5) and scores["l2"] < before["l2"] == 0
+    assert scores["pair"] == pytest.approx(3 * before["pair"], rel=1e-5)
 
 
 def test_on_unit_vectors_the_three_plain_metrics_give_one_order(shelf):
