@@ -10,7 +10,7 @@ import pytest
 
 from workbench import library
 from workbench.data.library import searching
-from workbench.values import ArtifactError, LibraryError
+from workbench.values import ArtifactError, LibraryError, NotFittedError
 
 K, W = 2, 4
 START = np.linspace(-1, 1, K * W).astype(np.float32).reshape(K, W)
@@ -468,3 +468,52 @@ def test_a_saved_library_reads_equal_and_equal_ones_give_equal_bytes(shelf, tmp_
     assert first == second
     with pytest.raises(ArtifactError, match="holds a library of 2 entries already"):
         library.load(tmp_path / "one", tmp_path / "again")
+
+
+# ---- to choose by a classifier -----------------------------------------------------------------------------------------
+
+
+def counted(texts):
+    """How often each letter occurs: float (n, 26)."""
+    return np.array([[text.count(chr(97 + i)) for i in range(26)] for text in texts], float)
+
+
+def drawn(letters, n, seed):
+    """Texts of four of some letters, and labels that do not tell."""
+    draw = np.random.default_rng(seed)
+    return ["".join(draw.choice(list(letters), 4)) for _ in range(n)], [str(one) for one in draw.integers(2, size=n)]
+
+
+def test_a_classifier_names_the_entry_whose_rows_examples_are_like_and_refuses_others(shelf):
+    kinds = {"early": "abcd", "middle": "klmn", "late": "wxyz"}
+    given = {name: drawn(letters, 60, i) for i, (name, letters) in enumerate(kinds.items())}
+    own = library.DataSet("own")
+    shelf.add_many([(some(i), card(name, data=own), START, rows) for i, (name, rows) in enumerate(given.items())])
+    shelf.add(some(7), card("bare"), START)
+    hidden = card("hidden", data=own, access="restricted")
+    shelf.as_user("eve").add(some(8), hidden, START, rows=drawn("efgh", 60, 9))
+    chooser = library.Chooser(counted, least=0.8).fit(shelf)
+    assert [entry.name for entry in sorted(chooser.entries_, key=lambda one: one.name)] == ["early", "late", "middle"]
+    assert chooser.left_out_ == 1
+    for name, letters in kinds.items():
+        found = chooser.choose(*drawn(letters, 8, 77))
+        assert found.entry.name == name and found.probability == max(found.probabilities.values()) > 0.8
+        assert sum(found.probabilities.values()) == pytest.approx(1)
+    refused = chooser.choose(*drawn("efgh", 8, 78))
+    assert refused.entry is None and refused.probability < 0.8
+    assert chooser.choose(["abcd"]) == library.Chooser(counted, least=0.8).fit(shelf).choose(["abcd"])
+
+
+def test_what_a_classifier_cannot_choose_from_is_refused(shelf):
+    chooser = library.Chooser(counted)
+    with pytest.raises(NotFittedError, match="call fit"):
+        chooser.choose(["a"])
+    shelf.add(some(0), card("alone", data=library.DataSet("own")), START, rows=drawn("ab", 9, 0))
+    shelf.add(some(1), card("bare"), START)
+    with pytest.raises(LibraryError, match="two or more must have rows: 1 do, 1 do not"):
+        chooser.fit(shelf)
+    shelf.add(some(2), card("other", data=library.DataSet("own")), START, rows=drawn("yz", 9, 0))
+    with pytest.raises(ValueError, match="1 texts and 2 labels"):
+        chooser.fit(shelf).choose(["a"], ["x", "y"])
+    with pytest.raises(ValueError, match="least must be a number from 0 to 1"):
+        library.Chooser(counted, least=2)
