@@ -501,7 +501,8 @@ def test_a_classifier_names_the_entry_whose_rows_examples_are_like_and_refuses_o
         assert sum(found.probabilities.values()) == pytest.approx(1)
     refused = chooser.choose(*drawn("efgh", 8, 78))
     assert refused.entry is None and refused.probability < 0.8
-    assert chooser.choose(["abcd"]) == library.Chooser(counted, least=0.8).fit(shelf).choose(["abcd"])
+    again = library.Chooser(counted, least=0.8).fit(shelf)
+    assert chooser.choose(["abcd"]).probabilities == again.choose(["abcd"]).probabilities
 
 
 def test_what_a_classifier_cannot_choose_from_is_refused(shelf):
