@@ -7,6 +7,7 @@ import torch
 
 from workbench import checks
 from workbench.artifacts import Saved
+from workbench.search.meta.canonical import balanced
 from workbench.search.meta.config import MetaConfig
 from workbench.search.meta.maker import Maker, spelled
 from workbench.search.soft.config import SoftConfig
@@ -84,6 +85,29 @@ class MetaPrompt(Saved):
         with frozen(maker), torch.inference_mode():
             vectors = network(Frozen(maker, self.config.prompt, []), [rows])[0].float().cpu().numpy()
         return SoftPrompt(np.ascontiguousarray(vectors), tuple(known), self.config.prompt, self.model, self.sha256)
+
+    def from_rows(self, lm, texts, labels, *, maker=None, user=None):
+        """A prompt for a task of many rows, of which as many as `config.examples` are shown, each label about equally often.
+
+        Args:
+            lm: as in `make`.
+            texts: list of n str.
+            labels: list of n str; those that are shown are drawn by `config.seed`.
+            maker: as in `make`.
+            user: as in `make`.
+
+        Returns:
+            `SoftPrompt`.
+
+        Raises:
+            ModelError, TypeError, ValueError: as in `make`; other numbers of texts and labels.
+        """
+        texts, labels = checks.texts(texts, "texts"), checks.texts(labels, "labels")
+        if len(texts) != len(labels):
+            raise ValueError(f"There are {len(texts)} texts and {len(labels)} labels; each text needs one.")
+        order = np.random.default_rng([self.config.seed, 9]).permutation(len(texts)).tolist()
+        examples = [(texts[i], labels[i]) for i in balanced(order, labels, self.config.examples)]
+        return self.make(lm, examples, labels, maker=maker, user=user)
 
     def classify(self, lm, examples, texts, labels=None, *, maker=None, user=None):
         """Labels of texts straight from examples: what `make(...).classify(lm, texts)` gives."""

@@ -9,7 +9,7 @@ import torch
 
 from workbench import checks
 from workbench.artifacts import Checkpoint
-from workbench.search.meta.canonical import choose
+from workbench.search.meta.canonical import balanced, choose
 from workbench.search.meta.config import SAMPLE, MetaConfig
 from workbench.search.meta.maker import distance, spelled
 from workbench.search.meta.meta_prompt import MetaPrompt, maker_of
@@ -215,15 +215,6 @@ def _draw(j, step, task, stand, config):
         return task.examples, order[: config.batch]
     shown = balanced(order, task.labels, config.examples) if stand is None else stand
     return _pairs(task, shown), [i for i in order if i not in set(shown)][: config.batch]
-
-
-def balanced(order, labels, n):
-    """The first n rows of an order so that labels occur equally often as far as there are so many: list of int, in that order."""
-    seen, turns = {}, []
-    for place, i in enumerate(order):
-        seen[labels[i]] = seen.get(labels[i], 0) + 1
-        turns.append((seen[labels[i]], place, i))
-    return [i for _, _, i in sorted(sorted(turns)[:n], key=lambda turn: turn[1])]
 
 
 def _pairs(task, rows):

@@ -10,7 +10,7 @@ regression. `sketch` and `augment` find the relatives of a task in a library, an
 for a long context. For prompts of real words see `classify.search_text`, for prompts without training `meta`.
 """
 
-from workbench.search.soft.augmenting import Augmented, augment
+from workbench.search.soft.augmenting import Augmented, Candidate, augment
 from workbench.search.soft.baselines import features, few_shot, from_words
 from workbench.search.soft.config import LAYOUTS, LOSSES, SoftConfig
 from workbench.search.soft.context import distil, divergence
@@ -22,6 +22,7 @@ __all__ = [
     "LAYOUTS",
     "LOSSES",
     "Augmented",
+    "Candidate",
     "Ensemble",
     "Sketch",
     "SoftConfig",
