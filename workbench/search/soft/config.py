@@ -32,6 +32,8 @@ class SoftConfig(checks.Options):
         batch: int, rows of a step, >= 1.
         rate: float > 0, the highest learning rate; it rises for 5 steps and falls to a tenth.
         weight_decay: float >= 0, share of the vectors, times the rate, that is taken off in each step (AdamW).
+        dropout: float, share of the numbers of the vectors, from 0 to .9, that are 0 in a step, drawn anew each time, the others
+            made larger by as much; while the prompt is used none are.
         held_out: float, share of the rows, from 0 to .5, that are not learned from; the vectors that are best on them are kept.
         patience: int or None, stop after so many steps without gain on the held-out rows; they are looked at every 10 steps.
         seed: int, draws the order of rows, the held-out rows, and random tokens.
@@ -53,6 +55,7 @@ class SoftConfig(checks.Options):
     batch: int = 16
     rate: float = 0.03
     weight_decay: float = 0.0
+    dropout: float = 0.0
     held_out: float = 0.0
     patience: int | None = None
     seed: int = 0
@@ -61,7 +64,7 @@ class SoftConfig(checks.Options):
         self.check(
             choices={"layout": LAYOUTS, "loss": LOSSES},
             wholes={"vectors": 1, "steps": 0, "batch": 1, "patience": 1},
-            numbers={"rate": (0, math.inf, True), "weight_decay": (0,), "held_out": (0, 0.5)},
+            numbers={"rate": (0, math.inf, True), "weight_decay": (0,), "dropout": (0, 0.9), "held_out": (0, 0.5)},
             places={"template": ("{text}",)},
         )
         if self.patience is not None and not self.held_out:
