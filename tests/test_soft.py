@@ -344,7 +344,9 @@ def test_numbers_that_drop_out_are_0_in_a_step_and_never_while_the_prompt_is_use
     prompt = soft.tune(gpt2, texts, labels, config, progress=False)
     start = soft.tune(gpt2, texts, labels, config.replace(steps=0))
     mask = learning._mask(torch.zeros(4, 32), config, 0).numpy()
-    assert np.unique(mask) == pytest.approx([0, 1 / 0.6]) and 0.3 < (mask == 0).mean() < 0.5
+    assert np.unique(mask) == pytest.approx([0, 1 / 0.6])
+    zeros = [(learning._mask(torch.zeros(4, 32), config, step) == 0).float().mean().item() for step in range(200)]
+    assert np.mean(zeros) == pytest.approx(0.4, abs=0.01) and len(set(zeros)) > 10
     loss, slope, _ = soft.gradient(gpt2, start.vectors * mask, texts, labels, config)
     assert prompt.history[0]["loss"] == pytest.approx(loss, abs=1e-4)
     slope *= mask
