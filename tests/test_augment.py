@@ -170,6 +170,7 @@ def test_without_a_neighbour_the_own_prompt_or_the_start_comes_back(lm, tmp_path
 
 
 def test_rates_and_draws_of_a_mix_are_as_stated():
+    assert rates([0.3]) == [1] and rates([0.5] * 4) == [0.25] * 4  # one alone is that one, equal ones give the mean
     assert rates([0.6, 0.2, -1]) == pytest.approx([0.75, 0.25, 0]) and rates([-1, -2]) == [0.5, 0.5] and rates([]) == []
     own, others = (["a", "b"], ["x", "y"]), [(["c"], ["x"], 0.75), (["d"], ["y"], 0.25), (["e"], ["x"], 0.0)]
     counts = {}
@@ -240,6 +241,38 @@ def test_one_call_makes_a_prompt_searches_and_learns_and_the_result_joins_the_li
             shelf.add(steps["own"].prompt, replace(card, parents=("0" * 16,)), soft.sketch(lm, *own, CONFIG), rows=own)
     finally:
         shelf.remove("helped")
+
+
+def test_tasks_of_a_library_keep_rows_and_prompt_together(lm, shelf, tmp_path):
+    found, left_out = meta.from_library(shelf)
+    assert {one.name for one in found} == {"sibling", "relative", "turned"} and left_out == 1
+    library.save(shelf, tmp_path / "saved")
+    again, _ = meta.from_library(library.load(tmp_path / "saved", tmp_path / "again"), {"data": "turned"})
+    again += meta.from_library(library.load(tmp_path / "saved", tmp_path / "more"))[0][::-1]
+    assert [one.name for one in again][0] == "turned" and len(again) == 4
+    for one in [*found, *again]:
+        assert (one.texts, one.labels) == shelf.rows(one.name)
+        assert np.array_equal(one.prompt.vectors, shelf.get(one.name).vectors)
+    options = meta.MetaConfig(prompt=CONFIG, loss="l2", map="last", examples=3, example="{text} is {label}", join="each", steps=1)
+    made = meta.learn(lm, found, options, progress=False)
+    assert [name for name, _ in made.tasks] == [one.name for one in found]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_tasks_with_more_wrong_labels_are_ranked_as_harder(lm, tmp_path, seed):
+    shares, given, unseen = (0.0, 0.1, 0.2, 0.4), [], []
+    for share in shares:
+        for rows, n in ((given, 64), (unseen, 200)):
+            texts, labels = task(n, 100 * seed + n)
+            turned = np.random.default_rng(seed).permutation(n)[: round(share * n)]
+            rows.append((texts, [{"good": "bad", "bad": "good"}[y] if i in turned else y for i, y in enumerate(labels)]))
+    shelf, items = library.Library.open(tmp_path / "shelf"), []
+    for share, prompt, rows, more in zip(shares, learned_many(lm, given), given, unseen, strict=True):
+        data = library.DataSet("flipped", library.rows_sha256(*rows))
+        one = library.Card(name=f"{share:.0%}", data=data, date=DATE, loss=loss_of(lm, prompt, *more))
+        items.append((prompt, one, soft.sketch(lm, *rows, CONFIG), None))
+    shelf.add_many(items)
+    assert [entry.name for entry in library.difficulty(shelf)[0]] == ["40%", "20%", "10%", "0%"]
 
 
 def test_given_rates_take_the_place_of_similarity(lm, shelf, monkeypatch):

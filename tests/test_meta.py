@@ -255,6 +255,36 @@ def test_a_made_prompt_is_the_same_for_all_rows_of_a_batch_and_made_once(lm, mon
     assert len(calls) == 1 + 2
 
 
+def test_with_a_meta_prompt_or_without_answers_are_of_one_kind_and_can_be_had_again(lm):
+    texts, labels = rows(n=8)
+    found = meta.learn(lm, tasks(), CONFIG.replace(steps=1), progress=False)
+    made = found.make(lm, shown(tasks()[0]))
+    for prompt in (soft.from_words(lm, "is", labels, PROMPT), soft.tune(lm, texts, labels, PROMPT.replace(steps=1)), made):
+        assert isinstance(prompt, soft.SoftPrompt) and set(prompt.classify(lm, texts)) <= {"good", "bad"}
+        assert prompt.probabilities(lm, texts).sum(1) == pytest.approx(1, abs=1e-6)
+        assert prompt.features(lm, texts).shape == (8, 32)
+    again = soft.SoftPrompt(made.vectors.copy(), made.labels, made.config, made.model, made.sha256)
+    assert again.classify(lm, texts) == found.classify(lm, shown(tasks()[0]), texts)
+
+
+def test_rows_are_shown_by_label_equally_often_and_equal_rows_make_equal_prompts(lm):
+    found = meta.learn(lm, tasks(), CONFIG.replace(steps=1), progress=False)
+    texts, labels = rows(n=20)
+    seen, make = [], meta.MetaPrompt.make
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            meta.MetaPrompt,
+            "make",
+            lambda self, lm, pairs, *args, **more: seen.append(pairs) or make(self, lm, pairs, *args, **more),
+        )
+        one, other = found.from_rows(lm, texts, labels), found.from_rows(lm, texts, labels)
+    assert np.array_equal(one.vectors, other.vectors) and seen[0] == seen[1]
+    assert sorted(label for _, label in seen[0]) == ["bad", "bad", "good", "good"]
+    assert set(seen[0]) <= set(zip(texts, labels, strict=True))
+    with pytest.raises(ValueError, match="20 texts and 1 labels"):
+        found.from_rows(lm, texts, labels[:1])
+
+
 def test_a_map_begins_at_the_start_and_only_the_asked_weights_are_learned(lm):
     start = soft.tune(lm, *rows(), PROMPT.replace(steps=2), progress=False)
     mapped = meta.learn(lm, tasks(), CONFIG.replace(map="layers", steps=0), start=start)

@@ -18,6 +18,7 @@ from workbench.search.soft.frozen import Frozen, frozen
 from workbench.search.soft.learning import begin_with, descend, gradient, tune
 from workbench.search.soft.rows import check_lm, read_rows
 from workbench.search.soft.soft_prompt import SoftPrompt, sha256
+from workbench.values import LibraryError
 
 _LOOKS = 64  # draws of examples that a map begins with
 
@@ -42,6 +43,30 @@ class Task(NamedTuple):
     examples: object = None
     prompt: SoftPrompt | None = None
     user: str | None = None
+
+
+def from_library(library, where=None):
+    """The entries of a library as tasks, each with its rows and the prompt that was tuned for it.
+
+    Args:
+        library: `library.Library`.
+        where: dict of filters, as in `Library.entries`.
+
+    Returns:
+        (list of `Task`, in the order of their ids; int, entries whose rows cannot be read, which are left out).
+
+    Raises:
+        ValueError: an unknown filter.
+    """
+    tasks, left_out = [], 0
+    for entry in sorted(library.entries(where), key=lambda one: one.id):
+        try:
+            rows, prompt = library.rows(entry), SoftPrompt.from_state(*library.get(entry.id).to_state())
+        except LibraryError:
+            left_out += 1
+            continue
+        tasks.append(Task(entry.name, *rows, prompt=prompt))
+    return tasks, left_out
 
 
 def sign_step(lm, texts, labels, config=None, *, start=None, step=0.03):
