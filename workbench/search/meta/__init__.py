@@ -5,7 +5,8 @@
     made.classify(lm, ["a warm and funny film"])        # both are a `SoftPrompt`
 
 `choose` picks the examples that stand for a task, `from_library` reads tasks that have a prompt already, and `soft.augment`
-begins with a made prompt: `augment(..., first=made_by.from_rows)`. Only the meta-prompt is learned, never the model that reads it.
+begins with a made prompt: `augment(..., first=learned.from_rows)`. Only the meta-prompt is learned, never the model that reads
+it.
 """
 
 from workbench.search.meta.canonical import CHOICES, choose
