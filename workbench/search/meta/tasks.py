@@ -12,7 +12,7 @@ from workbench.artifacts import Checkpoint
 from workbench.search.meta.canonical import balanced, choose
 from workbench.search.meta.config import SAMPLE, MetaConfig
 from workbench.search.meta.maker import distance, spelled
-from workbench.search.meta.meta_prompt import MetaPrompt, maker_of
+from workbench.search.meta.meta_prompt import MetaPrompt, history_of, maker_of
 from workbench.search.soft.config import SoftConfig
 from workbench.search.soft.frozen import Frozen, frozen
 from workbench.search.soft.learning import begin_with, descend, gradient, tune
@@ -164,7 +164,7 @@ def learn(lm, tasks, config=None, *, maker=None, start=None, user=None, weights=
                 return end_to_end(reader, made, [(j, i) for j, (_, batch) in drawn.items() for i in batch])
 
             done, stopped = descend(loss, {"maker": network}, config, "learning a meta-prompt", checkpoint, progress)
-            history = _history(done)
+            history = history_of(done)
     state = {key: value.detach().cpu().numpy().copy() for key, value in network.state_dict().items()}
     return MetaPrompt(
         state, config, name, sha256(lm), reading.name, sha256(reading), tuple(digests), user, tuple(history), stopped
@@ -200,10 +200,6 @@ def task_of(step, n, config, weights=None):
         turn, place = divmod(at, n)
         out.append(int(np.random.default_rng([config.seed, 7, turn]).permutation(n)[place]))
     return list(dict.fromkeys(out))  # where one order ends and the next begins, a task may stand twice
-
-
-def _history(run):
-    return [{key: value if key == "step" else round(value, 5) for key, value in row.items()} for row in run.history]
 
 
 def _of_user(tasks, user):

@@ -10,6 +10,7 @@ from workbench import checks
 from workbench.artifacts import Saved, check_layout
 from workbench.models.cut import Cut
 from workbench.models.lm import fingerprint
+from workbench.models.loading import printable
 from workbench.search.soft.config import SoftConfig
 from workbench.search.soft.frozen import Frozen, by_prompt, frozen
 from workbench.search.soft.rows import check_lm, only_texts, read_rows, window
@@ -103,7 +104,7 @@ class SoftPrompt(Saved):
                 out[by_prompt(part)[0]] = reader.ends(vectors, part)[0].float().cpu().numpy()
         return checks.unit_rows(out)
 
-    def sample(self, lm, n, seed=0, max_tokens=48):
+    def sample(self, lm, n, seed=0, max_tokens=48, *, begin=""):
         """Write texts like those that the prompt was learned from.
 
         Args:
@@ -111,6 +112,7 @@ class SoftPrompt(Saved):
             n: int, texts.
             seed: int.
             max_tokens: int, the longest text; a text may end before.
+            begin: str, what stands between the prompt and the text and is not written again.
 
         Returns:
             list of n `Sample` with `ids` and `log_prob` (nats, after leaving out the unlikeliest twentieth of each word's law).
@@ -123,12 +125,15 @@ class SoftPrompt(Saved):
         self._check(lm)
         if self.labels:
             raise ValueError("This prompt has learned to label texts, not to write them: learn one with labels=None.")
-        checks.whole("max_tokens", max_tokens, 1, window(lm) - len(self.vectors))
+        head = torch.cat([self._torch(lm), *context_of(lm, begin)])
+        if len(head) >= window(lm):
+            raise ValueError(f"{len(head)} vectors and tokens fill the {window(lm)} positions of {lm.name}: shorten `begin`.")
+        checks.whole("max_tokens", max_tokens, 1, window(lm) - len(head))
         end, random = lm.tokenizer.eos_token_id, torch.Generator().manual_seed(checks.seed(seed))
         rows, nats, over = [[] for _ in range(n)], np.zeros(n), torch.zeros(n, dtype=torch.bool)
         reader = Frozen(lm, self.config, [])
         with frozen(lm), torch.inference_mode():
-            for logits in reader.write(self._torch(lm), rows, max_tokens):
+            for logits in reader.write(head, rows, max_tokens):
                 law = _CUT.log_law(logits.cpu())[0]
                 token = (law - torch.empty(law.shape).exponential_(generator=random).log()).argmax(1)
                 for row in (~over).nonzero()[:, 0].tolist():
@@ -273,6 +278,13 @@ def _reader(lm, prompts, texts):
     tasks = [read_rows(lm, texts, [p.labels[0]] * len(texts), p.config, len(p.vectors), p.labels) for p in prompts]
     items = [(j, i) for j in range(len(prompts)) for i in range(len(texts))]
     return Frozen(lm, prompts[0].config, tasks), items, [prompt._torch(lm) for prompt in prompts]
+
+
+def context_of(lm, begin):
+    """The embeddings of words that may be none: list of at most one float32 tensor (t, w)."""
+    ids = lm.tokenizer(printable(begin), add_special_tokens=False)["input_ids"] if begin else []
+    table = lm.model.get_input_embeddings().weight.detach()
+    return [table[torch.tensor(ids, device=table.device)].float()] if ids else []
 
 
 def check_vectors(vectors, name="vectors"):
