@@ -80,7 +80,7 @@ def test_it_replies_to_a_dialog_and_to_equal_seeds_alike(lm, learned, tmp_path):
     assert meta.reply(lm, meta.MetaPrompt.load(tmp_path / "kept"), ["moon", "red ship"], 20, seed=1, max_tokens=3) == said["red"]
 
 
-def test_what_was_learned_is_equal_for_equal_seeds_and_after_a_stop(lm, learned, tmp_path):
+def test_what_was_learned_is_equal_for_equal_seeds_and_from_its_folder(lm, learned, tmp_path):
     short = CONFIG.replace(steps=20)
     whole = meta.learn_replies(lm, *told(48), short, progress=False)
     meta.learn_replies(lm, *told(48), short, folder=tmp_path / "run", progress=False)
