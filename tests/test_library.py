@@ -1,8 +1,11 @@
 """The library of prompts: known neighbours, rights, ledgers, and what is refused."""
 
 import json
+import os
+import subprocess
 import sys
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -450,6 +453,33 @@ def test_two_who_write_at_once_lose_nothing(tmp_path):
     for user in users:
         own = [entry.version for entry in user.entries(versions=True) if entry.mine]
         assert own == [1, 2, 3, 4] and len(user) == 2 and user.credit() == 4
+
+
+WRITER = """
+import itertools, sys
+import test_library as made
+shelf = made.library.Library.open(sys.argv[1], "anna")
+for i in itertools.count():
+    rows = ([f"text {i}"], ["yes"])
+    shelf.add(made.some(i), made.card("tone", data=made.library.DataSet("own")), made.sketch(i), rows=rows)
+    print(i, flush=True)
+"""
+
+
+def test_a_writer_that_was_killed_leaves_a_whole_library(tmp_path):
+    paths = os.pathsep.join([str(Path(__file__).parent), str(Path(library.__file__).parents[3])])
+    child = [sys.executable, "-c", WRITER, str(tmp_path / "shelf")]
+    with subprocess.Popen(child, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": paths}) as writer:
+        told = [int(next(writer.stdout)) for _ in range(3)]
+        writer.kill()  # somewhere in a write
+        told += [int(line) for line in writer.stdout]
+    shelf = library.Library.open(tmp_path / "shelf", "anna")
+    versions = [entry.version for entry in shelf.entries(versions=True)]
+    assert versions == list(range(1, len(versions) + 1)) and len(told) <= len(versions) <= len(told) + 1 and len(shelf) == 1
+    for version in versions:
+        entry = shelf.get("tone", version)
+        assert np.array_equal(entry.vectors, some(version - 1).vectors) and shelf.rows(entry)[0] == [f"text {version - 1}"]
+    assert shelf.add(some(99), card("tone"), START).version == len(versions) + 1
 
 
 def test_a_saved_library_reads_equal_and_equal_ones_give_equal_bytes(shelf, tmp_path):

@@ -1,3 +1,4 @@
+import itertools
 import os
 import signal
 from dataclasses import replace
@@ -239,6 +240,15 @@ def test_what_is_made_is_read_off_the_places_behind_the_examples(lm, changes):
     with frozen(lm), torch.no_grad():
         moved = (network(far, [turned])[0] - made).abs().amax(1) > 1e-5
     assert moved.tolist() == ([True, False, False, False] if config.join == "each" and config.map == "none" else [True] * 4)
+
+
+@FORMS
+def test_the_order_of_examples_counts_without_a_map_and_not_with_one(lm, changes):
+    config = CONFIG.replace(**changes)
+    made, examples = meta.learn(lm, tasks(), config.replace(steps=2), progress=False), shown(tasks()[0], config.examples)
+    orders = [made.make(lm, list(order)).vectors for order in itertools.permutations(examples)]
+    spread = np.std(orders, 0).max()
+    assert spread < 1e-6 if config.map != "none" else spread > 1e-3
 
 
 def test_a_made_prompt_is_the_same_for_all_rows_of_a_batch_and_made_once(lm, monkeypatch):

@@ -638,6 +638,16 @@ def test_a_model_that_was_changed_since_is_another_one(folder):
         prompt.classify(own, TEXTS)
 
 
+def test_the_same_weights_with_another_tokenizer_are_another_model(gpt2, learned):
+    words = [token for token, _ in sorted(gpt2.tokenizer.get_vocab().items(), key=lambda pair: pair[1])][1:]
+    same, other = (
+        LM(name, gpt2.model, tiny_lm(words=some).tokenizer) for name, some in (("same", words), ("other", words[::-1]))
+    )
+    assert learned.classify(same, ["red fox"]) == learned.classify(gpt2, ["red fox"])
+    with pytest.raises(ModelError, match="is another model"):
+        learned.classify(other, ["red fox"])
+
+
 def test_a_call_of_the_tokenizer_makes_no_other_model_of_it(folder):
     own = load_lm(folder)
     own.tokenizer.pad_token = own.tokenizer.eos_token
