@@ -8,14 +8,13 @@ import torch
 
 from workbench import checks
 from workbench.artifacts import Checkpoint
-from workbench.models.loading import printable
 from workbench.search.meta.config import MetaConfig
 from workbench.search.meta.maker import spelled
 from workbench.search.meta.meta_prompt import MetaPrompt, check_model, history_of, maker_of, network_of
 from workbench.search.soft.config import SoftConfig
 from workbench.search.soft.frozen import Frozen, frozen
 from workbench.search.soft.learning import batch, descend
-from workbench.search.soft.rows import Rows, check_lm, window
+from workbench.search.soft.rows import Rows, check_lm, tokens_of, window
 from workbench.search.soft.soft_prompt import sha256
 
 _LOOKS = 64  # dialogs that a map begins with
@@ -135,7 +134,7 @@ def _read(lm, dialogs, replies, config, seen):
         raise ValueError(f"There are {len(said)} dialogs, {len(replies)} replies and {len(shown)} to be seen; each needs one.")
     end, most, rows, sizes = lm.tokenizer.eos_token_id, window(check_lm(lm)), [], []
     for i, (one, answer) in enumerate(zip(said, replies, strict=True)):
-        before, behind = (lm.tokenizer(printable(x), add_special_tokens=False)["input_ids"] for x in (f"{one}\n", answer))
+        before, behind = tokens_of(lm, f"{one}\n"), tokens_of(lm, answer)
         if not behind:
             raise ValueError(f"Reply {i} has no token of {lm.name}: {answer!r}.")
         behind = behind + [end] * (end is not None)

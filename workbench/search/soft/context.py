@@ -8,12 +8,11 @@ import torch
 
 from workbench import checks
 from workbench.artifacts import Checkpoint
-from workbench.models.loading import printable
 from workbench.search.soft.config import SoftConfig
 from workbench.search.soft.frozen import Frozen, frozen
 from workbench.search.soft.learning import batch, descend, start_vectors
 from workbench.search.soft.rows import check_lm, read_rows
-from workbench.search.soft.soft_prompt import SoftPrompt, sha256
+from workbench.search.soft.soft_prompt import SoftPrompt, embedded, sha256
 
 _TOP = 50  # tokens of a law that are told apart; the others count as one
 
@@ -122,10 +121,10 @@ def context_vectors(lm, context):
             raise ValueError(f"A context of vectors is a finite float32 array (c, {table.shape[1]}), got {context.shape}.")
         return torch.from_numpy(context.astype(np.float32)).to(table.device)
     (context,) = checks.texts([context], "context")
-    ids = lm.tokenizer(printable(context), add_special_tokens=False)["input_ids"]
-    if not ids:
+    found = embedded(lm, context)
+    if not len(found):
         raise ValueError(f"The context has no token of {lm.name}: {context!r}.")
-    return table[torch.tensor(ids, device=table.device)].float()
+    return found
 
 
 def _taught(reader, teacher, items):

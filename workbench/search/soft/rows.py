@@ -53,7 +53,7 @@ def spell(lm, texts, before="", after="", begin=()):
     for row, text in enumerate(texts):
         if not text.strip():
             raise ValueError(f"Text {row} is empty: {text!r}. Leave it and its label out.")
-    rows = [[*begin, *_tokens(lm, before + text + after)] for text in texts]
+    rows = [[*begin, *tokens_of(lm, before + text + after)] for text in texts]
     if [] in rows:
         raise ValueError(
             f"Text {rows.index([])} has no token of {lm.name}: {texts[rows.index([])]!r}. Leave it and its label out."
@@ -88,7 +88,7 @@ def read_rows(lm, texts, labels, config, vectors, classes=None):
     classes = _classes(texts, labels, classes)
     if not classes and config.layout == "suffix":
         raise ValueError("A prompt behind a text cannot help to write it: without labels take SoftConfig(layout='prefix').")
-    spelled = [_tokens(lm, f" {label}") for label in classes]
+    spelled = [tokens_of(lm, f" {label}") for label in classes]
     _check_apart(classes, spelled)
     begin = [lm.tokenizer.bos_token_id] if config.layout == "suffix" and lm.tokenizer.bos_token_id is not None else []
     before, after = config.template.split("{text}")
@@ -159,5 +159,6 @@ def _check_apart(classes, spelled):
             )
 
 
-def _tokens(lm, text):
+def tokens_of(lm, text):
+    """The tokens of a text alone: list of int."""
     return lm.tokenizer(printable(text), add_special_tokens=False)["input_ids"]

@@ -10,10 +10,9 @@ from workbench import checks
 from workbench.artifacts import Saved, check_layout
 from workbench.models.cut import Cut
 from workbench.models.lm import fingerprint
-from workbench.models.loading import printable
 from workbench.search.soft.config import SoftConfig
 from workbench.search.soft.frozen import Frozen, by_prompt, frozen
-from workbench.search.soft.rows import check_lm, only_texts, read_rows, window
+from workbench.search.soft.rows import check_lm, only_texts, read_rows, tokens_of, window
 from workbench.values import ModelError, Sample
 
 STOPPED = ("steps", "patience", "interrupted")
@@ -125,7 +124,7 @@ class SoftPrompt(Saved):
         self._check(lm)
         if self.labels:
             raise ValueError("This prompt has learned to label texts, not to write them: learn one with labels=None.")
-        head = torch.cat([self._torch(lm), *context_of(lm, begin)])
+        head = torch.cat([self._torch(lm), embedded(lm, begin)])
         if len(head) >= window(lm):
             raise ValueError(f"{len(head)} vectors and tokens fill the {window(lm)} positions of {lm.name}: shorten `begin`.")
         checks.whole("max_tokens", max_tokens, 1, window(lm) - len(head))
@@ -280,11 +279,10 @@ def _reader(lm, prompts, texts):
     return Frozen(lm, prompts[0].config, tasks), items, [prompt._torch(lm) for prompt in prompts]
 
 
-def context_of(lm, begin):
-    """The embeddings of words that may be none: list of at most one float32 tensor (t, w)."""
-    ids = lm.tokenizer(printable(begin), add_special_tokens=False)["input_ids"] if begin else []
+def embedded(lm, words):
+    """The embeddings of words, as a model reads them: float32 tensor (t, w); t may be 0."""
     table = lm.model.get_input_embeddings().weight.detach()
-    return [table[torch.tensor(ids, device=table.device)].float()] if ids else []
+    return table[torch.tensor(tokens_of(lm, words), dtype=torch.long, device=table.device)].float()
 
 
 def check_vectors(vectors, name="vectors"):
