@@ -28,7 +28,7 @@ def distil(lm, context, texts, config=None, *, folder=None, progress=True):
         context: str, what the model should do without; or float32 array (c, w) of vectors.
         texts: list of n str that may follow, such as `lm` writes after the context.
         config: `SoftConfig` with the layout "prefix"; None takes the defaults with it. The vectors begin as the words of `start`;
-            with start None as the first tokens of the context, repeated if there are too few. A loss is not looked at.
+            with start None as the first tokens of the context, repeated if there are too few. Loss and dropout are not looked at.
         folder: str, Path or None, for checkpoints every 10 steps, as in `tune`.
         progress: bool.
 
