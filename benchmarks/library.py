@@ -2,6 +2,7 @@
 
     python benchmarks/library.py world           # twelve tasks of the built-in world, new captions: a minute or two on one core
     python benchmarks/library.py halves          # two halves of each task of --data, SmolLM2: some minutes
+    python benchmarks/library.py choose          # a classifier names the sibling of 16 rows, or refuses: some minutes
     python benchmarks/library.py help            # 16 rows with and without a neighbour, paired draws: some minutes
     python benchmarks/library.py size            # 100,000 entries of 8 x 576, 3 GB on disk: some minutes
 
@@ -32,11 +33,12 @@ START = soft.SoftConfig(start=", very")  # of the shipped library
 def main():
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=["world", "halves", "help", "size"])
+    parser.add_argument("part", choices=["world", "halves", "choose", "help", "size"])
     parser.add_argument("--data", type=Path, default=os.environ.get("WORKBENCH_DATA", "../shared/data"), help="folder of data")
-    parser.add_argument("--lm", default="smollm2", help="for the halves")
+    parser.add_argument("--lm", default="smollm2", help="for halves and choose")
     parser.add_argument("--rows", type=int, default=64, help="texts of a half, or of a task of the world with 'world'")
     parser.add_argument("--draws", type=int, default=10, help="draws of 16 rows")
+    parser.add_argument("--seed", type=int, default=1, help="which rows, with 'choose'")
     parser.add_argument("--entries", type=int, default=100_000)
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -44,6 +46,8 @@ def main():
         world(args.rows)
     elif args.part == "halves":
         halves(load_lm(args.lm), args.data / "tasks", args.rows)
+    elif args.part == "choose":
+        choose(load_lm(args.lm), args.data / "tasks", args.seed)
     elif args.part == "help":
         helped(args.draws)
     else:
@@ -112,6 +116,39 @@ def halves(lm, folder, rows, longest=300):
             f"by {way:9} the sibling comes first for {right} of {n} halves of {rows} rows (chance {n / (n - 1):.1f})", flush=True
         )
     return out
+
+
+def choose(lm, folder, seed, rows=32, query=16, longest=250):
+    """Two halves of each task: a classifier over all other halves names the sibling of new rows, or refuses if there is none."""
+    given, asked, cache = {}, {}, {}
+    for path in sorted(folder.glob("*.jsonl")):
+        found = [json.loads(line) for line in path.open(encoding="utf-8")]
+        found = [(row["text"], row["label"]) for row in found if row["split"] == "train" and len(row["text"]) <= longest]
+        order = np.random.default_rng(seed).permutation(len(found))[: 2 * (rows + query)].tolist()
+        for half in range(2):
+            part = [found[i] for i in order[half::2]]
+            given[path.stem, half], asked[path.stem, half] = part[:rows], part[rows:]
+
+    def features(texts):
+        fresh = sorted(set(texts) - set(cache))
+        cache.update(zip(fresh, soft.features(lm, fresh), strict=True) if fresh else ())
+        return np.stack([cache[text] for text in texts])
+
+    def chosen(kind, gone):
+        entries = [SimpleNamespace(id=f"{name} {half}") for name, half in given if not gone(name, half)]
+        shelf = SimpleNamespace(
+            entries=lambda where: entries, rows=lambda entry: zip(*given[entry.id[:-2], int(entry.id[-1])], strict=True)
+        )
+        found = library.Chooser(features, least=0.0).fit(shelf).choose(*zip(*asked[kind], strict=True))
+        return found.entry.id[:-2] == kind[0], found.probability
+
+    least, n = library.Chooser(features).least, len(given)
+    with_sibling = [chosen(kind, lambda name, half, kind=kind: (name, half) == kind) for kind in given]
+    without = [chosen(kind, lambda name, half, kind=kind: name == kind[0]) for kind in given]
+    right, kept = sum(same for same, _ in with_sibling), sum(p >= least for _, p in with_sibling)
+    print(f"{n} halves of {rows} rows, {query} new ones to choose by, seed {seed}")
+    print(f"  the sibling is the likeliest for {right} of {n}; {kept} of them reach {least}, below which nothing is named")
+    print(f"  without a sibling, refused: {sum(p < least for _, p in without)} of {n}", flush=True)
 
 
 # ---- help ---------------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tiny_lm import tiny_lm
 
-from workbench import library, soft
+from workbench import library, meta, soft
 from workbench.models import load_lm
 from workbench.models.lm import fingerprint
 from workbench.search.soft import augmenting as module
@@ -170,6 +170,7 @@ def test_without_a_neighbour_the_own_prompt_or_the_start_comes_back(lm, tmp_path
 
 
 def test_rates_and_draws_of_a_mix_are_as_stated():
+    assert rates([0.3]) == [1] and rates([0.5] * 4) == [0.25] * 4  # one alone is that one, equal ones give the mean
     assert rates([0.6, 0.2, -1]) == pytest.approx([0.75, 0.25, 0]) and rates([-1, -2]) == [0.5, 0.5] and rates([]) == []
     own, others = (["a", "b"], ["x", "y"]), [(["c"], ["x"], 0.75), (["d"], ["y"], 0.25), (["e"], ["x"], 0.0)]
     counts = {}
@@ -179,6 +180,136 @@ def test_rates_and_draws_of_a_mix_are_as_stated():
             counts[text] = counts.get(text, 0) + 1
     assert counts["a"] == counts["b"] == 64 * 80 and "e" not in counts
     assert (counts["c"] - 7680) ** 2 / 7680 + (counts["d"] - 2560) ** 2 / 2560 < 6.63  # chi-square, p > .01
+
+
+def test_a_first_prompt_is_searched_with_and_learned_further(lm, shelf, monkeypatch):
+    texts, labels = task(12, 28)
+    own, held = module._split(texts, labels, CONFIG)
+    seen, began, real = [], [], module.tune
+    monkeypatch.setattr(module, "tune", lambda *args, **more: began.append(more.get("start")) or real(*args, **more))
+    asked = _Leaky(shelf, [])
+    asked.search = lambda query, *args, **more: seen.append(query) or shelf.search(query, *args, **more)
+
+    def step(lm, texts, labels):
+        assert (texts, labels) == own  # and nothing that was set aside
+        return meta.sign_step(lm, texts, labels, CONFIG)
+
+    found = soft.augment(lm, texts, labels, asked, CONFIG, first=step)
+    made = meta.sign_step(lm, *own, CONFIG)
+    assert np.array_equal(seen[0].vectors, made.vectors) and np.array_equal(began[1].vectors, made.vectors)
+    assert [(one.name, one.began) for one in found.candidates] == [
+        ("begin", "words"),
+        ("first", "first"),
+        ("own", "first"),
+        ("neighbour", "neighbour"),
+        ("start", "neighbour"),
+    ]
+    assert found.log[0]["query"] == "first" and found.log[0]["candidates"]["first"] == pytest.approx(
+        loss_of(lm, made, *held), abs=1e-5
+    )
+    assert np.array_equal(soft.augment(lm, texts, labels, shelf, CONFIG, first=made).prompt.vectors, found.prompt.vectors)
+    assert soft.augment(lm, texts, labels, shelf, CONFIG.replace(steps=1)).log[0]["query"] == "own"
+    with pytest.raises(ValueError, match="first must be one of tuned"):
+        soft.augment(lm, texts, labels, shelf, CONFIG, first="meta")
+    with pytest.raises(TypeError, match="start is a SoftPrompt, got list"):
+        soft.augment(lm, texts, labels, shelf, CONFIG, first=lambda *rows: [])
+    longer = soft.tune(lm, texts, labels, CONFIG.replace(vectors=4, steps=0))
+    with pytest.raises(ValueError, match="first prompt has 4 vectors, this config 3"):
+        soft.augment(lm, texts, labels, shelf, CONFIG, first=longer)
+
+
+def test_one_call_makes_a_prompt_searches_and_learns_and_the_result_joins_the_library(lm, shelf):
+    made = meta.learn(
+        lm,
+        [meta.Task("one", *task(24, 31)), meta.Task("two", *task(24, 32, turned=True))],
+        meta.MetaConfig(prompt=CONFIG, map="last", examples=3, join="each", example="{text} is {label}", steps=2),
+        progress=False,
+    )
+    texts, labels = task(16, 33)
+    found = soft.augment(lm, texts, labels, shelf, CONFIG, first=made.from_rows, k=4, how="average", rounds=2)
+    own, _ = module._split(texts, labels, CONFIG)
+    steps = {one.name: one for one in found.candidates}
+    assert np.array_equal(steps["first"].prompt.vectors, made.from_rows(lm, *own).vectors) and steps["first"].parents == ()
+    assert len(steps["average"].parents) >= 1 and steps["average"].began == "step 0"
+    assert any(one.prompt is found.prompt for one in found.candidates) and len(found.log) == 2
+    parents = steps["average"].parents
+    card = library.Card(name="helped", data=library.DataSet("own"), date=DATE, parents=parents, note=found.note)
+    try:
+        entry = shelf.add(steps["average"].prompt, card, soft.sketch(lm, *own, CONFIG), rows=own)
+        assert entry.card.parents == parents and "rounds: 2; rates of the last one: " in entry.card.note
+        with pytest.raises(LibraryError, match="no parent"):  # an entry is later than its parents: there can be no circle
+            shelf.add(steps["own"].prompt, replace(card, parents=("0" * 16,)), soft.sketch(lm, *own, CONFIG), rows=own)
+    finally:
+        shelf.remove("helped")
+
+
+def test_tasks_of_a_library_keep_rows_and_prompt_together(lm, shelf, tmp_path):
+    found, left_out = meta.from_library(shelf)
+    assert {one.name for one in found} == {"sibling", "relative", "turned"} and left_out == 1
+    library.save(shelf, tmp_path / "saved")
+    again, _ = meta.from_library(library.load(tmp_path / "saved", tmp_path / "again"), {"data": "turned"})
+    again += meta.from_library(library.load(tmp_path / "saved", tmp_path / "more"))[0][::-1]
+    assert [one.name for one in again][0] == "turned" and len(again) == 4
+    for one in [*found, *again]:
+        assert (one.texts, one.labels) == shelf.rows(one.name)
+        assert np.array_equal(one.prompt.vectors, shelf.get(one.name).vectors)
+    options = meta.MetaConfig(prompt=CONFIG, loss="l2", map="last", examples=3, example="{text} is {label}", join="each", steps=1)
+    made = meta.learn(lm, found, options, progress=False)
+    assert [name for name, _ in made.tasks] == [one.name for one in found]
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_tasks_with_more_wrong_labels_are_ranked_as_harder(lm, tmp_path, seed):
+    shares, given, unseen = (0.0, 0.1, 0.2, 0.4), [], []
+    for share in shares:
+        for rows, n in ((given, 64), (unseen, 200)):
+            texts, labels = task(n, 100 * seed + n)
+            turned = np.random.default_rng(seed).permutation(n)[: round(share * n)]
+            rows.append((texts, [{"good": "bad", "bad": "good"}[y] if i in turned else y for i, y in enumerate(labels)]))
+    shelf, items = library.Library.open(tmp_path / "shelf"), []
+    for share, prompt, rows, more in zip(shares, learned_many(lm, given), given, unseen, strict=True):
+        data = library.DataSet("flipped", library.rows_sha256(*rows))
+        one = library.Card(name=f"{share:.0%}", data=data, date=DATE, loss=loss_of(lm, prompt, *more))
+        items.append((prompt, one, soft.sketch(lm, *rows, CONFIG), None))
+    shelf.add_many(items)
+    assert [entry.name for entry in library.difficulty(shelf)[0]] == ["40%", "20%", "10%", "0%"]
+
+
+def test_given_rates_take_the_place_of_similarity(lm, shelf, monkeypatch):
+    texts, labels = task(12, 34)
+    found = soft.augment(lm, texts, labels, shelf, CONFIG.replace(steps=1), how="average", k=4, shares={"turned": 3, "bare": 1})
+    assert {one["name"]: one["rate"] for one in found.log[0]["neighbours"]} == {
+        "turned": 0.75,
+        "bare": 0.25,
+        "sibling": 0,
+        "relative": 0,
+    }
+    assert {shelf.get(one).name for one in found.candidates[-1].parents} == {"turned", "bare"}
+    with pytest.raises(ValueError, match="shares of 'turned' must be a number of 0 or more"):
+        soft.augment(lm, texts, labels, shelf, CONFIG, shares={"turned": -1})
+
+
+@pytest.mark.parametrize("how", ["mix", "curriculum"])
+def test_rows_of_a_neighbour_are_read_in_its_own_template(lm, tmp_path, monkeypatch, how):
+    rows, config = task(20, 40), CONFIG.replace(template="old {text}", steps=1)
+    shelf = library.Library.open(tmp_path / "shelf")
+    card = library.Card(name="old", data=library.DataSet("old"), date=DATE)
+    shelf.add(soft.tune(lm, *rows, config, progress=False), card, soft.sketch(lm, *rows, config), rows=rows)
+    read, real = [], module.tune
+    monkeypatch.setattr(
+        module,
+        "tune",
+        lambda lm, texts, labels, config, **more: (
+            read.append([config.template.replace("{text}", text) for text in texts]) or real(lm, texts, labels, config, **more)
+        ),
+    )
+    texts, labels = task(12, 41)
+    own = CONFIG.replace(template="{text} is", steps=1)
+    found = soft.augment(lm, texts, labels, shelf, own, how=how)
+    theirs = [text for some in read for text in some if not text.endswith(" is")]
+    assert theirs and all(text.startswith("old ") for text in theirs)
+    assert {text.split(" ", 1)[1] for text in theirs} <= set(rows[0])
+    assert all(one.prompt.config.template == "{text} is" for one in found.candidates)
 
 
 def test_labels_that_cannot_be_told_apart_are_skipped_and_counted(lm, shelf):

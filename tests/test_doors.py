@@ -82,6 +82,7 @@ def at_the_seed(seed, dsl, pipeline):
         "soft.config.SoftConfig": lambda: soft.SoftConfig(seed=seed),
         "meta.config.MetaConfig": lambda: meta.MetaConfig(seed=seed),
         "soft_prompt.SoftPrompt.sample": lambda: of_texts().sample(tiny(), 5, seed, max_tokens=5),
+        "meta.dialogs.reply": lambda: meta.reply(tiny(), of_dialogs(), ["red"], 5, seed, max_tokens=5),
         "DeepDSL.sample": lambda: dsl.sample(1, seed=seed),
         "DeepDSL.vary": lambda: dsl.vary(PROMPT, 3, 0, seed=seed),
         "DeepDSL.infill": lambda: dsl.infill("a castle, <?>", 1, seed=seed),
@@ -137,6 +138,12 @@ def tiny():
 def of_texts():
     config = soft.SoftConfig(layout="prefix", start="red old", vectors=2, steps=0)
     return soft.tune(tiny(), ["red fox"], None, config)
+
+
+@cache
+def of_dialogs():
+    config = meta.MetaConfig(prompt=soft.SoftConfig(layout="prefix", start="red old", vectors=2), steps=0)
+    return meta.learn_replies(tiny(), [["red"]], ["fox"], config)
 
 
 def shade(pictures):
@@ -293,6 +300,7 @@ INSIDE = {
     "folder": "artifacts.restored descent.Descent shards.Features export.Export files.check_ours files.replacing_ours "
     "files.make_folder locks.lock_of pages.site.check folders.lists app.page guide.tuning.tune writer.Writer.fit "
     "soft.learning.tune soft.learning.tune_many soft.context.distil meta.tasks.learn prompt_library.Library.open "
+    "meta.dialogs.learn_replies "
     "library.shipped.load library.shipped.save library.shipped.world",
 }
 

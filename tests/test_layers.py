@@ -40,7 +40,10 @@ NO_TORCH = (
     "world/captions",
     "world/render",
     "world/questions",
-    *(f"data/library/{name}" for name in ("adding", "entries", "prompt_library", "searching", "shelves", "shipped", "standing")),
+    *(
+        f"data/library/{name}"
+        for name in ("adding", "choosing", "entries", "prompt_library", "searching", "shelves", "shipped", "standing")
+    ),
     "language/lexicon",
     "language/ngram/__init__",
     "language/ngram/tables",

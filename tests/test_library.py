@@ -1,8 +1,11 @@
 """The library of prompts: known neighbours, rights, ledgers, and what is refused."""
 
 import json
+import os
+import subprocess
 import sys
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,7 +13,7 @@ import pytest
 
 from workbench import library
 from workbench.data.library import searching
-from workbench.values import ArtifactError, LibraryError
+from workbench.values import ArtifactError, LibraryError, NotFittedError
 
 K, W = 2, 4
 START = np.linspace(-1, 1, K * W).astype(np.float32).reshape(K, W)
@@ -75,6 +78,9 @@ def brute(query, zero, entries, metric):
         ours, theirs = ours - theirs.mean(0), theirs - theirs.mean(0)
     if metric == "l2":
         return -np.linalg.norm(theirs - ours, axis=1)
+    if metric == "pair":
+        pairs = [[one.reshape(K, W)[i] @ ours.reshape(K, W)[j] for i in range(K) for j in range(K)] for one in theirs]
+        return np.max(pairs, 1)
     products = theirs @ ours
     return products if metric == "inner" else products / np.linalg.norm(theirs, axis=1) / np.linalg.norm(ours)
 
@@ -92,7 +98,7 @@ def test_scores_are_those_of_brute_force_and_never_rise(many, metric, few, monke
     right = brute(asked.vectors, START.ravel(), group.vectors.astype(float) + START.ravel(), metric)
     order = sorted(range(60), key=lambda i: (-right[i], entries[i].id))[:7]
     found = [hit.score for hit in answer]
-    if metric == "centred" and few:
+    if metric in ("centred", "pair") and few:
         assert not answer.exact and found[0] == pytest.approx(right[order[0]], abs=0.05)
     else:
         assert answer.exact and names(answer) == [entries[i].name for i in order]
@@ -107,10 +113,11 @@ def test_an_entry_comes_first_with_cosine_one_and_scaling_changes_only_length(ma
         hit = many.search(entry, 1, metric=metric).hits[0]
         assert (hit.entry.name, hit.score) == ("task 7", pytest.approx(1, abs=1e-6))
     longer = prompt(START + 3 * (entry.vectors - START))
-    scores = {m: many.search(longer, 1, metric=m, start=START).hits[0].score for m in ("cosine", "inner", "l2")}
-    before = {m: many.search(entry, 1, metric=m).hits[0].score for m in ("cosine", "inner", "l2")}
+    scores = {m: many.search(longer, 1, metric=m, start=START).hits[0].score for m in searching.METRICS}
+    before = {m: many.search(entry, 1, metric=m).hits[0].score for m in searching.METRICS}
     assert scores["cosine"] == pytest.approx(before["cosine"], abs=1e-6)
     assert scores["inner"] == pytest.approx(3 * before["inner"], rel=1e-5) and scores["l2"] < before["l2"] == 0
+    assert scores["pair"] == pytest.approx(3 * before["pair"], rel=1e-5)
 
 
 def test_on_unit_vectors_the_three_plain_metrics_give_one_order(shelf):
@@ -448,6 +455,33 @@ def test_two_who_write_at_once_lose_nothing(tmp_path):
         assert own == [1, 2, 3, 4] and len(user) == 2 and user.credit() == 4
 
 
+WRITER = """
+import itertools, sys
+import test_library as made
+shelf = made.library.Library.open(sys.argv[1], "anna")
+for i in itertools.count():
+    rows = ([f"text {i}"], ["yes"])
+    shelf.add(made.some(i), made.card("tone", data=made.library.DataSet("own")), made.sketch(i), rows=rows)
+    print(i, flush=True)
+"""
+
+
+def test_a_writer_that_was_killed_leaves_a_whole_library(tmp_path):
+    paths = os.pathsep.join([str(Path(__file__).parent), str(Path(library.__file__).parents[3])])
+    child = [sys.executable, "-c", WRITER, str(tmp_path / "shelf")]
+    with subprocess.Popen(child, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": paths}) as writer:
+        told = [int(next(writer.stdout)) for _ in range(3)]
+        writer.kill()  # somewhere in a write
+        told += [int(line) for line in writer.stdout]
+    shelf = library.Library.open(tmp_path / "shelf", "anna")
+    versions = [entry.version for entry in shelf.entries(versions=True)]
+    assert versions == list(range(1, len(versions) + 1)) and len(told) <= len(versions) <= len(told) + 1 and len(shelf) == 1
+    for version in versions:
+        entry = shelf.get("tone", version)
+        assert np.array_equal(entry.vectors, some(version - 1).vectors) and shelf.rows(entry)[0] == [f"text {version - 1}"]
+    assert shelf.add(some(99), card("tone"), START).version == len(versions) + 1
+
+
 def test_a_saved_library_reads_equal_and_equal_ones_give_equal_bytes(shelf, tmp_path):
     rows = (["a red fox", "an old ship"], ["yes", "no"])
     parent = shelf.add(some(0), card("a", data=library.DataSet("own")), sketch(0), rows=rows)
@@ -464,3 +498,53 @@ def test_a_saved_library_reads_equal_and_equal_ones_give_equal_bytes(shelf, tmp_
     assert first == second
     with pytest.raises(ArtifactError, match="holds a library of 2 entries already"):
         library.load(tmp_path / "one", tmp_path / "again")
+
+
+# ---- to choose by a classifier -----------------------------------------------------------------------------------------
+
+
+def counted(texts):
+    """How often each letter occurs: float (n, 26)."""
+    return np.array([[text.count(chr(97 + i)) for i in range(26)] for text in texts], float)
+
+
+def drawn(letters, n, seed):
+    """Texts of four of some letters, and labels that do not tell."""
+    draw = np.random.default_rng(seed)
+    return ["".join(draw.choice(list(letters), 4)) for _ in range(n)], [str(one) for one in draw.integers(2, size=n)]
+
+
+def test_a_classifier_names_the_entry_whose_rows_examples_are_like_and_refuses_others(shelf):
+    kinds = {"early": "abcd", "middle": "klmn", "late": "wxyz"}
+    given = {name: drawn(letters, 60, i) for i, (name, letters) in enumerate(kinds.items())}
+    own = library.DataSet("own")
+    shelf.add_many([(some(i), card(name, data=own), START, rows) for i, (name, rows) in enumerate(given.items())])
+    shelf.add(some(7), card("bare"), START)
+    hidden = card("hidden", data=own, access="restricted")
+    shelf.as_user("eve").add(some(8), hidden, START, rows=drawn("efgh", 60, 9))
+    chooser = library.Chooser(counted, least=0.8).fit(shelf)
+    assert [entry.name for entry in sorted(chooser.entries_, key=lambda one: one.name)] == ["early", "late", "middle"]
+    assert chooser.left_out_ == 1
+    for name, letters in kinds.items():
+        found = chooser.choose(*drawn(letters, 8, 77))
+        assert found.entry.name == name and found.probability == max(found.probabilities.values()) > 0.8
+        assert sum(found.probabilities.values()) == pytest.approx(1)
+    refused = chooser.choose(*drawn("efgh", 8, 78))
+    assert refused.entry is None and refused.probability < 0.8
+    again = library.Chooser(counted, least=0.8).fit(shelf)
+    assert chooser.choose(["abcd"]).probabilities == again.choose(["abcd"]).probabilities
+
+
+def test_what_a_classifier_cannot_choose_from_is_refused(shelf):
+    chooser = library.Chooser(counted)
+    with pytest.raises(NotFittedError, match="call fit"):
+        chooser.choose(["a"])
+    shelf.add(some(0), card("alone", data=library.DataSet("own")), START, rows=drawn("ab", 9, 0))
+    shelf.add(some(1), card("bare"), START)
+    with pytest.raises(LibraryError, match="two or more must have rows: 1 do, 1 do not"):
+        chooser.fit(shelf)
+    shelf.add(some(2), card("other", data=library.DataSet("own")), START, rows=drawn("yz", 9, 0))
+    with pytest.raises(ValueError, match="1 texts and 2 labels"):
+        chooser.fit(shelf).choose(["a"], ["x", "y"])
+    with pytest.raises(ValueError, match="least must be a number from 0 to 1"):
+        library.Chooser(counted, least=2)

@@ -1,3 +1,4 @@
+import itertools
 import os
 import signal
 from dataclasses import replace
@@ -241,6 +242,15 @@ def test_what_is_made_is_read_off_the_places_behind_the_examples(lm, changes):
     assert moved.tolist() == ([True, False, False, False] if config.join == "each" and config.map == "none" else [True] * 4)
 
 
+@FORMS
+def test_the_order_of_examples_counts_without_a_map_and_not_with_one(lm, changes):
+    config = CONFIG.replace(**changes)
+    made, examples = meta.learn(lm, tasks(), config.replace(steps=2), progress=False), shown(tasks()[0], config.examples)
+    orders = [made.make(lm, list(order)).vectors for order in itertools.permutations(examples)]
+    spread = np.std(orders, 0).max()
+    assert spread < 1e-6 if config.map != "none" else spread > 1e-3
+
+
 def test_a_made_prompt_is_the_same_for_all_rows_of_a_batch_and_made_once(lm, monkeypatch):
     found = meta.learn(lm, tasks(), CONFIG.replace(steps=2), progress=False)
     made = found.make(lm, shown(tasks()[0]))
@@ -253,6 +263,36 @@ def test_a_made_prompt_is_the_same_for_all_rows_of_a_batch_and_made_once(lm, mon
     assert calls == [1]
     meta.learn(lm, tasks(), CONFIG.replace(steps=2, tasks=3), progress=False)
     assert len(calls) == 1 + 2
+
+
+def test_with_a_meta_prompt_or_without_answers_are_of_one_kind_and_can_be_had_again(lm):
+    texts, labels = rows(n=8)
+    found = meta.learn(lm, tasks(), CONFIG.replace(steps=1), progress=False)
+    made = found.make(lm, shown(tasks()[0]))
+    for prompt in (soft.from_words(lm, "is", labels, PROMPT), soft.tune(lm, texts, labels, PROMPT.replace(steps=1)), made):
+        assert isinstance(prompt, soft.SoftPrompt) and set(prompt.classify(lm, texts)) <= {"good", "bad"}
+        assert prompt.probabilities(lm, texts).sum(1) == pytest.approx(1, abs=1e-6)
+        assert prompt.features(lm, texts).shape == (8, 32)
+    again = soft.SoftPrompt(made.vectors.copy(), made.labels, made.config, made.model, made.sha256)
+    assert again.classify(lm, texts) == found.classify(lm, shown(tasks()[0]), texts)
+
+
+def test_rows_are_shown_by_label_equally_often_and_equal_rows_make_equal_prompts(lm):
+    found = meta.learn(lm, tasks(), CONFIG.replace(steps=1), progress=False)
+    texts, labels = rows(n=20)
+    seen, make = [], meta.MetaPrompt.make
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            meta.MetaPrompt,
+            "make",
+            lambda self, lm, pairs, *args, **more: seen.append(pairs) or make(self, lm, pairs, *args, **more),
+        )
+        one, other = found.from_rows(lm, texts, labels), found.from_rows(lm, texts, labels)
+    assert np.array_equal(one.vectors, other.vectors) and seen[0] == seen[1]
+    assert sorted(label for _, label in seen[0]) == ["bad", "bad", "good", "good"]
+    assert set(seen[0]) <= set(zip(texts, labels, strict=True))
+    with pytest.raises(ValueError, match="20 texts and 1 labels"):
+        found.from_rows(lm, texts, labels[:1])
 
 
 def test_a_map_begins_at_the_start_and_only_the_asked_weights_are_learned(lm):
@@ -473,7 +513,7 @@ def test_what_cannot_work_is_refused_before_any_forward(lm, monkeypatch):
         ({"examples": 3}, "3 examples cannot make 4 vectors in equal parts"),
         ({"steps": -1}, "steps"),
         ({"rate": 0}, "rate must be a number above 0"),
-        ({"example": "{text}"}, "example must hold {text} and {label} once each"),
+        ({"example": "{text}"}, "example must be a str with {text} and {label} once each"),
         ({"prompt": None}, "prompt is a SoftConfig"),
     ],
 )

@@ -337,6 +337,53 @@ def test_weight_decay_alone_shrinks_the_vectors_by_rate_times_decay(gpt2, learne
     assert prompt.vectors == pytest.approx(learned.vectors * (1 - 0.1 * 0.5), abs=1e-6)
 
 
+@LAYOUTS
+def test_numbers_that_drop_out_are_0_in_a_step_and_never_while_the_prompt_is_used(gpt2, layout):
+    texts, labels = colours()
+    config = QUICK.replace(layout=layout, batch=len(texts), steps=1, dropout=0.4)
+    prompt = soft.tune(gpt2, texts, labels, config, progress=False)
+    start = soft.tune(gpt2, texts, labels, config.replace(steps=0))
+    mask = learning._mask(torch.zeros(4, 32), config, 0).numpy()
+    assert np.unique(mask) == pytest.approx([0, 1 / 0.6])
+    zeros = [(learning._mask(torch.zeros(4, 32), config, step) == 0).float().mean().item() for step in range(200)]
+    assert np.mean(zeros) == pytest.approx(0.4, abs=0.01) and len(set(zeros)) > 10
+    loss, slope, _ = soft.gradient(gpt2, start.vectors * mask, texts, labels, config)
+    assert prompt.history[0]["loss"] == pytest.approx(loss, abs=1e-4)
+    slope *= mask
+    slope *= min(1, 1 / np.linalg.norm(slope))
+    step = -0.1 * slope / (np.abs(slope) + 1e-8)  # the first step of Adam, at a rate of .1
+    assert prompt.vectors - start.vectors == pytest.approx(step, abs=2e-3)
+    assert ((prompt.vectors == start.vectors) >= (mask == 0)).all()
+    assert np.array_equal(prompt.probabilities(gpt2, texts), prompt.probabilities(gpt2, texts))
+    together = soft.tune_many(gpt2, [(texts, labels), (texts, labels[::-1])], config.replace(steps=5), progress=False)
+    alone = soft.tune(gpt2, texts, labels[::-1], config.replace(steps=5), progress=False)
+    assert together[1].vectors == pytest.approx(alone.vectors, abs=1e-4)
+    with pytest.raises(ValueError, match="dropout must be a number from 0 to 0.9"):
+        QUICK.replace(dropout=1)
+
+
+def test_rows_with_and_without_labels_teach_one_prompt(gpt2):
+    texts, labels = colours()
+    some = [label if i % 3 else None for i, label in enumerate(labels)]
+    config = QUICK.replace(layout="prefix", batch=len(texts), steps=1)
+    parts = [([t for t, y in zip(texts, some, strict=True) if (y is None) == bare]) for bare in (False, True)]
+    named = [y for y in some if y is not None]
+    start = soft.tune(gpt2, texts, labels, config.replace(steps=0))
+    prompt = soft.tune(gpt2, texts, some, config, progress=False)
+    answers, words = (soft.gradient(gpt2, start.vectors, t, y, config) for t, y in zip(parts, (named, None), strict=True))
+    assert prompt.history[0]["loss"] == pytest.approx(answers[0], abs=1e-4)
+    assert prompt.history[0]["texts"] == pytest.approx(words[0], abs=1e-4) and 0 <= prompt.history[0]["accuracy"] <= 1
+    slope = answers[1] + words[1]
+    assert (np.sign(start.vectors - prompt.vectors) == np.sign(slope))[np.abs(slope) > 1e-3].all()
+    assert prompt.labels == ("bad", "good") and prompt.vectors.shape == (4, 32)
+    again = soft.tune(gpt2, texts, some, config.replace(steps=40, batch=8, held_out=0.2), progress=False)
+    assert again.history[-1]["loss"] < again.history[0]["loss"] and again.history[-1]["texts"] < again.history[0]["texts"]
+    bare = soft.tune(gpt2, texts, [None] * len(texts), config.replace(steps=0))
+    assert bare.labels == ()
+    with pytest.raises(ValueError, match="behind a text cannot help to write it"):
+        soft.tune(gpt2, texts, some, QUICK)
+
+
 def test_a_prompt_begins_as_another_one(lm):
     begun = soft.tune(lm, TEXTS, LABELS, START.replace(steps=3), progress=False)
     same = soft.tune(lm, TEXTS, LABELS, START, start=begun)
@@ -367,6 +414,46 @@ def test_texts_that_are_too_many_to_keep_are_read_again_in_each_step(gpt2, monke
     assert not frozen.Frozen(gpt2, QUICK, [rows.read_rows(gpt2, texts, labels, QUICK, 4)], keep=True)._kept
     again = soft.tune(gpt2, texts, labels, QUICK.replace(steps=10), progress=False)
     assert again.vectors == pytest.approx(kept.vectors, abs=1e-4)
+
+
+# ---- what is used and not learned ---------------------------------------------------------------------------------------
+
+
+@LAYOUTS
+def test_features_are_the_unit_states_in_which_answers_begin(lm, layout):
+    prompt = soft.tune(lm, TEXTS, LABELS, START.replace(layout=layout))
+    found = prompt.features(lm, TEXTS)
+    assert found.dtype == np.float32 and found.shape == (5, 32) and np.linalg.norm(found, axis=1) == pytest.approx(1, abs=1e-5)
+    for text, row in zip(TEXTS, found, strict=True):
+        whole = torch.cat(placed(lm, torch.from_numpy(prompt.vectors), text, layout))[None]
+        with torch.no_grad():
+            state = lm.model.base_model(inputs_embeds=whole).last_hidden_state[0, -1]
+        assert row == pytest.approx((state / state.norm()).numpy(), abs=1e-4)
+
+
+@LAYOUTS
+def test_use_leaves_no_gradient_and_does_not_depend_on_the_batch(lm, layout):
+    prompt = soft.tune(lm, TEXTS, LABELS, START.replace(layout=layout))
+    texts = TEXTS * 4
+    for verb in (prompt.probabilities, prompt.features):
+        found = verb(lm, texts[:16])
+        assert np.array_equal(found, verb(lm, texts[:16]))
+        assert found == pytest.approx(np.concatenate([verb(lm, [text]) for text in texts[:16]]), abs=1e-5)
+    assert torch.is_grad_enabled() and all(weight.grad is None for weight in lm.model.parameters())
+
+
+def test_pictures_and_sounds_are_refused_by_name(lm):
+    from PIL import Image
+
+    prompt, sound = soft.tune(lm, TEXTS, LABELS, START), np.zeros(16_000, np.float32)
+    for call in (
+        lambda rows: soft.tune(lm, rows, LABELS[:2]),
+        lambda rows: soft.gradient(lm, numbers(lm), rows, LABELS[:2]),
+        lambda rows: prompt.classify(lm, rows),
+    ):
+        for given, name in (([Image.new("RGB", (8, 8))] * 2, "Image"), ([sound] * 2, "ndarray"), (sound, "float32")):
+            with pytest.raises(TypeError, match=f"row 0 is {name}. A soft prompt is for text; pictures and audio are not"):
+                call(given)
 
 
 # ---- writing ------------------------------------------------------------------------------------------------------------
@@ -551,6 +638,16 @@ def test_a_model_that_was_changed_since_is_another_one(folder):
         prompt.classify(own, TEXTS)
 
 
+def test_the_same_weights_with_another_tokenizer_are_another_model(gpt2, learned):
+    words = [token for token, _ in sorted(gpt2.tokenizer.get_vocab().items(), key=lambda pair: pair[1])][1:]
+    same, other = (
+        LM(name, gpt2.model, tiny_lm(words=some).tokenizer) for name, some in (("same", words), ("other", words[::-1]))
+    )
+    assert learned.classify(same, ["red fox"]) == learned.classify(gpt2, ["red fox"])
+    with pytest.raises(ModelError, match="is another model"):
+        learned.classify(other, ["red fox"])
+
+
 def test_a_call_of_the_tokenizer_makes_no_other_model_of_it(folder):
     own = load_lm(folder)
     own.tokenizer.pad_token = own.tokenizer.eos_token
@@ -644,8 +741,8 @@ class _Silent:
         ({"held_out": 0.9}, "held_out must be a number from 0 to 0.5"),
         ({"patience": 10}, "patience needs rows to look at"),
         ({"start": " "}, "start must be words"),
-        ({"template": "It was"}, "template must hold {text} once"),
-        ({"template": "{text} {text}"}, "template must hold {text} once"),
+        ({"template": "It was"}, "template must be a str with {text} once"),
+        ({"template": "{text} {text}"}, "template must be a str with {text} once"),
     ],
 )
 def test_options_out_of_range_are_refused(changes, message):

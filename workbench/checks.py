@@ -1,6 +1,7 @@
 """Checks: arguments that are tested in many places, each with an error that says what came and what was expected."""
 
 import contextlib
+import dataclasses
 import difflib
 import math
 import numbers
@@ -9,6 +10,34 @@ import operator
 import numpy as np
 
 _SEEDS = 2**61 - 1  # numpy and torch take these, and a million more; a prime, so that powers of two stay apart
+
+
+class Options:
+    """What frozen dataclasses of options share: one way to check them, and `replace`."""
+
+    def check(self, choices=(), wholes=(), numbers=(), places=()):
+        """Check options by name, and bring `seed` into its range; ValueError for what is out of it.
+
+        `choices` are sequences of str, `wholes` least ints (None will do where it is the default), `numbers` limits as of
+        `number`, and `places` what a text must hold once each.
+        """
+        values, kind = vars(self), type(self).__name__
+        for name, options in dict(choices).items():
+            one_of(f"{kind}: {name}", values[name], options)
+        for name, least in dict(wholes).items():
+            if values[name] is not None or getattr(type(self), name) is not None:
+                whole(f"{kind}: {name}", values[name], least)
+        for name, limits in dict(numbers).items():
+            number(f"{kind}: {name}", values[name], *limits)
+        for name, held in dict(places).items():
+            if not isinstance(values[name], str) or any(values[name].count(place) != 1 for place in held):
+                with_them = f" with {' and '.join(held)} once{' each' * (len(held) > 1)}" if held else ""
+                raise ValueError(f"{kind}: {name} must be a str{with_them}, got {values[name]!r}.")
+        object.__setattr__(self, "seed", seed(self.seed, f"{kind}: seed"))
+
+    def replace(self, **changes):
+        """The same options with some changed."""
+        return dataclasses.replace(self, **changes)
 
 
 def whole(name, value, least=1, most=None):

@@ -1,6 +1,5 @@
 """Options of a search for hard prompts."""
 
-import dataclasses
 from dataclasses import dataclass
 
 from workbench import checks
@@ -9,7 +8,7 @@ from workbench.search.vocabulary import VOCABULARIES
 
 
 @dataclass(frozen=True)
-class PEZConfig:
+class PEZConfig(checks.Options):
     """Options of `pez.search`, `pez.search_many` and `classify.search_text`.
 
     Attributes:
@@ -59,20 +58,14 @@ class PEZConfig:
     seed: int = 0
 
     def __post_init__(self):
-        checks.one_of("PEZConfig: method", self.method, METHODS)
-        checks.one_of("PEZConfig: vocabulary", self.vocabulary, VOCABULARIES)
-        for name, least in {"length": 1, "steps": 1, "restarts": 1, "candidates": 1, "width": 1}.items():
-            checks.whole(f"PEZConfig: {name}", getattr(self, name), least)
-        object.__setattr__(self, "seed", checks.seed(self.seed, "PEZConfig: seed"))
-        for name, least in {"polish": 0, "patience": 1}.items():
-            if getattr(self, name) is not None:
-                checks.whole(f"PEZConfig: {name}", getattr(self, name), least)
-        checks.number("PEZConfig: fluency", self.fluency, 0)
+        self.check(
+            choices={"method": METHODS, "vocabulary": VOCABULARIES},
+            wholes={"length": 1, "steps": 1, "restarts": 1, "candidates": 1, "width": 1, "polish": 0, "patience": 1},
+            numbers={"fluency": (0,)},
+            places={"prefix": (), "suffix": ()},
+        )
         if self.polish and self.polish >= self.steps:
             raise ValueError(f"PEZConfig: polish is a part of the steps: {self.polish} of {self.steps} leaves none to search.")
-        for name in ("prefix", "suffix"):
-            if not isinstance(getattr(self, name), str):
-                raise ValueError(f"PEZConfig: {name} must be a str, got {getattr(self, name)!r}.")
         blocked = (self.blocked,) if isinstance(self.blocked, str) else tuple(self.blocked)
         if not all(isinstance(text, str) and text.strip() for text in blocked):
             raise ValueError(f"PEZConfig: blocked must be texts that are not empty, got {self.blocked!r}.")
@@ -82,7 +75,3 @@ class PEZConfig:
     def polish_steps(self):
         """int, steps of the polish; with `polish=None` they depend on the method."""
         return int(self.steps * METHODS[self.method].polish) if self.polish is None else self.polish
-
-    def replace(self, **changes):
-        """The same options with `changes`."""
-        return dataclasses.replace(self, **changes)

@@ -20,7 +20,7 @@ _SAVE_EVERY = 25  # steps between checkpoints
 
 
 @dataclass(frozen=True)
-class TuneConfig:
+class TuneConfig(checks.Options):
     """Options of `tune`."""
 
     batch: int = 256  # samples per step, over all its contexts
@@ -30,10 +30,7 @@ class TuneConfig:
     seed: int = 0
 
     def __post_init__(self):
-        for name, least in {"batch": 2, "warmup": 0}.items():
-            checks.whole(name, getattr(self, name), least)
-        object.__setattr__(self, "seed", checks.seed(self.seed, "TuneConfig: seed"))
-        checks.number("rate", self.rate, 0, above=True)
+        self.check(wholes={"batch": 2, "warmup": 0}, numbers={"rate": (0, math.inf, True)})
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,6 +9,7 @@ It lies in a folder, in tables of LanceDB, an optional package: pip install 'lan
 tasks of the built-in world that comes with the package.
 """
 
+from workbench.data.library.choosing import Choice, Chooser
 from workbench.data.library.entries import Card, DataSet, Entry, now, rows_sha256
 from workbench.data.library.prompt_library import Library
 from workbench.data.library.searching import Answer, Hit
@@ -19,6 +20,8 @@ __all__ = [
     "WORLD",
     "Answer",
     "Card",
+    "Choice",
+    "Chooser",
     "DataSet",
     "Entry",
     "Hit",

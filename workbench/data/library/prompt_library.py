@@ -245,8 +245,8 @@ class Library:
             k: int, hits at most.
             by: str. "prompt": what learning changed. "gradient": the direction in which a shared start would change, without any
                 learning. "texts": the mean features of the texts.
-            metric: str, "centred" (cosine after the mean of the entries compared is taken off), "cosine", "inner" or "l2". In
-                each of them higher is nearer.
+            metric: str, "centred" (cosine after the mean of the entries compared is taken off), "cosine", "inner", "pair" (the
+                largest inner product of any two of their vectors) or "l2". In each of them higher is nearer.
             where: dict of filters, as in `entries`; they are applied before k.
             start: for a `SoftPrompt`: what it began as, a `soft.Sketch` or float32 (k, w).
 

@@ -12,13 +12,15 @@ METRICS = {
     "centred": "cosine, -1..1, between what learning changed, minus the mean of that over the entries compared",
     "cosine": "cosine, -1..1, between what learning changed",
     "inner": "inner product of what learning changed",
+    "pair": "largest inner product of a vector of one and a vector of the other, of what learning changed",
     "l2": "minus the Euclidean distance, 0 where equal",
 }
 BY = {"prompt": "moved", "gradient": "gradient", "texts": "features"}
 _MANY = 2_048  # entries up to which all are compared; among more, the nearest ones
 _MARGIN = 64  # candidates beyond k: float16 and equal scores change the order of the last ones
-_WIDE = 512  # candidates of the centred cosine, whose order is another one than that of the look-up
-_LANCE = {"centred": "cosine", "cosine": "cosine", "inner": "dot", "l2": "l2"}
+_LANCE = {"centred": "cosine", "cosine": "cosine", "inner": "dot", "pair": "dot", "l2": "l2"}
+_INEXACT = ("centred", "pair")  # among many: the look-up has another order
+_WIDE = 512  # candidates of these
 
 
 class Hit(NamedTuple):
@@ -40,7 +42,7 @@ class Answer:
         left_out: dict of reason -> int, such entries that cannot be compared: of another model, shape or start, or without
             this kind of vector.
         exact: bool, all were compared. Among more than 2,048 entries the metric "centred" scores the 512 of highest cosine
-            and takes the mean over the first 2,048.
+            and takes the mean over the first 2,048, and "pair" scores the 512 of highest inner product.
     """
 
     hits: tuple
@@ -145,7 +147,7 @@ def search(shelves, user, seen, query, k, by, metric, where):
         if found:
             parts.append((table, *found))
     compared = sum(len(places) for _, _, places in parts)
-    exact = compared <= _MANY or metric != "centred"
+    exact = compared <= _MANY or metric not in _INEXACT
     rows, matrix = _candidates(parts, query, k, by, metric, compared)
     scores = _scores(matrix, query, metric, _centre(parts, query, by, rows, matrix, compared) if metric == "centred" else 0.0)
     order = sorted(range(len(rows)), key=lambda i: (-scores[i], rows[i]["id"]))[:k]
@@ -190,7 +192,7 @@ def _candidates(parts, query, k, by, metric, compared):
         if compared <= _MANY:
             table_of = table.take_row_ids(places).select([*SHOWN, column]).to_arrow()
         else:
-            most = max(k + _MARGIN, _WIDE if metric == "centred" else 0)
+            most = max(k + _MARGIN, _WIDE if metric in _INEXACT else 0)
             near = (query.vector.astype(np.float64) - query.zero).astype(np.float16 if by == "prompt" else np.float32)
             look = table.search(near, vector_column_name=BY[by]).distance_type(_LANCE[metric]).where(where, prefilter=True)
             table_of = look.select([*SHOWN, column, "_distance"]).limit(most).to_arrow()
@@ -222,6 +224,9 @@ def _scores(matrix, query, metric, centre):
         return -np.linalg.norm(theirs - ours, axis=1)
     if metric == "inner":
         return theirs @ ours
+    if metric == "pair":
+        shape = query.shape or (1, len(ours))
+        return (theirs.reshape(-1, *shape) @ ours.reshape(shape).T).max((1, 2))
     lengths = np.linalg.norm(theirs, axis=1) * np.linalg.norm(ours)
     return np.where(lengths > 0, (theirs @ ours / np.maximum(lengths, 1e-300)).clip(-1, 1), 0.0)
 

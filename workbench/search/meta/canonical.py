@@ -123,3 +123,12 @@ def _opposite(states, labels, n):
         away[[i, j]] = away[:, [i, j]] = np.inf
         missing -= {labels[i], labels[j]}
     return out
+
+
+def balanced(order, labels, n):
+    """The first n rows of an order so that labels occur equally often as far as there are so many: list of int, in that order."""
+    seen, turns = {}, []
+    for place, i in enumerate(order):
+        seen[labels[i]] = seen.get(labels[i], 0) + 1
+        turns.append((seen[labels[i]], place, i))
+    return [i for _, _, i in sorted(sorted(turns)[:n], key=lambda turn: turn[1])]

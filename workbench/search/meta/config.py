@@ -1,6 +1,7 @@
 """Options of a meta-prompt."""
 
-from dataclasses import dataclass, field, replace
+import math
+from dataclasses import dataclass, field
 
 from workbench import checks
 from workbench.search.meta.canonical import CHOICES
@@ -13,7 +14,7 @@ SAMPLE = "sample"
 
 
 @dataclass(frozen=True)
-class MetaConfig:
+class MetaConfig(checks.Options):
     """Options of `meta.learn`.
 
     Attributes:
@@ -62,27 +63,19 @@ class MetaConfig:
     def __post_init__(self):
         if not isinstance(self.prompt, SoftConfig):
             raise TypeError(f"MetaConfig: prompt is a SoftConfig, got {type(self.prompt).__name__}.")
-        checks.one_of("MetaConfig: loss", self.loss, LOSSES)
-        checks.one_of("MetaConfig: choose", self.choose, (SAMPLE, *CHOICES))
-        checks.one_of("MetaConfig: join", self.join, JOINS)
-        checks.one_of("MetaConfig: map", self.map, MAPS)
-        for name, least in {"examples": 1, "tasks": 1, "batch": 1, "steps": 0}.items():
-            checks.whole(f"MetaConfig: {name}", getattr(self, name), least)
-        checks.number("MetaConfig: rate", self.rate, 0, above=True)
+        self.check(
+            choices={"loss": LOSSES, "choose": (SAMPLE, *CHOICES), "join": JOINS, "map": MAPS},
+            wholes={"examples": 1, "tasks": 1, "batch": 1, "steps": 0},
+            numbers={"rate": (0, math.inf, True)},
+            places={"example": ("{text}", "{label}")},
+        )
         if self.join == "each" and self.prompt.vectors % self.examples:
             raise ValueError(
                 f"MetaConfig: {self.examples} examples cannot make {self.prompt.vectors} vectors in equal parts: with "
                 "join='each' prompt.vectors must be a multiple of examples."
             )
-        if not isinstance(self.example, str) or self.example.count("{text}") != 1 or self.example.count("{label}") != 1:
-            raise ValueError(f"MetaConfig: example must hold {{text}} and {{label}} once each; got {self.example!r}.")
-        object.__setattr__(self, "seed", checks.seed(self.seed, "MetaConfig: seed"))
 
     @property
     def size(self):
         """Vectors of the meta-prompt itself: int."""
         return self.prompt.vectors // (self.examples if self.join == "each" else 1)
-
-    def replace(self, **changes):
-        """This config with some options changed."""
-        return replace(self, **changes)

@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from workbench.models.loading import printable
+from workbench.search.soft.rows import tokens_of, window
 
 _SLOW = 0.02
 _RANK = 16  # numbers that a map keeps of the states at one place
@@ -100,12 +100,11 @@ def spelled(lm, config, examples, labels=()):
     if config.join == "concatenate":
         pieces = ["\n".join(pieces)]
     begin = [lm.tokenizer.bos_token_id] * (lm.tokenizer.bos_token_id is not None)
-    rows = [begin + lm.tokenizer(printable(piece), add_special_tokens=False)["input_ids"] for piece in pieces]
-    window = getattr(lm.model.config, "max_position_embeddings", None) or 10**9
-    longest = max(map(len, rows))
-    if longest + config.size > window:
+    rows = [begin + tokens_of(lm, piece) for piece in pieces]
+    longest, most = max(map(len, rows)), window(lm)
+    if longest + config.size > most:
         raise ValueError(
-            f"Examples of {longest} tokens and {config.size} vectors are more than the {window} positions of {lm.name}: give "
+            f"Examples of {longest} tokens and {config.size} vectors are more than the {most} positions of {lm.name}: give "
             "fewer or shorter ones, or MetaConfig(join='each')."
         )
     return rows

@@ -7,6 +7,7 @@ import torch
 
 from workbench import checks
 from workbench.artifacts import Saved
+from workbench.search.meta.canonical import balanced
 from workbench.search.meta.config import MetaConfig
 from workbench.search.meta.maker import Maker, spelled
 from workbench.search.soft.config import SoftConfig
@@ -55,7 +56,7 @@ class MetaPrompt(Saved):
             lm: the `models.LM` that the prompt is for.
             examples: list of pairs (text, label), as many as `config.examples`, fewer or more only with
                 `config.join` "concatenate"; or, with that, a str that describes the task.
-            labels: list of str, all labels there are; None takes those of the examples.
+            labels: list of str, all labels there are; None takes those of the examples; () makes a prompt that writes.
             maker: the `models.LM` that creates it; None takes `lm`.
             user: str, who asks; a meta-prompt of one user makes prompts for that one only.
 
@@ -75,15 +76,37 @@ class MetaPrompt(Saved):
         elif self.maker_sha256 != self.sha256:
             raise ModelError(f"This meta-prompt is read by {self.maker}: give that model too, maker=load_lm({self.maker!r}).")
         maker = maker or lm
-        rows = spelled(maker, self.config, examples, () if labels is None else checks.texts(labels, "labels"))
+        bare = labels == ()
+        rows = spelled(maker, self.config, examples, () if labels is None or bare else checks.texts(labels, "labels"))
         known = sorted(set(labels if labels is not None else [] if isinstance(examples, str) else [one[1] for one in examples]))
-        if len(known) < 2:
+        if len(known) < 2 and not bare:
             raise ValueError(f"A task has two or more different labels, these are {known}.")
-        network = maker_of(lm, maker, self.config)
-        network.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in self.weights.items()})
         with frozen(maker), torch.inference_mode():
-            vectors = network(Frozen(maker, self.config.prompt, []), [rows])[0].float().cpu().numpy()
+            vectors = network_of(self, lm, maker)(Frozen(maker, self.config.prompt, []), [rows])[0].float().cpu().numpy()
         return SoftPrompt(np.ascontiguousarray(vectors), tuple(known), self.config.prompt, self.model, self.sha256)
+
+    def from_rows(self, lm, texts, labels, *, maker=None, user=None):
+        """A prompt for a task of many rows, of which as many as `config.examples` are shown, each label about equally often.
+
+        Args:
+            lm: as in `make`.
+            texts: list of n str.
+            labels: list of n str; those that are shown are drawn by `config.seed`.
+            maker: as in `make`.
+            user: as in `make`.
+
+        Returns:
+            `SoftPrompt`.
+
+        Raises:
+            ModelError, TypeError, ValueError: as in `make`; other numbers of texts and labels.
+        """
+        texts, labels = checks.texts(texts, "texts"), checks.texts(labels, "labels")
+        if len(texts) != len(labels):
+            raise ValueError(f"There are {len(texts)} texts and {len(labels)} labels; each text needs one.")
+        order = np.random.default_rng([self.config.seed, 9]).permutation(len(texts)).tolist()
+        examples = [(texts[i], labels[i]) for i in balanced(order, labels, self.config.examples)]
+        return self.make(lm, examples, labels, maker=maker, user=user)
 
     def classify(self, lm, examples, texts, labels=None, *, maker=None, user=None):
         """Labels of texts straight from examples: what `make(...).classify(lm, texts)` gives."""
@@ -139,6 +162,18 @@ def maker_of(lm, maker, config, base=None):
     variable = start_vectors(maker, config.prompt.replace(vectors=config.size))
     length = float(lm.model.get_input_embeddings().weight.detach().float().square().mean().sqrt())
     return Maker(config, variable, base, maker.model.config.num_hidden_layers + 1, length)
+
+
+def network_of(learned, lm, maker):
+    """The `Maker` of a `MetaPrompt`."""
+    network = maker_of(lm, maker, learned.config)
+    network.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in learned.weights.items()})
+    return network
+
+
+def history_of(run):
+    """The history of a `training.Run` as a meta-prompt keeps it: list of dicts."""
+    return [{key: value if key == "step" else round(value, 5) for key, value in row.items()} for row in run.history]
 
 
 def check_model(lm, name, digest):

@@ -9,15 +9,16 @@ import torch
 
 from workbench import checks
 from workbench.artifacts import Checkpoint
-from workbench.search.meta.canonical import choose
+from workbench.search.meta.canonical import balanced, choose
 from workbench.search.meta.config import SAMPLE, MetaConfig
 from workbench.search.meta.maker import distance, spelled
-from workbench.search.meta.meta_prompt import MetaPrompt, maker_of
+from workbench.search.meta.meta_prompt import MetaPrompt, history_of, maker_of
 from workbench.search.soft.config import SoftConfig
 from workbench.search.soft.frozen import Frozen, frozen
 from workbench.search.soft.learning import begin_with, descend, gradient, tune
 from workbench.search.soft.rows import check_lm, read_rows
 from workbench.search.soft.soft_prompt import SoftPrompt, sha256
+from workbench.values import LibraryError
 
 _LOOKS = 64  # draws of examples that a map begins with
 
@@ -42,6 +43,30 @@ class Task(NamedTuple):
     examples: object = None
     prompt: SoftPrompt | None = None
     user: str | None = None
+
+
+def from_library(library, where=None):
+    """The entries of a library as tasks, each with its rows and the prompt that was tuned for it.
+
+    Args:
+        library: `library.Library`.
+        where: dict of filters, as in `Library.entries`.
+
+    Returns:
+        (list of `Task`, in the order of their ids; int, entries whose rows cannot be read, which are left out).
+
+    Raises:
+        ValueError: an unknown filter.
+    """
+    tasks, left_out = [], 0
+    for entry in sorted(library.entries(where), key=lambda one: one.id):
+        try:
+            rows, prompt = library.rows(entry), SoftPrompt.from_state(*library.get(entry.id).to_state())
+        except LibraryError:
+            left_out += 1
+            continue
+        tasks.append(Task(entry.name, *rows, prompt=prompt))
+    return tasks, left_out
 
 
 def sign_step(lm, texts, labels, config=None, *, start=None, step=0.03):
@@ -139,7 +164,7 @@ def learn(lm, tasks, config=None, *, maker=None, start=None, user=None, weights=
                 return end_to_end(reader, made, [(j, i) for j, (_, batch) in drawn.items() for i in batch])
 
             done, stopped = descend(loss, {"maker": network}, config, "learning a meta-prompt", checkpoint, progress)
-            history = _history(done)
+            history = history_of(done)
     state = {key: value.detach().cpu().numpy().copy() for key, value in network.state_dict().items()}
     return MetaPrompt(
         state, config, name, sha256(lm), reading.name, sha256(reading), tuple(digests), user, tuple(history), stopped
@@ -177,10 +202,6 @@ def task_of(step, n, config, weights=None):
     return list(dict.fromkeys(out))  # where one order ends and the next begins, a task may stand twice
 
 
-def _history(run):
-    return [{key: value if key == "step" else round(value, 5) for key, value in row.items()} for row in run.history]
-
-
 def _of_user(tasks, user):
     """The tasks that one may learn from."""
     tasks = list(tasks)
@@ -215,15 +236,6 @@ def _draw(j, step, task, stand, config):
         return task.examples, order[: config.batch]
     shown = balanced(order, task.labels, config.examples) if stand is None else stand
     return _pairs(task, shown), [i for i in order if i not in set(shown)][: config.batch]
-
-
-def balanced(order, labels, n):
-    """The first n rows of an order so that labels occur equally often as far as there are so many: list of int, in that order."""
-    seen, turns = {}, []
-    for place, i in enumerate(order):
-        seen[labels[i]] = seen.get(labels[i], 0) + 1
-        turns.append((seen[labels[i]], place, i))
-    return [i for _, _, i in sorted(sorted(turns)[:n], key=lambda turn: turn[1])]
 
 
 def _pairs(task, rows):

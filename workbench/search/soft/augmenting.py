@@ -1,12 +1,13 @@
 """Help a prompt of few rows by its relatives in a library: begin where they ended, learn from their rows too, or one by one."""
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
 from workbench import checks
 from workbench.search.soft.config import SoftConfig
-from workbench.search.soft.learning import gradient, gradient_many, tune
+from workbench.search.soft.learning import begin_with, gradient, gradient_many, tune
 from workbench.search.soft.rows import read_rows
 from workbench.search.soft.sketching import sketch
 from workbench.search.soft.soft_prompt import SoftPrompt
@@ -19,27 +20,45 @@ _OWN = 0.5  # share of the own rows in a mix
 _MIXED = 128  # own rows in a mix, fewer ones repeated: each row is read once
 
 
+class Candidate(NamedTuple):
+    """A prompt on the way: its name, what it began as, ids of the entries that it was made from, and its held-out loss, nats."""
+
+    name: str
+    began: str
+    prompt: SoftPrompt
+    parents: tuple
+    loss: float
+
+
 @dataclass(frozen=True)
 class Augmented:
     """A prompt that its relatives helped, or could not help.
 
     Attributes:
         prompt: `SoftPrompt`, the best of all candidates on the held-out rows.
-        chosen: str, which candidate that is: "begin" (the shared start), "own", "neighbour" (the one of least loss on the own
-            rows, as it is), "step 0" (the mean of all) or the name of `how`.
-        parents: tuple of str, ids of the entries that it was made from, () for "own" and "begin".
-        log: tuple of dicts, one for each round: `neighbours` (id, name, score, rate, loss on the own rows, rows used and rows
-            left out because a held-out text is the same), `skipped` (reason -> how many), `candidates` (name -> held-out loss,
-            nats) and `chosen`.
+        chosen: str, which candidate that is: "begin" (the shared start), "first" (what was given or made to search with),
+            "own", "neighbour" (the one of least loss on the own rows, as it is), "step 0" (the mean of all) or the name of `how`.
+        parents: tuple of str, ids of the entries that it was made from, () for "own", "first" and "begin".
+        log: tuple of dicts, one for each round: `query` (what was searched with), `neighbours` (id, name, data sets, score, rate,
+            loss on the own rows, rows used and rows left out because a held-out text is the same), `skipped` (reason -> how
+            many), `candidates` (name -> held-out loss, nats) and `chosen`.
+        candidates: tuple of `Candidate`, all prompts on the way.
     """
 
     prompt: SoftPrompt
     chosen: str
     parents: tuple
     log: tuple
+    candidates: tuple
+
+    @property
+    def note(self):
+        """How it was made, for the note of a `library.Card`: str."""
+        rated = ", ".join(f"{one['name']} {one['rate']:g}" for one in self.log[-1]["neighbours"]) or "none"
+        return f"augment: {self.chosen}; rounds: {len(self.log)}; rates of the last one: {rated}"
 
 
-def augment(lm, texts, labels, library, config=None, *, how="start", rounds=1, k=3, by="prompt"):
+def augment(lm, texts, labels, library, config=None, *, how="start", rounds=1, k=3, by="prompt", first="tuned", shares=None):
     """Learn a prompt with the help of its neighbours in a library.
 
     A quarter of the rows (or `config.held_out`) is set aside and decides between candidates: the start itself, the prompt that
@@ -61,13 +80,19 @@ def augment(lm, texts, labels, library, config=None, *, how="start", rounds=1, k
         rounds: int >= 1. Each further round searches with the best prompt so far.
         k: int >= 1, neighbours. With few rows a search is often wrong, and to try many as they are is cheap: then take many.
         by: str, "prompt", "gradient" or "texts", what the library is searched by. By gradient and texts all rounds find the same.
+        first: what the first round searches with, and what is learned from the own rows alone begins as. "tuned": learn it from
+            the own rows. A `SoftPrompt`. Or a function of (lm, texts, labels) -> `SoftPrompt`, called with the own rows that are
+            not set aside, such as `meta.sign_step` or the `from_rows` of a `meta.MetaPrompt`.
+        shares: dict of names or ids of entries -> float >= 0, rates of the neighbours in place of their similarity; those that
+            are not named have none. None takes similarity.
 
     Returns:
         `Augmented`.
 
     Raises:
-        ValueError: an unknown option, too few rows, or what `tune` refuses.
+        ValueError: an unknown option, too few rows, a first prompt of another length, or what `tune` refuses.
         TypeError: not an LM, or not str.
+        ModelError: a first prompt of another model.
 
     Source:
         Vu et al., "SPoT", arXiv:2110.07904 (start and mix).
@@ -76,43 +101,59 @@ def augment(lm, texts, labels, library, config=None, *, how="start", rounds=1, k
     checks.one_of("how", how, HOW)
     checks.whole("rounds", rounds)
     checks.whole("k", k)
+    for name, value in (shares or {}).items():
+        checks.number(f"shares of {name!r}", value, 0)
     own, held = _split(texts, labels, config)
     config = config.replace(held_out=0.0, patience=None)
-    traces = sketch(lm, *own, config)
-    start, first = tune(lm, *own, config.replace(steps=0)), tune(lm, *own, config, progress=False)
+    made, traces = _first(lm, first, own, config), sketch(lm, *own, config)
+    start = tune(lm, *own, config.replace(steps=0))
     judge = _Judge(lm, config, held, start.labels)
-    judge.add("begin", start, ())
-    judge.add("own", first, ())
-    best, log = first, []
+    judge.add("begin", "words", start)
+    if made is not None:
+        judge.add("first", "first", made)
+    judge.add("own", "begin" if made is None else "first", tune(lm, *own, config, start=made, progress=False))
+    best, log = judge.all[1], []
     for turn in range(rounds):
-        query = best if by == "prompt" else traces
+        query = best.prompt if by == "prompt" else traces
         answer = library.search(query, k, by=by, start=traces.start)
         found, skipped = _read(library, answer, held[0], how)
         if how == "mix":
             found = _apart(lm, own, found, config, skipped)
-        for one, rate in zip(found, rates([one.score for one in found]), strict=True):
+        scores = [one.score if shares is None else max(shares.get(x, 0) for x in (one.entry.name, one.entry.id)) for one in found]
+        for one, rate in zip(found, rates(scores), strict=True):
             one.rate = rate
         before = len(judge.all) if turn else 0
         if found:
             _help(judge, lm, own, config.replace(seed=config.seed + turn), how, found)
-        best = judge.best().prompt
+        asked, best = best.name if by == "prompt" else by, judge.best()
         log.append(
             {
+                "query": asked,
                 "neighbours": [one.told() for one in found],
                 "skipped": skipped | answer.left_out,
                 "candidates": {one.name: one.loss for one in judge.all[before:]},
-                "chosen": judge.best().name,
+                "chosen": best.name,
             }
         )
         if not found:
             break
-    chosen = judge.best()
-    return Augmented(chosen.prompt, chosen.name, chosen.parents, tuple(log))
+    return Augmented(best.prompt, best.name, best.parents, tuple(log), tuple(judge.all))
+
+
+def _first(lm, first, own, config):
+    """The prompt to search with first, or None to learn it."""
+    if isinstance(first, str):
+        checks.one_of("first", first, ("tuned",))
+        return None
+    made = first if isinstance(first, SoftPrompt) else first(lm, *own)
+    if len(begin_with(lm, config, made)) != config.vectors:
+        raise ValueError(f"The first prompt has {len(made.vectors)} vectors, this config {config.vectors}.")
+    return made
 
 
 @dataclass
 class _Neighbour:
-    """A neighbour that was read."""
+    """A neighbour that was read; its texts stand in their own template."""
 
     entry: object
     score: float
@@ -123,16 +164,9 @@ class _Neighbour:
     loss: float = 0.0
 
     def told(self):
-        named = {"id": self.entry.id, "name": self.entry.name, "score": round(self.score, 4), "rate": round(self.rate, 4)}
-        return named | {"loss": round(self.loss, 4), "rows": len(self.texts), "left_out": self.left_out}
-
-
-@dataclass(frozen=True)
-class _Candidate:
-    name: str
-    prompt: SoftPrompt
-    parents: tuple
-    loss: float
+        named = {"id": self.entry.id, "name": self.entry.name, "data": [one.name for one in self.entry.card.data]}
+        named |= {"score": round(self.score, 4), "rate": round(self.rate, 4), "loss": round(self.loss, 4)}
+        return named | {"rows": len(self.texts), "left_out": self.left_out}
 
 
 class _Judge:
@@ -141,10 +175,10 @@ class _Judge:
     def __init__(self, lm, config, held, labels):
         self.lm, self.config, self.held, self.labels, self.all = lm, config, held, labels, []
 
-    def add(self, name, prompt, parents):
-        prompt = replace(prompt, labels=self.labels)
+    def add(self, name, began, prompt, parents=()):
+        prompt = replace(prompt, labels=self.labels, config=self.config)
         loss, _, _ = gradient(self.lm, prompt.vectors, *self.held, self.config, classes=self.labels)
-        self.all.append(_Candidate(name, prompt, parents, round(loss, 6)))
+        self.all.append(Candidate(name, began, prompt, parents, round(loss, 6)))
 
     def best(self):
         return min(self.all, key=lambda one: one.loss)  # of equal ones the first
@@ -189,7 +223,8 @@ def _read(library, answer, held, how):
         if how in _WITH_ROWS and len({labels[i] for i in kept}) < 2:
             skipped["too few rows"] = skipped.get("too few rows", 0) + 1
             continue
-        rows = [texts[i] for i in kept], [labels[i] for i in kept]
+        form = entry.to_state()[0]["options"].get("template", "{text}")
+        rows = [form.replace("{text}", texts[i]) for i in kept], [labels[i] for i in kept]
         found.append(_Neighbour(entry, hit.score, 0.0, *rows, len(texts) - len(kept)))
     return found, skipped
 
@@ -220,23 +255,24 @@ def _help(judge, lm, own, config, how, found):
     for one, (loss, _, _) in zip(found, _losses(lm, prompts, own, config, judge.labels), strict=True):
         one.loss = loss
     best = min(range(len(found)), key=lambda i: found[i].loss)  # of equal ones the nearest
-    judge.add("neighbour", prompts[best], (found[best].entry.id,))
+    judge.add("neighbour", "neighbour", prompts[best], (found[best].entry.id,))
     ids = tuple(one.entry.id for one in found if one.rate)
     if how == "start":
-        judge.add(how, tune(lm, *own, config, start=prompts[best], progress=False), (found[best].entry.id,))
+        judge.add(how, "neighbour", tune(lm, *own, config, start=prompts[best], progress=False), (found[best].entry.id,))
     elif how == "average":
         vectors = np.sum([one.rate * one.entry.vectors.astype(np.float64) for one in found], 0).astype(np.float32)
-        mean = replace(prompts[0], vectors=vectors, config=config)
-        judge.add("step 0", mean, ids)
-        judge.add(how, tune(lm, *own, config, start=mean, progress=False), ids)
+        mean = replace(prompts[0], vectors=vectors)
+        judge.add("step 0", "step 0", mean, ids)
+        judge.add(how, "step 0", tune(lm, *own, config, start=mean, progress=False), ids)
     elif how == "mix":
-        rows = mixture(own, [(one.texts, one.labels, one.rate) for one in found], config)
-        judge.add(how, tune(lm, *rows, config, progress=False), ids)
+        ours = [config.template.replace("{text}", text) for text in own[0]], own[1]
+        rows = mixture(ours, [(one.texts, one.labels, one.rate) for one in found], config)
+        judge.add(how, "begin", tune(lm, *rows, config.replace(template="{text}"), progress=False), ids)
     else:
         prompt, part = None, config.replace(steps=-(-config.steps // (len(found) + 1)))
         for one in reversed(found):
-            prompt = tune(lm, one.texts, one.labels, part, start=prompt, progress=False)
-        judge.add(how, tune(lm, *own, part, start=prompt, progress=False), tuple(one.entry.id for one in found))
+            prompt = tune(lm, one.texts, one.labels, part.replace(template="{text}"), start=prompt, progress=False)
+        judge.add(how, "begin", tune(lm, *own, part, start=prompt, progress=False), tuple(one.entry.id for one in found))
 
 
 def _losses(lm, prompts, own, config, labels):

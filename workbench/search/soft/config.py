@@ -1,6 +1,7 @@
 """Options of a soft prompt."""
 
-from dataclasses import dataclass, replace
+import math
+from dataclasses import dataclass
 
 from workbench import checks
 
@@ -10,7 +11,7 @@ EVERY = 10  # steps between two rows of the history, and between two looks at th
 
 
 @dataclass(frozen=True)
-class SoftConfig:
+class SoftConfig(checks.Options):
     """Options of `soft.tune`.
 
     Attributes:
@@ -31,6 +32,8 @@ class SoftConfig:
         batch: int, rows of a step, >= 1.
         rate: float > 0, the highest learning rate; it rises for 5 steps and falls to a tenth.
         weight_decay: float >= 0, share of the vectors, times the rate, that is taken off in each step (AdamW).
+        dropout: float, share of the numbers of the vectors, from 0 to .9, that are 0 in a step, drawn anew each time, the others
+            made larger by as much; while the prompt is used none are.
         held_out: float, share of the rows, from 0 to .5, that are not learned from; the vectors that are best on them are kept.
         patience: int or None, stop after so many steps without gain on the held-out rows; they are looked at every 10 steps.
         seed: int, draws the order of rows, the held-out rows, and random tokens.
@@ -52,28 +55,19 @@ class SoftConfig:
     batch: int = 16
     rate: float = 0.03
     weight_decay: float = 0.0
+    dropout: float = 0.0
     held_out: float = 0.0
     patience: int | None = None
     seed: int = 0
 
     def __post_init__(self):
-        checks.one_of("SoftConfig: layout", self.layout, LAYOUTS)
-        checks.one_of("SoftConfig: loss", self.loss, LOSSES)
-        for name, least in {"vectors": 1, "steps": 0, "batch": 1}.items():
-            checks.whole(f"SoftConfig: {name}", getattr(self, name), least)
-        checks.number("SoftConfig: rate", self.rate, 0, above=True)
-        checks.number("SoftConfig: weight_decay", self.weight_decay, 0)
-        checks.number("SoftConfig: held_out", self.held_out, 0, 0.5)
-        if self.patience is not None:
-            checks.whole("SoftConfig: patience", self.patience)
-            if not self.held_out:
-                raise ValueError("SoftConfig: patience needs rows to look at: set held_out too, such as held_out=0.2.")
+        self.check(
+            choices={"layout": LAYOUTS, "loss": LOSSES},
+            wholes={"vectors": 1, "steps": 0, "batch": 1, "patience": 1},
+            numbers={"rate": (0, math.inf, True), "weight_decay": (0,), "dropout": (0, 0.9), "held_out": (0, 0.5)},
+            places={"template": ("{text}",)},
+        )
+        if self.patience is not None and not self.held_out:
+            raise ValueError("SoftConfig: patience needs rows to look at: set held_out too, such as held_out=0.2.")
         if self.start is not None and (not isinstance(self.start, str) or not self.start.strip()):
             raise ValueError(f"SoftConfig: start must be words, or None for random ones; got {self.start!r}.")
-        if not isinstance(self.template, str) or self.template.count("{text}") != 1:
-            raise ValueError(f"SoftConfig: template must hold {{text}} once, such as '{{text}} It was'; got {self.template!r}.")
-        object.__setattr__(self, "seed", checks.seed(self.seed, "SoftConfig: seed"))
-
-    def replace(self, **changes):
-        """This config with some options changed."""
-        return replace(self, **changes)

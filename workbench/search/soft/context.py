@@ -8,12 +8,11 @@ import torch
 
 from workbench import checks
 from workbench.artifacts import Checkpoint
-from workbench.models.loading import printable
 from workbench.search.soft.config import SoftConfig
 from workbench.search.soft.frozen import Frozen, frozen
 from workbench.search.soft.learning import batch, descend, start_vectors
 from workbench.search.soft.rows import check_lm, read_rows
-from workbench.search.soft.soft_prompt import SoftPrompt, sha256
+from workbench.search.soft.soft_prompt import SoftPrompt, embedded, sha256
 
 _TOP = 50  # tokens of a law that are told apart; the others count as one
 
@@ -29,7 +28,7 @@ def distil(lm, context, texts, config=None, *, folder=None, progress=True):
         context: str, what the model should do without; or float32 array (c, w) of vectors.
         texts: list of n str that may follow, such as `lm` writes after the context.
         config: `SoftConfig` with the layout "prefix"; None takes the defaults with it. The vectors begin as the words of `start`;
-            with start None as the first tokens of the context, repeated if there are too few. A loss is not looked at.
+            with start None as the first tokens of the context, repeated if there are too few. Loss and dropout are not looked at.
         folder: str, Path or None, for checkpoints every 10 steps, as in `tune`.
         progress: bool.
 
@@ -122,10 +121,10 @@ def context_vectors(lm, context):
             raise ValueError(f"A context of vectors is a finite float32 array (c, {table.shape[1]}), got {context.shape}.")
         return torch.from_numpy(context.astype(np.float32)).to(table.device)
     (context,) = checks.texts([context], "context")
-    ids = lm.tokenizer(printable(context), add_special_tokens=False)["input_ids"]
-    if not ids:
+    found = embedded(lm, context)
+    if not len(found):
         raise ValueError(f"The context has no token of {lm.name}: {context!r}.")
-    return table[torch.tensor(ids, device=table.device)].float()
+    return found
 
 
 def _taught(reader, teacher, items):

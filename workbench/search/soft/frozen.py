@@ -103,11 +103,13 @@ class Frozen:
     def parts(self, items):
         """Items in parts for one forward each, near in length: list of lists."""
         out, room, size, packed = [], 0, 0, self.config.layout == "prefix"
-        texts = {(j, i): self.tasks[j].texts[i] for j, i in items}
-        for j, i in sorted(items, key=lambda item: (len(texts[item]), texts[item], item)):  # equal texts together
+        texts, labelled = {(j, i): self.tasks[j].texts[i] for j, i in items}, [bool(task.classes) for task in self.tasks]
+        order = sorted(items, key=lambda item: (labelled[item[0]], len(texts[item]), texts[item], item))
+        for j, i in order:  # equal texts together
             cost, length = 1 + sum(len(label) > 1 for label in self.tasks[j].labels), len(self.tasks[j].texts[i])
             size = size + length if packed else (len(out[-1]) + 1) * length if out else 0
-            if not out or cost > room or size > (_PACKED if packed else _POSITIONS):
+            other = out and labelled[j] != labelled[out[-1][0][0]]
+            if not out or other or cost > room or size > (_PACKED if packed else _POSITIONS):
                 out, room, size = [*out, []], max(_SEQUENCES, cost), length
             out[-1].append((j, i))
             room -= cost

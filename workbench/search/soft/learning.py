@@ -10,7 +10,7 @@ import torch
 from workbench.artifacts import Checkpoint
 from workbench.search.soft.config import EVERY, SoftConfig
 from workbench.search.soft.frozen import Frozen, by_prompt, frozen
-from workbench.search.soft.rows import check_lm, read_rows
+from workbench.search.soft.rows import by_label, check_lm, read_rows
 from workbench.search.soft.soft_prompt import SoftPrompt, check_vectors, sha256
 from workbench.training import Interrupted, adamw, cosine, train
 
@@ -27,7 +27,8 @@ def tune(lm, texts, labels, config=None, *, start=None, folder=None, progress=Tr
     Args:
         lm: `models.LM`.
         texts: list of n str.
-        labels: list of n str; or None to learn to write such texts (layout "prefix").
+        labels: list of n str; or None to learn to write such texts (layout "prefix"). Where only some are None, the loss is that
+            of the rows with labels plus that of the texts without, each a mean, and a step reads `config.batch` of both.
         config: `SoftConfig`; None takes the defaults.
         start: `SoftPrompt` of this model and layout to begin with; None begins as `config.start` says.
         folder: str, Path or None, for checkpoints every 10 steps; the same call goes on from there, to the same result, bit for
@@ -46,7 +47,8 @@ def tune(lm, texts, labels, config=None, *, start=None, folder=None, progress=Tr
     Source:
         Lester et al., "The Power of Scale for Parameter-Efficient Prompt Tuning", arXiv:2104.08691.
     """
-    return tune_many(lm, [(texts, labels)], config, starts=[start], folder=folder, progress=progress)[0]
+    tasks = by_label(texts, labels)
+    return _learn(lm, tasks, config, [start] * len(tasks), folder, progress, shared=len(tasks) > 1)[0]
 
 
 def tune_many(lm, tasks, config=None, *, starts=None, folder=None, progress=True):
@@ -70,16 +72,22 @@ def tune_many(lm, tasks, config=None, *, starts=None, folder=None, progress=True
         ModelError: a start belongs to another model.
         ArtifactError: `folder` holds another run.
     """
-    config, name = config or SoftConfig(), check_lm(lm).name
     starts = list(starts) if starts is not None else [None] * len(tasks)
     if not tasks or len(starts) != len(tasks):
         raise ValueError(
             f"There are {len(tasks)} tasks and {len(starts)} starts; there must be one or more tasks, a start for each."
         )
+    return _learn(lm, tasks, config, starts, folder, progress)
+
+
+def _learn(lm, tasks, config, starts, folder, progress, shared=False):
+    """Learn a prompt for each task, or one that all tasks share, with and without labels."""
+    config, name = config or SoftConfig(), check_lm(lm).name
     first = [start_vectors(lm, config) if start is None else begin_with(lm, config, start) for start in starts]
     rows = [read_rows(lm, *task, config, len(one)) for task, one in zip(tasks, first, strict=True)]
-    if len({bool(task.classes) for task in rows}) > 1:
+    if not shared and len({bool(task.classes) for task in rows}) > 1:
         raise ValueError("Either all tasks have labels or none: learn the others apart.")
+    first = first[:1] if shared else first
     vectors = torch.nn.ParameterDict({str(j): torch.nn.Parameter(one.clone()) for j, one in enumerate(first)})
     digest = hashlib.sha256(repr([(task.texts, task.labels, task.targets.tolist()) for task in rows]).encode())
     for one in first:
@@ -91,11 +99,11 @@ def tune_many(lm, tasks, config=None, *, starts=None, folder=None, progress=True
         with frozen(lm):
             done, stopped = _train(Frozen(lm, config, rows, keep=True), vectors, config, checkpoint, progress)
         history = done.history
+    vectors = [vectors[str(j)].detach().cpu().numpy().copy() for j in range(len(first))]
+    histories = [_history(history, j, shared) for j in range(len(first))]
     return [
-        SoftPrompt(
-            vectors[str(j)].detach().cpu().numpy().copy(), task.classes, config, name, run["model"], _history(history, j), stopped
-        )
-        for j, task in enumerate(rows)
+        SoftPrompt(one, task.classes, config, name, run["model"], told, stopped)
+        for one, task, told in zip(vectors, rows, histories, strict=False)
     ]
 
 
@@ -166,20 +174,30 @@ def gradient_many(lm, vectors, tasks, config=None, *, classes=None):
 
 def _train(reader, vectors, config, checkpoint, progress):
     """Train the vectors in place: (`training.Run`, why it stopped)."""
-    points, sizes = [vectors[str(j)] for j in range(len(vectors))], [len(task.texts) for task in reader.tasks]
+    sizes = [len(task.texts) for task in reader.tasks]
+    points = [vectors[str(j)] for j in range(len(vectors))] * (len(sizes) // len(vectors))  # one may be that of two tasks
     orders = [np.random.default_rng([config.seed, 1]).permutation(n) for n in sizes]
     held = [min(n - 1, max(1, round(config.held_out * n))) if config.held_out else 0 for n in sizes]
     aside = [(j, int(i)) for j, order in enumerate(orders) for i in order[: held[j]]]
     learned = [order[n:] for order, n in zip(orders, held, strict=True)]
 
+    def dropped(items, step):
+        # the same numbers for prompts of one shape, so that each is as alone
+        masks = [_mask(point, config, step) for point in points]
+        leaves = [(point.detach() * mask).requires_grad_() for point, mask in zip(points, masks, strict=True)]
+        out = reader.losses(leaves, items, backward=True)
+        for point, mask, leaf in zip(points, masks, leaves, strict=True):
+            point.grad = leaf.grad * mask + (0 if point.grad is None else point.grad)
+        return out
+
     def loss(step):
         items = [(j, i) for j, rows in enumerate(learned) for i in batch(rows, config.batch, step, config.seed)]
-        losses, predicted = reader.losses(points, items, backward=True)
+        losses, predicted = reader.losses(points, items, backward=True) if not config.dropout else dropped(items, step)
         out = {}
         for j, rows in by_prompt(items).items():
             torch.nn.utils.clip_grad_norm_([points[j]], CLIP)  # one by one, so that each is as alone
             out[f"loss {j}"] = losses[j]
-            if predicted:
+            if reader.tasks[j].classes:
                 out[f"accuracy {j}"] = float(np.mean([predicted[j, i] == int(reader.tasks[j].targets[i]) for i in rows]))
         return out
 
@@ -226,9 +244,16 @@ def descend(loss, modules, config, name, checkpoint, progress, *, weight_decay=0
     return run, "steps" if run.step == config.steps else "patience"
 
 
-def _history(history, j):
+def _mask(point, config, step):
+    """Which numbers of a prompt a step keeps, and how much larger: float32 (k, w)."""
+    kept = np.random.default_rng([config.seed, 10, step]).random(tuple(point.shape)) >= config.dropout
+    return torch.from_numpy(kept.astype(np.float32)).to(point.device) / (1 - config.dropout)
+
+
+def _history(history, j, shared):
     """The rows of the history of one of several prompts: tuple of dicts."""
     names = {"step": "step", f"loss {j}": "loss", f"accuracy {j}": "accuracy", "held_out": "held_out"}
+    names |= {"loss 1": "texts"} if shared else {}
     return tuple({name: round(row[key], 5) for key, name in names.items() if key in row} for row in history)
 
 

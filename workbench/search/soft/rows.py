@@ -49,11 +49,11 @@ def spell(lm, texts, before="", after="", begin=()):
         TypeError: not str.
         ValueError: an empty text, or one without tokens.
     """
-    texts = checks.texts(texts, "texts")
+    texts = only_texts(texts)
     for row, text in enumerate(texts):
         if not text.strip():
             raise ValueError(f"Text {row} is empty: {text!r}. Leave it and its label out.")
-    rows = [[*begin, *_tokens(lm, before + text + after)] for text in texts]
+    rows = [[*begin, *tokens_of(lm, before + text + after)] for text in texts]
     if [] in rows:
         raise ValueError(
             f"Text {rows.index([])} has no token of {lm.name}: {texts[rows.index([])]!r}. Leave it and its label out."
@@ -84,11 +84,11 @@ def read_rows(lm, texts, labels, config, vectors, classes=None):
         TypeError: not str.
         ValueError: an empty text, labels that do not fit or cannot be told apart, or more tokens than the window.
     """
-    texts = checks.texts(texts, "texts")
+    texts = only_texts(texts)
     classes = _classes(texts, labels, classes)
     if not classes and config.layout == "suffix":
         raise ValueError("A prompt behind a text cannot help to write it: without labels take SoftConfig(layout='prefix').")
-    spelled = [_tokens(lm, f" {label}") for label in classes]
+    spelled = [tokens_of(lm, f" {label}") for label in classes]
     _check_apart(classes, spelled)
     begin = [lm.tokenizer.bos_token_id] if config.layout == "suffix" and lm.tokenizer.bos_token_id is not None else []
     before, after = config.template.split("{text}")
@@ -106,6 +106,26 @@ def read_rows(lm, texts, labels, config, vectors, classes=None):
             )
     targets = [classes.index(label) for label in labels] if labels is not None else [0] * len(rows)
     return Rows(rows, classes, spelled, torch.tensor(targets))
+
+
+def by_label(texts, labels):
+    """Texts and labels of which some may be None, as pairs (texts, labels): those with labels, and those without."""
+    labels = labels if labels is None or isinstance(labels, str) else list(labels)
+    if labels is None or None not in labels or len(labels) != len(texts):
+        return [(texts, labels)]
+    parts = [[i for i, label in enumerate(labels) if (label is None) == bare] for bare in (False, True)]
+    found = [([texts[i] for i in part], None if bare else [labels[i] for i in part]) for bare, part in enumerate(parts)]
+    return [pair for pair in found if pair[0]]
+
+
+def only_texts(values):
+    """A list of str; pictures and sounds are refused by name."""
+    try:
+        return checks.texts(values, "texts")
+    except TypeError as err:
+        if isinstance(values, str):
+            raise
+        raise TypeError(f"{err} A soft prompt is for text; pictures and audio are not supported.") from None
 
 
 def _classes(texts, labels, classes):
@@ -139,5 +159,6 @@ def _check_apart(classes, spelled):
             )
 
 
-def _tokens(lm, text):
+def tokens_of(lm, text):
+    """The tokens of a text alone: list of int."""
     return lm.tokenizer(printable(text), add_special_tokens=False)["input_ids"]

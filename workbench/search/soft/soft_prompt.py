@@ -12,7 +12,7 @@ from workbench.models.cut import Cut
 from workbench.models.lm import fingerprint
 from workbench.search.soft.config import SoftConfig
 from workbench.search.soft.frozen import Frozen, by_prompt, frozen
-from workbench.search.soft.rows import check_lm, read_rows, window
+from workbench.search.soft.rows import check_lm, only_texts, read_rows, tokens_of, window
 from workbench.values import ModelError, Sample
 
 STOPPED = ("steps", "patience", "interrupted")
@@ -83,7 +83,27 @@ class SoftPrompt(Saved):
         """The likeliest label of each text: list of n str. Arguments and errors as in `probabilities`."""
         return _named(self.labels, self._log_probabilities(lm, texts))
 
-    def sample(self, lm, n, seed=0, max_tokens=48):
+    def features(self, lm, texts):
+        """Texts as the model sees them under the prompt: the state after its last layer in which it begins the answer.
+
+        Args:
+            lm: the `models.LM` it was learned with.
+            texts: list of n str.
+
+        Returns:
+            float32 (n, w), each row of L2 norm 1.
+
+        Raises:
+            ModelError, TypeError, ValueError: as in `probabilities`.
+        """
+        reader, items, vectors = _reader(lm, [self], texts)
+        out = np.zeros((len(items), self.vectors.shape[1]), np.float32)
+        with frozen(lm), torch.inference_mode():
+            for part in reader.parts(items):
+                out[by_prompt(part)[0]] = reader.ends(vectors, part)[0].float().cpu().numpy()
+        return checks.unit_rows(out)
+
+    def sample(self, lm, n, seed=0, max_tokens=48, *, begin=""):
         """Write texts like those that the prompt was learned from.
 
         Args:
@@ -91,6 +111,7 @@ class SoftPrompt(Saved):
             n: int, texts.
             seed: int.
             max_tokens: int, the longest text; a text may end before.
+            begin: str, what stands between the prompt and the text and is not written again.
 
         Returns:
             list of n `Sample` with `ids` and `log_prob` (nats, after leaving out the unlikeliest twentieth of each word's law).
@@ -103,12 +124,15 @@ class SoftPrompt(Saved):
         self._check(lm)
         if self.labels:
             raise ValueError("This prompt has learned to label texts, not to write them: learn one with labels=None.")
-        checks.whole("max_tokens", max_tokens, 1, window(lm) - len(self.vectors))
+        head = torch.cat([self._torch(lm), embedded(lm, begin)])
+        if len(head) >= window(lm):
+            raise ValueError(f"{len(head)} vectors and tokens fill the {window(lm)} positions of {lm.name}: shorten `begin`.")
+        checks.whole("max_tokens", max_tokens, 1, window(lm) - len(head))
         end, random = lm.tokenizer.eos_token_id, torch.Generator().manual_seed(checks.seed(seed))
         rows, nats, over = [[] for _ in range(n)], np.zeros(n), torch.zeros(n, dtype=torch.bool)
         reader = Frozen(lm, self.config, [])
         with frozen(lm), torch.inference_mode():
-            for logits in reader.write(self._torch(lm), rows, max_tokens):
+            for logits in reader.write(head, rows, max_tokens):
                 law = _CUT.log_law(logits.cpu())[0]
                 token = (law - torch.empty(law.shape).exponential_(generator=random).log()).argmax(1)
                 for row in (~over).nonzero()[:, 0].tolist():
@@ -234,19 +258,31 @@ def log_probabilities(lm, prompts, texts):
     Raises:
         ModelError, TypeError, ValueError: as `SoftPrompt.probabilities`.
     """
+    reader, items, vectors = _reader(lm, prompts, texts)
+    out = [torch.zeros(len(items) // len(prompts), len(prompt.labels), dtype=torch.float64) for prompt in prompts]
+    with frozen(lm), torch.inference_mode():
+        for part in reader.parts(items):
+            for (j, rows), scores in zip(by_prompt(part).items(), reader.scores(vectors, part), strict=True):
+                out[j][rows] = scores.double().log_softmax(1).cpu()
+    return [found.numpy() for found in out]
+
+
+def _reader(lm, prompts, texts):
+    """What prompts with labels read texts with: (`Frozen`, items of all prompts and texts, their vectors)."""
     for prompt in prompts:
         prompt._check(lm)
         if not prompt.labels:
             raise ValueError("This prompt was learned from texts without labels: it can write (sample), not classify.")
-    texts = checks.texts(texts, "texts")
+    texts = only_texts(texts)
     tasks = [read_rows(lm, texts, [p.labels[0]] * len(texts), p.config, len(p.vectors), p.labels) for p in prompts]
-    reader, vectors = Frozen(lm, prompts[0].config, tasks), [prompt._torch(lm) for prompt in prompts]
-    out = [torch.zeros(len(texts), len(prompt.labels), dtype=torch.float64) for prompt in prompts]
-    with frozen(lm), torch.inference_mode():
-        for part in reader.parts([(j, i) for j in range(len(prompts)) for i in range(len(texts))]):
-            for (j, rows), scores in zip(by_prompt(part).items(), reader.scores(vectors, part), strict=True):
-                out[j][rows] = scores.double().log_softmax(1).cpu()
-    return [found.numpy() for found in out]
+    items = [(j, i) for j in range(len(prompts)) for i in range(len(texts))]
+    return Frozen(lm, prompts[0].config, tasks), items, [prompt._torch(lm) for prompt in prompts]
+
+
+def embedded(lm, words):
+    """The embeddings of words, as a model reads them: float32 tensor (t, w); t may be 0."""
+    table = lm.model.get_input_embeddings().weight.detach()
+    return table[torch.tensor(tokens_of(lm, words), dtype=torch.long, device=table.device)].float()
 
 
 def check_vectors(vectors, name="vectors"):
