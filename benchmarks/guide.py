@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from scipy import optimize, stats
 
-from workbench import corpus, guide, ngram
+from workbench import guide, ngram
 from workbench.control.guide.divergences import DIVERGENCES
 from workbench.control.guide.dual import solve
 from workbench.control.proposals import FromDistribution, FromDSL, LMProposal
@@ -29,7 +29,8 @@ from workbench.language.dsl import DeepDSL
 from workbench.models import load_lm, load_pipeline
 from workbench.values import Sample
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path[:0] = [str(Path(__file__).parents[1] / name) for name in ("tests", "tools")]
+import world_dsl  # noqa: E402
 from tiny_lm import every_text, tiny_lm  # noqa: E402
 
 PARTS = ("poisson", "agreement", "coverage", "sets", "rejection", "tuning", "speed", "language", "pictures")
@@ -258,14 +259,14 @@ def distinct(texts):
 def language(say, args, toy):
     """The DSL, asked for three things at once: moments, variety and fluency of what it writes then.
 
-    Fluency is the perplexity under an n-gram model (Kneser-Ney, order 3) of 6,000 other prompts of the grammar, over that of the
-    unguided prompts; distinct-2 is over that of as many unguided prompts. "prompts of the grammar" weights 6,000 of those to the
-    same moments: what the moments alone do to the perplexity. The second set of moments is much rarer.
+    Fluency is the perplexity under an n-gram model (Kneser-Ney, order 3) of 6,000 other prompts like those it learned from, over
+    that of the unguided ones; distinct-2 is over that of as many unguided prompts. "prompts of the grammars" weights 6,000 of
+    those to the same moments: what the moments alone do to the perplexity. The second set of moments is much rarer.
     """
     dsl = DeepDSL.load("world")
     artist, paints = has_slot(dsl, "artist"), slot_like(dsl, "medium", "painting") >= 0.5
-    judge = ngram.KneserNey().fit([ngram.tokens(text) for text in corpus.load("world", n=6000, seed=2, progress=False)])
-    real = list(corpus.load("world", n=6000, seed=3, progress=False))
+    judge = ngram.KneserNey().fit([ngram.tokens(text) for text in world_dsl.prompts(6000, seed=2)])
+    real = world_dsl.prompts(6000, seed=3)
 
     def perplexity(texts):
         return judge.perplexity([ngram.tokens(text) for text in texts])
@@ -296,7 +297,7 @@ def language(say, args, toy):
             line(f"`quasi_rejection`, TVD {draws.tvd:.3f}", draws.samples, draws.proposed)
         same = guide.constrain(FromDistribution(lambda n, seed: real, lambda texts: np.zeros(len(texts))), moments, n=len(real))
         share = perplexity(guide.importance_resample(same, n=6000, pool=same.fit.pool).samples) / perplexity(real)
-        say(f"| prompts of the grammar | 6,000 | | {' | ' * len(names)} | {perplexity(real) * share:.2f} | {share:.3f} |")
+        say(f"| prompts of the grammars | 6,000 | | {' | ' * len(names)} | {perplexity(real) * share:.2f} | {share:.3f} |")
         say("")
 
     moments = {n_words() <= 25: 1.0, artist: 0.6, paints: 0.3}

@@ -1,6 +1,6 @@
 """How soon the studio answers: seconds from a click until its controls show the results, without the browser.
 
-    python benchmarks/studio.py [--dsl world] [--rounds 20] [--n 6] [--threads 2]
+    python benchmarks/studio.py [--dsl world] [--rounds 20] [--n 6] [--threads 1]
 
 Re-roll of all chips with one locked, of one chip, variations, masks filled, and reading a typed prompt, each `rounds` times with
 another seed, over prompts of the built-in grammar that have three to eight chips. The baseline does what a re-roll did before
@@ -73,7 +73,7 @@ def main():
     parser.add_argument("--dsl", default="world", help='"world", or the folder of a saved DSL')
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--n", type=int, default=6, help="results of a click (6)")
-    parser.add_argument("--threads", type=int, default=2, help="of torch (2)")
+    parser.add_argument("--threads", type=int, default=1, help="of torch (1, as make studio starts it)")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     begin = time.perf_counter()

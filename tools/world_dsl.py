@@ -20,10 +20,10 @@ HERE = Path(__file__).resolve().parents[1]
 TIDY = 1 / 3  # share of the lessons' grammar
 
 
-def prompts(n):
-    """The prompts of both grammars, one after the other: list of n str."""
+def prompts(n, seed=0):
+    """The prompts of both grammars, one after the other: list of n str. It learned those of seed 0."""
     tidy = round(n * TIDY)
-    return [*outside.generate(n - tidy), *corpus.load("world", n=tidy, progress=False)]
+    return [*outside.generate(n - tidy, seed), *corpus.load("world", n=tidy, seed=seed, progress=False)]
 
 
 def config(steps, codes):

@@ -26,6 +26,7 @@ PROXIMITIES = (0, 0.25, 0.5, 0.75, 1)
 TRIES = 8
 _AT_MOST = {"grammar": 1.2, "real": 1.8}
 TARGETS = {"absent": _AT_MOST, "tried": _AT_MOST, "noise": {"grammar": 1.6}, "nothing": _AT_MOST}
+FREE = ("trigram", "alike", "nothing")  # without a template: they stand beside prompts like those learned from
 
 
 class Judge:
@@ -34,10 +35,11 @@ class Judge:
     def __init__(self, world, config=ngram.NgramConfig()):  # noqa: B008 - frozen
         self.model = ngram.KneserNey(config).fit(tokens_of(world.fluent))
         self.base = self.model.perplexity(tokens_of([one.text for one in world.reference]))
+        self.base_alike = self.base if world.alike is None else self.model.perplexity(tokens_of(world.alike))
 
-    def ratio(self, texts):
-        """Perplexity ratio of texts to the reference prompts."""
-        return self.model.perplexity(tokens_of(texts)) / self.base
+    def ratio(self, texts, alike=False):
+        """Perplexity ratio of texts to the reference prompts, or to prompts like those learned from."""
+        return self.model.perplexity(tokens_of(texts)) / (self.base_alike if alike else self.base)
 
 
 def random_fillers(dsl, prompts):
@@ -77,6 +79,7 @@ def samples(dsl, world, judge, n, seed):
             for i, t in enumerate(templates)
         ]
         print(f"samples, {name}: {len(templates)}, {time.perf_counter() - begin:.0f} s", flush=True)
+    sets["alike"] = pick(world.alike or [one.text for one in world.reference], len(ones), rng)
     sets["nothing"] = [sample.text for sample in from_nothing(dsl, len(ones), seed)]
     train = [ngram.tokens(text) for text in world.train]
     known = set(map(tuple, train))
@@ -85,14 +88,16 @@ def samples(dsl, world, judge, n, seed):
         texts = [one if isinstance(one, str) else one.prompt for one in found]
         words = tokens_of(texts)
         runs = copied_runs(words, train)
+        free = name in FREE
+        beside = sets["alike"] if free else [one.text for one in ones]
         figures[name] = f = {
-            "perplexity ratio": judge.ratio(texts),
-            "distinct-2": distinct(words) / distinct(tokens_of([one.text for one in ones][: len(texts)])),
+            "perplexity ratio": judge.ratio(texts, alike=free),
+            "distinct-2": distinct(words) / distinct(tokens_of(beside[: len(texts)])),
             "brackets balanced": float(np.mean([balanced(text) for text in texts])),
             "not in training": float(np.mean([tuple(one) not in known for one in words])),
             "copied run": (float(np.median(runs)), int(runs.max())),
         }
-        if name in ("trigram", "nothing"):
+        if free:
             continue
         slots = [(s.text, label) for t, some in zip(found, labels, strict=True) for s, label in zip(t.slots, some, strict=True)]
         f["right slot"] = kinds.share([(text, label) for text, label in slots if label not in (None, "none")])
@@ -101,14 +106,12 @@ def samples(dsl, world, judge, n, seed):
 
 
 def _sample_rows(figures, world):
-    rows, real = [], figures["reference"]
+    rows = []
     labels = {"nothing": "from nothing", "absent": "content absent", "tried": f"content absent, tries={TRIES}"}
     for name, label in (labels | {"noise": "noise", "prompt": "of a prompt"}).items():
         ours, most = figures[name], TARGETS.get(name, {}).get(world)
-        theirs = {"trigram": figures["trigram"]}
-        if name != "nothing":
-            theirs["random fillers"] = figures["random fillers"]
-        theirs["reference"] = real
+        beside = ("trigram", "alike") if name in FREE else ("random fillers", "reference")
+        theirs = {{"alike": "reference"}.get(one, one): figures[one] for one in beside}
         checks = {
             "perplexity ratio": (f"{most} at most" if most else "-", most and ours["perplexity ratio"] <= most),
             "right slot": (

@@ -8,6 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
+import world_dsl
+
 from workbench import corpus
 from workbench.language.dsl.fitting import split_rows
 from workbench.language.writer.config import SAMPLE
@@ -36,7 +39,8 @@ class World(NamedTuple):
 
     `train`: the prompts that its n-grams and writer learned. `held`: `Labelled` of held-out prompts. `general`: held-out prompts
     whose labels need not be known. `labelled`: `Labelled` of training prompts. `fluent`: prompts that the judge of fluency
-    learns. `reference`: `Labelled` of further prompts of that kind. `extra`: list of (filler, label) that no training prompt has.
+    learns. `reference`: `Labelled` of further prompts. `alike`: further prompts like those learned from, as `reference` if None.
+    `extra`: list of (filler, label) that no training prompt has.
     """
 
     name: str
@@ -47,6 +51,7 @@ class World(NamedTuple):
     fluent: list
     reference: list
     extra: list
+    alike: list | None = None
 
 
 def learned(prompts, dsl):
@@ -56,10 +61,22 @@ def learned(prompts, dsl):
 
 
 def of_grammar(dsl, seed=1):
-    """The built-in grammar: held out is its test split, half of whose open fillers no training prompt has."""
-    n = dsl.stats["corpus"]["read"]
-    prompts = corpus.load("world", n=n, progress=False)
-    train, known = learned(prompts, dsl), set(prompts)
+    """The built-in grammar: held out is its test split, half of whose open fillers no training prompt has.
+
+    The language that comes with the package learned from two grammars (`tools/world_dsl.py`): only the lessons' one has labels.
+    """
+    n = dsl.stats["prompts"]
+    both = (dsl.stats.get("corpus") or {}).get("source") != "world"
+    tidy = round(n * world_dsl.TIDY) if both else n
+    prompts = corpus.load("world", n=tidy, progress=False)
+    learned_from = world_dsl.prompts(n) if both else list(prompts)
+    train, known = learned(learned_from, dsl), set(learned_from)
+
+    def others(seed):
+        if both:
+            return world_dsl.prompts(len(train), seed)
+        return list(corpus.load("world", n=len(train), seed=seed, progress=False))
+
     held = corpus.load("world", n=HELD, seed=seed, split="test", progress=False)
     held = [_of_truth(held.truth(i)) for i in range(len(held))]
     like = corpus.load("world", n=HELD, seed=seed + 2, progress=False)
@@ -69,9 +86,10 @@ def of_grammar(dsl, seed=1):
         held,
         [],
         [_of_truth(prompts.truth(i)) for i in range(min(LABELLED, len(prompts)))],
-        list(corpus.load("world", n=len(train), seed=seed + 1, progress=False)),
+        others(seed + 1),
         [_of_truth(like.truth(i)) for i in range(len(like)) if like[i] not in known],
         [(filler, label) for label in grammar.OPEN_SLOTS for filler in grammar.fillers(label, "test")],
+        [text for text in others(seed + 2)[::-7] if text not in known] if both else None,
     )
 
 

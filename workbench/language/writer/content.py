@@ -6,6 +6,7 @@ the first pieces, `SPELLED_DIMS` numbers, is read from a filler only, and is 0 i
 
 import math
 from collections import Counter
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -46,6 +47,20 @@ class ContentPrior:
 
     def __init__(self, codes=(), counts=(), mean=None, scale=None):
         self.codes, self.counts, self.mean, self.scale = np.asarray(codes), np.asarray(counts), mean, scale
+        self._of_code = {}
+
+    @cached_property
+    def _variance(self):
+        return torch.from_numpy(self.mean.astype(np.float32)).var(0).mean()
+
+    def _exemplars(self, code):
+        """Those of a code, or all where it has none: means, log scales, log counts, float32 (m, ...)."""
+        if code not in self._of_code:
+            rows = np.flatnonzero(self.codes == code)
+            rows = rows if len(rows) else np.arange(len(self.codes))
+            centres, spread = (torch.from_numpy(x[rows].astype(np.float32)) for x in (self.mean, self.scale))
+            self._of_code[code] = centres, spread, torch.log(torch.from_numpy(self.counts[rows]).float())
+        return self._of_code[code]
 
     def sample(self, code, mean, scale, generator, given=None, blend=0.0):
         """Draw content for one slot.
@@ -65,15 +80,11 @@ class ContentPrior:
             z = mean + scale.exp() * torch.randn(mean.shape, generator=generator)
             z = z if given is None else blend * given + math.sqrt(1 - blend**2) * z
         else:
-            rows = np.flatnonzero(self.codes == code)
-            rows = rows if len(rows) else np.arange(len(self.codes))
-            centres, spread = (torch.from_numpy(x[rows].astype(np.float32)) for x in (self.mean, self.scale))
-            fit = _FIT * (-0.5 * ((centres - mean) / scale.exp()) ** 2).mean(1)
-            weights = torch.log(torch.from_numpy(self.counts[rows]).float()) + fit
+            centres, spread, often = self._exemplars(code)
+            weights = often + _FIT * (-0.5 * ((centres - mean) / scale.exp()) ** 2).mean(1)
             if given is not None:
-                apart = ((centres - given) ** 2).mean(1) / torch.from_numpy(self.mean.astype(np.float32)).var(0).mean()
-                weights = weights - blend**2 * _NEAR * apart
-            noise = torch.empty(len(rows)).exponential_(generator=generator)
+                weights = weights - blend**2 * _NEAR * ((centres - given) ** 2).mean(1) / self._variance
+            noise = torch.empty(len(centres)).exponential_(generator=generator)
             chosen = int((weights - noise.log()).argmax())
             z = centres[chosen][None] + spread[chosen].exp()[None] * torch.randn(mean.shape, generator=generator)
         return functional.pad(z, (0, SPELLED_DIMS))

@@ -52,7 +52,7 @@ class Tokens:
         vocabulary = {f"<0x{byte:02X}>": N_MARKS + byte for byte in range(_BYTES)}
         vocabulary |= {piece: first + i for i, piece in enumerate(self.pieces)}
         self._bpe = tokenizers.Tokenizer(BPE(vocab=vocabulary, merges=self.merges, byte_fallback=True))
-        self._ids = {}
+        self._ids, self._knew = {}, (None, None)
         self.size = first + len(self.pieces)
         self.trie = grow(self.known, self.spell, self.size)
         # Pieces after a blank, and all that text can be made of: no marks, and no bytes that spell a blank.
@@ -128,11 +128,18 @@ class Tokens:
 
     def knowing(self, texts):
         """Tokens that know the words of some texts too, cased as they are there unless the corpus has a casing for them."""
+        texts = tuple(texts)
+        if self._knew[0] != texts:  # a prompt is written anew again and again
+            self._knew = texts, self._knowing(texts)
+        return self._knew[1]
+
+    def _knowing(self, texts):
         counts, forms, _ = _counted(texts)
         new = sorted(token for token in _said(counts, forms) - set(self.known) if single(token.removeprefix(SPACE)))
         if not new:
             return self
         other = copy.copy(self)
+        other._knew = (None, None)
         other.known = [*self.known, *new]
         other.cased = {form.lower(): form for form in forms if form != form.lower()} | self.cased
         other.trie = grow(other.known, other.spell, other.size)

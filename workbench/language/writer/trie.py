@@ -1,6 +1,7 @@
 """Trie: what a filler may hold, the known tokens by their pieces, and which token may follow which."""
 
 import unicodedata
+from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -110,6 +111,7 @@ def _begins(bare):
     return _JOINT if _kind(bare) == _JOINS else _OTHER
 
 
+@lru_cache(100_000)
 def _kind(bare):
     if bare[-1] == ".":
         return _INITIALS
