@@ -1,4 +1,4 @@
-"""Visual prompts: what each kind leaves alone, what it can solve, and what is refused. Shifts of the world, whose truth is known."""
+"""Visual prompts: what each kind leaves alone, what it can solve, and what is refused. The truth of the shifts is known."""
 
 import numpy as np
 import pytest

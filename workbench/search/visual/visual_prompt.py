@@ -2,7 +2,6 @@
 
 from dataclasses import asdict, dataclass
 
-import numpy as np
 import torch
 
 from workbench import checks
