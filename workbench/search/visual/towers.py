@@ -8,7 +8,7 @@ import torch
 
 from workbench import checks
 from workbench.models.checker import SIZE, Checker
-from workbench.models.clip import CLIP, _pooled
+from workbench.models.clip import CLIP, pooled
 from workbench.pictures import as_pictures
 
 
@@ -58,7 +58,7 @@ class ClipTower:
     def scores(self, pixels, tokens=None):
         """Scores (n, c), before softmax, of pixels (n, 3, s, s) and tokens (1 or n, layers, k, w)."""
         with self._with(tokens):
-            features = _pooled(self.model.get_image_features(pixel_values=((pixels + 1) / 2 - self.mean) / self.std))
+            features = pooled(self.model.get_image_features(pixel_values=((pixels + 1) / 2 - self.mean) / self.std))
         return torch.nn.functional.normalize(features, dim=-1) @ self.texts.T * self.model.logit_scale.exp()
 
     @contextlib.contextmanager
