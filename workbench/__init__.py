@@ -36,6 +36,7 @@ _LAZY = {
     "template": "template",
     "units": "language.units",
     "values": "values",
+    "visual": "search.visual",
     "widgets": "show.widgets",
     "wildcards": "data.wildcards",
     "words": "words",

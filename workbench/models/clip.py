@@ -63,7 +63,7 @@ class CLIP:
         for start in range(0, len(images), _CHUNK):
             pixels = self.processor(images=images[start : start + _CHUNK], return_tensors="pt")["pixel_values"]
             with torch.inference_mode():
-                out.append(_pooled(self.model.get_image_features(pixel_values=pixels.to(self.device))))
+                out.append(pooled(self.model.get_image_features(pixel_values=pixels.to(self.device))))
         return torch.nn.functional.normalize(torch.cat(out), dim=-1).clone()
 
     def text_features(self, texts):
@@ -85,11 +85,11 @@ class CLIP:
             batch = self.tokenizer(chunk, padding=True, truncation=True, max_length=self.window, return_tensors="pt")
             ids, mask = batch["input_ids"].to(self.device), batch["attention_mask"].to(self.device)
             with torch.inference_mode():
-                out.append(_pooled(self.model.get_text_features(input_ids=ids, attention_mask=mask)))
+                out.append(pooled(self.model.get_text_features(input_ids=ids, attention_mask=mask)))
         return torch.nn.functional.normalize(torch.cat(out), dim=-1).clone()
 
 
-def _pooled(out):
+def pooled(out):
     """Transformers 4 returns the features, 5 an object around them."""
     return out if isinstance(out, torch.Tensor) else out.pooler_output
 
