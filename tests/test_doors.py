@@ -29,6 +29,7 @@ from workbench import (
     score,
     site,
     soft,
+    visual,
     wildcards,
 )
 from workbench.control import proposals
@@ -40,9 +41,10 @@ from workbench.models.encoder import load_encoder
 from workbench.show import widgets
 from workbench.show.widgets.app import page
 from workbench.values import ArtifactError, ModelError
-from workbench.world import captions, grammar, permuted, questions, render, scenes
+from workbench.world import captions, grammar, permuted, questions, render, scenes, shifts
 
 STAR = scenes.Scene("star", "red", "snow", "photo")
+GREY = np.full((2, 8, 8, 3), 128, np.uint8)
 PROMPT = "portrait of a samurai, oil on canvas, 8k"
 LAW, COIN = stats.poisson(3), proposals.FromDistribution(lambda n, seed: [seed] * n, None)
 TARGET = guide.EBM((proposals.of(LAW),))
@@ -81,6 +83,7 @@ def at_the_seed(seed, dsl, pipeline):
         "search.config.PEZConfig": lambda: pez.PEZConfig(seed=seed),
         "soft.config.SoftConfig": lambda: soft.SoftConfig(seed=seed),
         "meta.config.MetaConfig": lambda: meta.MetaConfig(seed=seed),
+        "visual.config.VisualConfig": lambda: visual.VisualConfig(seed=seed),
         "soft_prompt.SoftPrompt.sample": lambda: of_texts().sample(tiny(), 5, seed, max_tokens=5),
         "meta.dialogs.reply": lambda: meta.reply(tiny(), of_dialogs(), ["red"], 5, seed, max_tokens=5),
         "DeepDSL.sample": lambda: dsl.sample(1, seed=seed),
@@ -97,6 +100,7 @@ def at_the_seed(seed, dsl, pipeline):
         "world.permuted.orders": lambda: permuted.orders(3, seed),
         "world.permuted.rows": lambda: permuted.rows(9, permuted.LABELS, seed),
         "world.questions.rows": lambda: questions.rows("artist", "prompt", 5, seed),
+        "world.shifts.shifted": lambda: shifts.shifted(GREY, "noise", seed).tobytes(),
         "world.render.render": lambda: render.render(STAR, seed).tobytes(),
         "world.render.render_all": lambda: render.render_all([STAR] * 2, [seed, 0]).tobytes(),
         "Writer.fillers": lambda: dsl.writer_.fillers([dsl.read(PROMPT).open()], seed=seed),
@@ -285,6 +289,10 @@ def test_one_error_for_what_is_no_path(place, home, dsl, minilm, no_map):
         "library.load": lambda: library.load(place, "x"),
         "soft.distil": lambda: soft.distil(tiny(), "a red", ["fox"], soft.SoftConfig(layout="prefix", start="red"), folder=place),
         "soft.tune": lambda: soft.tune(tiny(), ["red", "old"], ["fox", "ship"], soft.SoftConfig(start="red"), folder=place),
+        "visual.learning.tune": lambda: visual.tune(tiny_clip(), GREY, ["red", "fox"], folder=place),
+        "visual.questions.learn_questions": lambda: visual.learn_questions(
+            tiny_clip(), tiny(), GREY, ["red", "red"], ["fox", "ship"], folder=place
+        ),
     }.items():
         with pytest.raises(ValueError, match="must be a str or Path with something in it"):
             print(name, call())
@@ -300,7 +308,7 @@ INSIDE = {
     "folder": "artifacts.restored descent.Descent shards.Features export.Export files.check_ours files.replacing_ours "
     "files.make_folder locks.lock_of pages.site.check folders.lists app.page guide.tuning.tune writer.Writer.fit "
     "soft.learning.tune soft.learning.tune_many soft.context.distil meta.tasks.learn prompt_library.Library.open "
-    "meta.dialogs.learn_replies "
+    "meta.dialogs.learn_replies visual.learning.tune visual.questions.learn_questions "
     "library.shipped.load library.shipped.save library.shipped.world",
 }
 

@@ -138,7 +138,7 @@ def test_a_viewer_without_html_shows_the_results_of_a_lesson(path):
             prompts += lines
         values, figures = values + text.count("\n    here "), figures + len(sizes)
     assert values >= 3 and figures >= 1
-    assert prompts >= 8 or path.stem[:2] in ("01", "02", "07", "08", "10", "11")  # which print their prompts
+    assert prompts >= 8 or path.stem[:2] in ("01", "02", "07", "08", "10", "11", "12", "13")  # which print what they are about
 
 
 def plain_checks(cell):
@@ -161,7 +161,11 @@ def test_sync_writes_badge_navigation_setup_and_table(tmp_path):
     assert "https://github.com/someone/fork/archive/refs/heads/main.zip" in setup.source
     assert " sklearn:scikit-learn>=" in setup.source and " kmedoids:kmedoids>=" in setup.source
     readme = (root / "README.md").read_text()
-    assert "| [Rising lines](notebooks/01_rise.ipynb) | Does the line rise? | ? s | [![Open in Colab]" in readme
+    assert (
+        "| [Rising lines](notebooks/01_rise.ipynb) | Does the line rise? | ? s | [![Open in Colab][badge]](https://colab"
+        in readme
+    )
+    assert f"[badge]: {tool.BADGE}" in readme
     assert readme.startswith("# Demo\n\n") and readme.endswith("\n\nThe end.\n")
 
 

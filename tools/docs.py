@@ -27,7 +27,7 @@ _FIGURE = re.compile(
     r"(?P<tail>[^>]*>)(?:<figcaption>(?P<caption>.*?)</figcaption>)?",
     re.DOTALL,
 )
-_REMOTE = re.compile(r"!\[([^\]]*)\]\(https?://[^)]+\)")  # a badge: its words do without the network
+_REMOTE = re.compile(r"!\[([^\]]*)\](?:\(https?://[^)]+\)|\[badge\])")  # a badge: its words do without the network
 _MATHS = re.compile(r"\$([^$\n]+)\$")
 _PLACE = '<div id="output-{}"></div>'
 
