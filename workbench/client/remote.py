@@ -188,7 +188,7 @@ class Client:
 
 def encode(arrays):
     """Arrays as text: dict of str to float32 array -> str, base64 of safetensors."""
-    data = safetensors.numpy.save({name: np.ascontiguousarray(array, np.float32) for name, array in arrays.items()})
+    data = safetensors.numpy.save({name: np.asarray(array, np.float32, order="C") for name, array in arrays.items()})
     return base64.b64encode(data).decode()
 
 
@@ -216,7 +216,8 @@ def _rows(vectors, texts, labels, config, classes):
 def _inside(httpx, app):
     """A transport that asks an ASGI app in this process, on a loop of its own: notebooks have one running already."""
     loop, there = asyncio.new_event_loop(), httpx.ASGITransport(app=app, raise_app_exceptions=False)
-    threading.Thread(target=loop.run_forever, name="client", daemon=True).start()
+    thread = threading.Thread(target=loop.run_forever, name="client", daemon=True)
+    thread.start()
 
     async def answer(request):
         found = await there.handle_async_request(request)
@@ -229,6 +230,9 @@ def _inside(httpx, app):
             return httpx.Response(status, headers=headers, content=body)
 
         def close(self):
-            loop.call_soon_threadsafe(loop.stop)
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(loop.stop)
+                thread.join()
+                loop.close()
 
     return Inside()

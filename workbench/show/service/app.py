@@ -11,11 +11,12 @@ from workbench import __version__
 from workbench.search import meta, soft
 from workbench.search.soft.learning import start_vectors
 from workbench.search.soft.soft_prompt import SoftPrompt, sha256
-from workbench.show.service import bodies
+from workbench.show.service import bodies, lending, making
 from workbench.show.service.bodies import Refused
 from workbench.show.service.engine import Engine, settings
 from workbench.show.service.gate import Gate
 from workbench.show.service.keeping import Keeping
+from workbench.show.service.lending import Lending
 
 
 def build(lm, limits, tokens, start, library, meta_prompts, keep):
@@ -32,7 +33,13 @@ def build(lm, limits, tokens, start, library, meta_prompts, keep):
     app.add_middleware(Gate, limits=engine.limits, tokens=tokens or {})
     for kind, answer in _FAILURES.items():
         app.add_exception_handler(kind, answer)
-    begun = start_vectors(engine.lm, soft.SoftConfig(start=start)).cpu().numpy().copy() if start is not None else None
+    begun = None
+    if start is not None:
+        k = len(lm.tokenizer(start, add_special_tokens=False)["input_ids"])
+        begun = start_vectors(lm, soft.SoftConfig(start=start, vectors=max(1, k))).cpu().numpy().copy()
+    shelf = None if library is None else Lending(engine, library, start)
+    lending.add_endpoints(app, shelf)
+    making.add_endpoints(app, making.Making(engine, meta_prompts, shelf, start))
 
     @app.get("/about")
     async def about():

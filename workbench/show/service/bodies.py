@@ -124,7 +124,7 @@ def decode(text, name, limit=None, farthest=FARTHEST):
 
 def encode(arrays):
     """Arrays as text: dict of str to numpy array -> str."""
-    data = safetensors.numpy.save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
+    data = safetensors.numpy.save({name: np.asarray(array, order="C") for name, array in arrays.items()})
     return base64.b64encode(data).decode()
 
 

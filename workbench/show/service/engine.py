@@ -46,10 +46,14 @@ class Engine:
         check_lm(lm)
         self.lm = lm
         # A tokenizer must not be used by two threads: the thread of the model and the one that checks have their own.
-        self._asked, self._checked = (replace(lm, name=_NAME, tokenizer=copy.deepcopy(lm.tokenizer)) for _ in range(2))
+        self._asked, self._checked = self.another(), self.another()
         self.limits, self.width = limits or Limits(), lm.model.get_input_embeddings().weight.shape[1]
         self._jobs, self._lock, self._thread, self._held = queue.Queue(), threading.Lock(), None, contextlib.ExitStack()
         self._checker = ThreadPoolExecutor(1, "service check")
+
+    def another(self):
+        """The same model with a tokenizer of its own, for another thread; its name is told to nobody: `LM`."""
+        return replace(self.lm, name=_NAME, tokenizer=copy.deepcopy(self.lm.tokenizer))
 
     def close(self):
         """End the thread; waiting requests are answered first."""

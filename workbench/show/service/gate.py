@@ -72,16 +72,21 @@ class Gate:
         """Read the body, and hand it on as one message."""
         most, parts, size, more = self.limits.body, [], 0, True
         try:
-            async with asyncio.timeout(self.limits.seconds / 10):
+            async with asyncio.timeout(self.limits.seconds / 10) as patience:
                 while more:
                     message = await receive()
                     if message["type"] == "http.disconnect":
                         raise Refused(400, "The request ended before its body was there.")
                     part, more = message.get("body", b""), message.get("more_body", False)
                     size += len(part)
-                    parts.append(part) if size <= most else parts.clear()  # read to its end, else the answer is lost on the way
+                    if size <= most:
+                        parts.append(part)
+                    elif size - len(part) <= most:  # read on, to nowhere: whoever still sends would not see the answer
+                        parts.clear()
+                        patience.reschedule(asyncio.get_running_loop().time() + self.limits.seconds / 2)
         except TimeoutError:
-            raise Refused(408, "The body took too long to arrive.") from None
+            if size <= most:
+                raise Refused(408, "The body took too long to arrive.") from None
         if size > most:
             raise Refused(413, f"The body has more than {most} bytes: send fewer rows at a time.")
         parts = [b"".join(parts)]
