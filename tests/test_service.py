@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from tiny_lm import tiny_lm
 
 from benchmarks.service_parts import fuzz
-from workbench import client, service, soft
+from workbench import client, library, meta, service, soft
 from workbench.show.service import engine as engines
 from workbench.show.service import patience
 from workbench.show.service.bodies import encode
@@ -334,11 +334,41 @@ def test_answers_hold_loss_gradient_and_predictions_and_nothing_of_the_model(ove
     assert set(over_http.ask("GET", "/about")) == {"width", "start", "limits", "library", "keeps", "version"}
 
 
+@pytest.fixture(scope="module")
+def rich(tmp_path_factory):
+    """A service with a library and meta-prompts, for three users."""
+    pytest.importorskip("lancedb")
+    lm = tiny_lm(words=fuzz.WORDS)
+    config = meta.MetaConfig(
+        prompt=soft.SoftConfig(start=START, vectors=3), examples=2, steps=0, map="last", example="{text} {label}"
+    )
+    tasks = [meta.Task("moods", TEXTS, ["good", "bad", "good", "bad"])]
+    general = meta.learn(lm, tasks, config)
+    own = meta.learn(lm, [tasks[0]._replace(user="anna", name="colors")], config, user="anna")
+    shelf = library.Library.open(tmp_path_factory.mktemp("library") / "shelf", "keeper")
+    tokens = {"k1": "anna", "k2": "ben", "k3": "eva"}
+    made = service.create(lm, start=START, tokens=tokens, library=shelf, meta_prompts={"general": general, "of anna": own})
+    yield made
+    made.state.engine.close()
+
+
+@pytest.fixture(scope="module")
+def anna(rich):
+    with client.Client(rich, "k1") as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def ben(rich):
+    with client.Client(rich, "k2") as found:
+        yield found
+
+
 @given(request=fuzz.requests(WIDTH))
 @settings(max_examples=300, deadline=None, database=None, suppress_health_check=list(HealthCheck))
-def test_no_request_breaks_the_service_or_makes_it_talk(inside, request):
+def test_no_request_breaks_the_service_or_makes_it_talk(anna, request):
     method, path, data = request
-    answer = inside._http.request(method, path, content=data, headers={"content-type": "application/json"})
+    answer = anna._http.request(method, path, content=data, headers={"content-type": "application/json"})
     assert answer.status_code < 500, answer.text
     found = json.loads(answer.content)
     if answer.status_code >= 400:
@@ -437,3 +467,154 @@ def test_the_page_of_the_interface_says_what_requests_hold(inside):
     assert {"/gradient", "/predict", "/update", "/choose", "/about", "/kept"} <= set(found["paths"])
     assert not {"rate", "rule", "optimizer"} & set(found["components"]["schemas"]["ForGradient"]["properties"])
     assert inside._http.get("/docs").status_code == 200
+
+
+# ---- library ------------------------------------------------------------------------------------------------------------
+
+CARD = {"name": "tone", "date": "2026-03-01T12:00:00Z", "data": [{"name": "own"}]}
+
+
+def upload(there, seed, name, **card):
+    body = {"vectors": encode({"vectors": numbers(seed)}), "classes": ["bad", "good"], "card": CARD | {"name": name, **card}}
+    return there.ask(
+        "POST", "/library/upload", body | {"rows": [[f"fox {word}" for word in fuzz.WORDS[:4]], ["bad", "good"] * 2]}
+    )["id"]
+
+
+def search(there, seed, **more):
+    found = there.ask("POST", "/library/search", {"vectors": encode({"vectors": numbers(seed)}), "metric": "cosine", **more})
+    return found["hits"], found
+
+
+def test_an_upload_is_found_read_and_removed(anna, ben):
+    name = upload(anna, 20, "seen", share=True, submitter="Anna")
+    hits, said = search(ben, 20)
+    assert hits[0]["id"] == name and hits[0]["score"] == pytest.approx(1, abs=1e-6) and said["compared"] >= 1
+    assert hits[0]["card"]["submitter"] == "Anna" and not hits[0]["mine"] and "higher" not in hits[0]
+    found = ben.ask("POST", "/library/read", {"name": name, "rows": True})
+    assert (client.remote.decode(found["vectors"])["vectors"] == numbers(20)).all() and len(found["texts"]) == 4
+    assert found["classes"] == ["bad", "good"] and found["layout"] == "suffix"
+    hits, _ = search(ben, 20, by="gradient", texts=["fox red", "fox blue"], labels=["bad", "good"], size=3)
+    assert name in [hit["id"] for hit in hits]
+    with pytest.raises(client.ClientError, match="There is no entry"):
+        ben.ask("POST", "/library/remove", {"name": name})
+    assert anna.ask("POST", "/library/remove", {"name": name}) == {"removed": 1}
+    assert name not in [hit["id"] for hit in search(ben, 20)[0]]
+
+
+def test_what_one_may_not_see_changes_nothing_that_one_sees(anna, ben, rich):
+    upload(anna, 30, "open")
+    with client.Client(rich, "k3") as eva:
+        before = [
+            one._http.post("/library/search", json={"vectors": encode({"vectors": numbers(31)})}).content for one in (ben, eva)
+        ]
+        hidden = upload(anna, 31, "hidden", access="restricted", readers=["eva"])
+        after = [
+            one._http.post("/library/search", json={"vectors": encode({"vectors": numbers(31)})}).content for one in (ben, eva)
+        ]
+        assert before[0] == after[0] and before[1] != after[1] and hidden in after[1].decode()
+        errors = []
+        for name in (hidden, "0" * 16):
+            with pytest.raises(client.ClientError) as err:
+                ben.ask("POST", "/library/read", {"name": name})
+            errors.append(str(err.value).replace(name, "..."))
+        assert errors[0] == errors[1] and eva.ask("POST", "/library/read", {"name": hidden})["id"] == hidden
+
+
+def test_one_upload_buys_one_reading(anna, rich):
+    swapped = upload(anna, 40, "swapped", access="exchange")
+    with client.Client(rich, "k3") as eva:
+        with pytest.raises(client.ClientError, match="There is no entry"):
+            eva.ask("POST", "/library/read", {"name": swapped, "buy": True})
+        upload(eva, 41, "of eva")
+        with pytest.raises(client.ClientError, match="given in exchange") as err:
+            eva.ask("POST", "/library/read", {"name": swapped})
+        assert not fuzz.NEVER.search(str(err.value)) and "library." not in str(err.value)
+        assert eva.ask("POST", "/library/read", {"name": swapped, "buy": True})["id"] == swapped
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"card": {"name": "x", "date": "2026-03-01T12:00:00Z"}}, "card.data is missing"),
+        ({"card": CARD | {"date": "yesterday"}}, "date must be UTC"),
+        ({"card": CARD | {"data": [{"name": "own"}]}, "rows": None}, "has no sha256"),
+        ({"card": CARD | {"readers": ["ben"]}}, "readers need access='restricted'"),
+        ({"vectors": encode({"vectors": np.full((2, 32), np.inf, np.float32)})}, "finite"),
+    ],
+)
+def test_an_upload_that_is_refused_says_why(anna, change, said):
+    body = {"vectors": encode({"vectors": numbers(50)}), "classes": ["bad", "good"], "card": CARD, **change}
+    with pytest.raises(client.ClientError, match=said) as err:
+        anna.ask("POST", "/library/upload", body)
+    assert err.value.status == 422 and not fuzz.NEVER.search(str(err.value))
+
+
+def test_a_server_without_a_library_says_so(inside):
+    with pytest.raises(client.ClientError, match="no library") as err:
+        search(inside, 0)
+    assert err.value.status == 404 and not inside.about()["library"]
+
+
+# ---- meta-prompts -------------------------------------------------------------------------------------------------------
+
+SHOWN = [["old fox", "good"], ["moon", "bad"]]
+
+
+def test_a_prompt_is_made_from_examples_or_a_description_and_the_answer_says_by_which(anna, ben, rich):
+    first = ben._http.post("/meta-prompt", json={"examples": SHOWN})
+    assert first.content == ben._http.post("/meta-prompt", json={"examples": SHOWN}).content
+    found = first.json()
+    assert found["meta_prompt"] == "general" and found["classes"] == ["bad", "good"]
+    made = rich.state.meta_prompts["general"].make(rich.state.engine.lm, [tuple(one) for one in SHOWN])
+    assert (client.remote.decode(found["vectors"])["vectors"] == made.vectors).all()
+    assert (
+        ben.ask("POST", "/meta-prompt", {"examples": "is it good or bad", "classes": ["bad", "good"]})["meta_prompt"] == "general"
+    )
+    assert anna.ask("GET", "/meta-prompts")["meta_prompts"] == ["general", "of anna"]
+    assert ben.ask("GET", "/meta-prompts")["meta_prompts"] == ["general"]
+    assert anna.ask("POST", "/meta-prompt", {"examples": SHOWN, "name": "of anna"})["meta_prompt"] == "of anna"
+    errors = []
+    for name in ("of anna", "of nobody"):
+        with pytest.raises(client.ClientError) as err:
+            ben.ask("POST", "/meta-prompt", {"examples": SHOWN, "name": name})
+        errors.append(str(err.value))
+    assert errors[0] == errors[1]
+
+
+def test_the_fitting_meta_prompt_is_found_by_the_library(anna):
+    name = upload(anna, 60, "colors")
+    found = anna.ask("POST", "/meta-prompt", {"examples": SHOWN, "search": True})
+    assert found["meta_prompt"] == "of anna"
+    anna.ask("POST", "/library/remove", {"name": name})
+    assert anna.ask("POST", "/meta-prompt", {"examples": SHOWN, "search": True})["meta_prompt"] == "general"
+
+
+def test_a_meta_prompt_is_learned_with_relatives_and_goes_back_to_its_user(anna, ben):
+    name = upload(anna, 70, "a relative")
+    rows = {"name": "mine", "texts": [f"{word} fox" for word in fuzz.WORDS[:6]], "labels": ["good", "bad"] * 3}
+    more = {"examples": 2, "example": "{text} {label}", "vectors": 3, "steps": 2, "widen": 3}
+    found = ben.ask("POST", "/meta-prompt/learn", {"tasks": [rows], **more})
+    assert name in [one["id"] for one in found["added"]] and all(one["for"] == "mine" for one in found["added"])
+    made = ben.ask("POST", "/meta-prompt", {"examples": SHOWN, "own": found["meta_prompt"]})
+    assert made["meta_prompt"] == "own" and client.remote.decode(made["vectors"])["vectors"].shape == (3, WIDTH)
+    assert ben.ask("GET", "/meta-prompts")["meta_prompts"] == ["general"]  # it was not kept
+    broken = found["meta_prompt"] | {"options": found["meta_prompt"]["options"] | {"map": "layers"}}
+    with pytest.raises(client.ClientError, match="own must be a meta-prompt as this server gave it"):
+        ben.ask("POST", "/meta-prompt", {"examples": SHOWN, "own": broken})
+
+
+def test_a_meta_prompt_of_another_model_is_refused_at_the_start(rich):
+    other = tiny_lm(seed=9, words=fuzz.WORDS)
+    with pytest.raises(ValueError, match="belongs to another model"):
+        service.create(other, start=START, meta_prompts=rich.state.meta_prompts)
+
+
+def test_examples_that_stand_for_a_data_set_are_those_chosen_here(anna, rich):
+    texts, labels = [f"{word} fox" for word in fuzz.WORDS[:6]], ["good", "bad"] * 3
+    lm = rich.state.engine.lm
+    prompt = soft.SoftPrompt(
+        numbers(), ("bad", "good"), soft.SoftConfig(), lm.name, soft.sketch(lm, config=soft.SoftConfig(start=START)).sha256
+    )
+    for how in ("boundary", "opposite", "random"):
+        assert anna.choose(numbers(), texts, labels, 4, how, seed=3) == meta.choose(lm, prompt, texts, labels, 4, how, 3)

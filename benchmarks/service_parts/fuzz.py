@@ -92,6 +92,7 @@ def requests(draw, width):
         }
     elif path == "/meta-prompt/learn":
         body = {"tasks": [{"name": "a", "texts": texts, "labels": labels}], "steps": draw(st.integers(-1, 1)), "examples": 2}
+        body["example"] = "{text} {label}"
     for _ in range(draw(st.sampled_from([0, 0, 1, 1, 2]))):
         body[draw(st.sampled_from([*body, "rate", "__class__", "texts"]))] = draw(ODD)
     data = json.dumps(body).encode("utf-8", "surrogatepass")

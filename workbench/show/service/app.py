@@ -28,7 +28,7 @@ def build(lm, limits, tokens, start, library, meta_prompts, keep):
         description="Train a prompt on a model that stays here. Vectors go and come as base64 of safetensors, all else as JSON.",
         lifespan=lambda app: _closing(engine),
     )
-    app.state.engine, app.state.tokens = engine, tokens
+    app.state.engine, app.state.tokens, app.state.meta_prompts = engine, tokens, meta_prompts
     kept = Keeping(keep)
     app.add_middleware(Gate, limits=engine.limits, tokens=tokens or {})
     for kind, answer in _FAILURES.items():

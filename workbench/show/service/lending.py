@@ -21,7 +21,7 @@ from workbench.show.service.engine import settings
 
 _OWN = re.compile(r"^(Card|DataSet|SoftConfig|MetaConfig): ")  # what the package calls things inside
 _CALL = re.compile(r"(a )?library\.\w+(\([^)]*\))?")
-_OPTION = re.compile(r"(, or |: take |, such as )?(Soft|Meta)Config\([^)]*\)|(: |, )?Task\([^.]*\)(?=[.]$)")
+_OPTION = re.compile(r"(, or |: take |, such as | with )?(Soft|Meta)Config\([^)]*\)|(: |, )?Task\([^.]*\)(?=[.]$)")
 
 
 class Source(Body):

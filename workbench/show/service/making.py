@@ -55,6 +55,7 @@ class ForLearning(Body):
     layout: Literal[LAYOUTS] = "suffix"
     vectors: Annotated[int, Field(ge=1, le=64)] = 8
     examples: Annotated[int, Field(ge=1, le=64)] = 8
+    example: Name = MetaConfig().example
     map: Literal[MAPS] = "last"
     join: Literal[JOINS] = "concatenate"
     steps: Annotated[int, Field(ge=0)] = 50
@@ -114,7 +115,8 @@ class Making:
             if self.lending is None or isinstance(body.examples, str):
                 raise Refused(422, "A search for a meta-prompt needs examples, and a library on the server.")
             texts, labels = [list(part) for part in zip(*body.examples, strict=True)] if body.examples else ([], [])
-            config = SoftConfig(start=self.start)
+            like = self.named[seen[0]].config.prompt if seen else SoftConfig()  # of the shape that its prompts have
+            config = like.replace(start=self.start)
             for entry, _, _ in await self.lending.relatives(user, texts, labels, config, _NEAREST):
                 tasks = {entry.name, *(data.name for data in entry.card.data), *(data.sha256 for data in entry.card.data)}
                 for name in seen:
@@ -133,7 +135,7 @@ class Making:
             raise Refused(422, "This server gives no vectors to begin with, and made prompts need some.")
         try:
             prompt = SoftConfig(layout=body.layout, vectors=body.vectors, start=self.start)
-            more = {name: getattr(body, name) for name in ("examples", "map", "join", "steps", "rate", "seed")}
+            more = {name: getattr(body, name) for name in ("examples", "example", "map", "join", "steps", "rate", "seed")}
             config = MetaConfig(prompt=prompt, **more)
         except ValueError as err:
             raise refused(err) from None
