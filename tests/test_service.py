@@ -87,6 +87,7 @@ def test_a_prediction_needs_no_label_and_is_the_local_one(lm, there):
     assert np.abs(found - prompt.probabilities(lm, TEXTS)).max() < 1e-6 and found.sum(1) == pytest.approx(1, abs=1e-9)
     assert there.predict(prompt.vectors, TEXTS, CLASSES) == prompt.classify(lm, TEXTS)
     assert (there.probabilities(prompt.vectors, TEXTS, CLASSES) == found).all()
+    assert len(there.predict(prompt.vectors, TEXTS * 80, CLASSES)) == 320  # more than fit into a request
 
 
 def test_a_hundred_steps_of_the_client_end_where_local_ones_do(lm, inside):

@@ -114,15 +114,18 @@ class Client:
 
     def probabilities(self, vectors, texts, classes, config=None):
         """How likely each label is: float64 (n, c), in the order of `classes`; rows sum to 1. Arguments as in `gradient`."""
-        return np.array(self._predicted(vectors, texts, classes, config)["probabilities"])
+        return np.array(self._predicted(vectors, texts, classes, config, "probabilities"))
 
     def predict(self, vectors, texts, classes, config=None):
         """The likeliest label of each text: list of n str. Arguments and errors as in `gradient`."""
-        return self._predicted(vectors, texts, classes, config)["predictions"]
+        return self._predicted(vectors, texts, classes, config, "predictions")
 
-    def _predicted(self, vectors, texts, classes, config):
-        body = _rows(vectors, texts, None, config, list(classes))
-        return self.ask("POST", "/predict", {name: body[name] for name in ("vectors", "layout", "template", "texts", "classes")})
+    def _predicted(self, vectors, texts, classes, config, wanted):
+        rows, most, out = _rows(vectors, texts, None, config, list(classes)), self.about()["limits"]["rows"], []
+        body = {name: rows[name] for name in ("vectors", "layout", "template", "classes")}
+        for at in range(0, len(rows["texts"]), most):
+            out += self.ask("POST", "/predict", body | {"texts": rows["texts"][at : at + most]})[wanted]
+        return out
 
     def update(self, vectors, texts, labels, rule, rate, state=None, config=None, *, classes=None):
         """One step that the server takes, by a rule of the client.
