@@ -1,6 +1,7 @@
 """The training service: its numbers are those of the model at hand, and what it must not do."""
 
 import asyncio
+import functools
 import gc
 import json
 import logging
@@ -95,6 +96,9 @@ def test_a_hundred_steps_of_the_client_end_where_local_ones_do(lm, inside):
     local = soft.tune(lm, TEXTS, LABELS, config, progress=False)
     far = inside.tune(TEXTS, LABELS, client.TuneConfig(vectors=3, steps=100, batch=2, seed=5))
     assert np.abs(far.vectors - local.vectors).max() < 1e-4 < np.abs(local.vectors - inside.start(3)).max()
+    with_it = types.SimpleNamespace(gradient=functools.partial(soft.gradient, lm), start=inside.start)
+    near = client.tune(with_it, TEXTS, LABELS, client.TuneConfig(vectors=3, steps=100, batch=2, seed=5))
+    assert (far.vectors == near.vectors).all()  # the same rule on the model at hand, to the bit
     assert far.labels == local.labels and [row["accuracy"] for row in far.history] == [row["accuracy"] for row in local.history]
 
 

@@ -73,9 +73,11 @@ class AdamW:
         one, two = self.betas
         zero = np.zeros_like(values)
         steps = np.float32(state.get("steps", 0) + 1)
-        first = np.float32(one) * state.get("first", zero) + np.float32(1 - one) * gradient
+        # in the order of torch, so that its last digits are torch's: many steps make others of them
+        first = state.get("first", zero)
+        first = first + np.float32(1 - one) * (gradient - first)
         second = np.float32(two) * state.get("second", zero) + np.float32(1 - two) * gradient * gradient
-        size = np.sqrt(second) / np.float32(np.sqrt(1 - two ** float(steps))) + np.float32(self.epsilon)
+        size = np.sqrt(second) / np.float32((1 - two ** float(steps)) ** 0.5) + np.float32(self.epsilon)
         values = values * np.float32(1 - rate * self.weight_decay)
-        moved = values - np.float32(rate / (1 - one ** float(steps))) * (first / size)
+        moved = values + np.float32(-rate / (1 - one ** float(steps))) * first / size
         return moved, {"first": first, "second": second, "steps": np.asarray(steps)}
