@@ -66,11 +66,11 @@ def numbers(name, seed):
     lm = load_lm(name)
     gap = over_http(lm, seed)
     print(f"gradient over HTTP beside the local one, {name}, float32: largest relative difference {gap:.1e}", flush=True)
-    apart = batched(lm, seed, 1)[0]
-    print(f"{USERS} users in a batch, float32: largest difference to each alone {apart:.1e} of its largest number", flush=True)
+    apart, share, _ = batched(lm, seed, 1)
+    print(f"{USERS} users in a batch, float32: largest difference to each alone {apart:.1e}, {share:.1e} of the largest number")
     half = load_lm(name, "bfloat16")
     half.model.set_attn_implementation("eager")
-    _, speeds = batched(half, seed, 5)
+    *_, speeds = batched(half, seed, 3)
     speed, error = float(np.mean(speeds)), float(np.std(speeds, ddof=1) / np.sqrt(len(speeds)))
     print(f"{USERS} users of {ROWS} rows, bfloat16, suffix: {speed:.2f} +- {error:.2f} times the rows per second", flush=True)
     memory = client_memory()
@@ -104,7 +104,11 @@ def over_http(lm, seed):
 
 
 def batched(lm, seed, turns):
-    """Users in one batch and one after the other: (largest difference of gradients, list of gains in rows per second)."""
+    """Users in one batch and one after the other.
+
+    Returns:
+        (largest difference of gradients; the same as a share of the largest number; list of gains in rows per second).
+    """
     app = service.create(lm, start=None)
     engine, config = app.state.engine, soft.SoftConfig()
     users = [(vectors_of(lm, K, seed + j), *task(seed + j, ROWS)) for j in range(USERS)]
@@ -120,13 +124,14 @@ def batched(lm, seed, turns):
         return asyncio.run(ask()), time.perf_counter() - begin
 
     timed(together)
-    gaps, speeds = [], []
+    gaps, shares, speeds = [], [], []
     for _ in range(turns):
         (one, slow), (many, fast) = timed(alone), timed(together)
         speeds.append(slow / fast)
-        gaps += [float(np.abs(a[1] - b[1]).max() / np.abs(a[1]).max()) for a, b in zip(one, many, strict=True)]
+        gaps += [float(np.abs(a[1] - b[1]).max()) for a, b in zip(one, many, strict=True)]
+        shares += [gap / float(np.abs(a[1]).max()) for gap, a in zip(gaps[-USERS:], one, strict=True)]
     engine.close()
-    return max(gaps), speeds
+    return max(gaps), max(shares), speeds
 
 
 def client_memory():

@@ -1,7 +1,6 @@
 """The training service: its numbers are those of the model at hand, and what it must not do."""
 
 import asyncio
-import functools
 import gc
 import json
 import logging
@@ -18,6 +17,7 @@ from tiny_lm import tiny_lm
 
 from benchmarks.service_parts import fuzz
 from workbench import client, library, meta, service, soft
+from workbench.__main__ import main
 from workbench.show.service import engine as engines
 from workbench.show.service import patience
 from workbench.show.service.bodies import encode
@@ -96,21 +96,18 @@ def test_a_hundred_steps_of_the_client_end_where_local_ones_do(lm, inside):
     local = soft.tune(lm, TEXTS, LABELS, config, progress=False)
     far = inside.tune(TEXTS, LABELS, client.TuneConfig(vectors=3, steps=100, batch=2, seed=5))
     assert np.abs(far.vectors - local.vectors).max() < 1e-4 < np.abs(local.vectors - inside.start(3)).max()
-    with_it = types.SimpleNamespace(gradient=functools.partial(soft.gradient, lm), start=inside.start)
-    near = client.tune(with_it, TEXTS, LABELS, client.TuneConfig(vectors=3, steps=100, batch=2, seed=5))
-    assert (far.vectors == near.vectors).all()  # the same rule on the model at hand, to the bit
     assert far.labels == local.labels and [row["accuracy"] for row in far.history] == [row["accuracy"] for row in local.history]
 
 
 @pytest.mark.parametrize(
     "rule", [client.SGD(), client.SGD(0.9, 0.01), client.AdamW(), client.AdamW((0.9, 0.999), 1e-6, 0.1)], ids=repr
 )
-def test_a_step_of_the_server_is_that_of_the_client(there, rule):
+def test_a_step_of_the_server_is_that_of_the_client(inside, rule):
     near, far, held, state = numbers(), numbers(), {}, None
     for _ in range(4):
-        loss, slope, predicted = there.gradient(near, TEXTS, LABELS)
+        loss, slope, predicted = inside.gradient(near, TEXTS, LABELS)
         near, held = rule(near, slope, held, 0.02)
-        far, state, said, answers = there.update(far, TEXTS, LABELS, rule, 0.02, state)
+        far, state, said, answers = inside.update(far, TEXTS, LABELS, rule, 0.02, state)
         assert np.abs(near - far).max() < 1e-6 and said == pytest.approx(loss, rel=1e-5) and answers == predicted
     assert set(state or {}) == set(held)
 
@@ -269,7 +266,7 @@ def test_a_body_of_100_mb_and_one_that_never_comes(lm, monkeypatch):
     with service.running(app) as address, client.Client(address) as there:
         answer = there._http.post("/gradient", content=b"x" * 100_000_000)
         assert answer.status_code == 413 and "more than 8388608 bytes" in answer.json()["error"]
-        answer = there._http.post("/gradient", content=(b"x" * 1_000_000 for _ in range(20)))  # its length is not told
+        answer = there._http.post("/gradient", content=(b"x" * 1_000_000 for _ in range(9)))  # its length is not told
         assert answer.status_code == 413
         place = ("127.0.0.1", int(address.rpartition(":")[2]))
         with socket.create_connection(place) as slow:  # a head that never ends
@@ -370,7 +367,7 @@ def ben(rich):
 
 
 @given(request=fuzz.requests(WIDTH))
-@settings(max_examples=300, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=200, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 def test_no_request_breaks_the_service_or_makes_it_talk(anna, request):
     method, path, data = request
     answer = anna._http.request(method, path, content=data, headers={"content-type": "application/json"})
@@ -406,16 +403,16 @@ def holders(canary):
     return found
 
 
-@pytest.mark.parametrize("labels", [LABELS, ["bad"] * 4])  # answered, and refused
-def test_nothing_of_what_was_sent_is_left_in_objects_logs_or_files(app, lm, labels, tmp_path, monkeypatch, caplog):
+def test_nothing_of_what_was_sent_is_left_in_objects_logs_or_files(app, lm, tmp_path, monkeypatch, caplog):
     canary = "".join(["cana", "ry", "7391"])
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     with caplog.at_level(logging.DEBUG), client.Client(app) as there:
-        body = {"vectors": encode({"vectors": numbers()}), "texts": [f"old {canary} fox", *TEXTS[1:]], "labels": labels}
-        answer = there._http.post("/gradient", json=body)
-        assert answer.status_code == (200 if labels == LABELS else 422)
-        del answer, body
+        for labels, status in ((LABELS, 200), (["bad"] * 4, 422)):  # answered, and refused
+            body = {"vectors": encode({"vectors": numbers()}), "texts": [f"old {canary} fox", *TEXTS[1:]], "labels": labels}
+            answer = there._http.post("/gradient", json=body)
+            assert answer.status_code == status
+            del answer, body
     caplog.clear() if canary not in caplog.text else pytest.fail("a log holds it")
     assert not list(tmp_path.rglob("*"))
     left = holders(canary)
@@ -443,7 +440,8 @@ def test_a_server_without_a_place_for_rows_refuses_to_keep_them(lm, tmp_path):
     assert app.state.engine._thread is None  # refused before the model was asked
 
 
-def test_the_model_stays_as_it_was_and_gets_its_modes_back(lm):
+def test_the_model_stays_as_it_was_and_gets_its_modes_back():
+    lm = tiny_lm(words=fuzz.WORDS)
     before = soft.sketch(lm, config=soft.SoftConfig(start=START)).sha256
     app = service.create(lm, start=None)
     with client.Client(app) as there:
@@ -623,3 +621,41 @@ def test_examples_that_stand_for_a_data_set_are_those_chosen_here(anna, rich):
     )
     for how in ("boundary", "opposite", "random"):
         assert anna.choose(numbers(), texts, labels, 4, how, seed=3) == meta.choose(lm, prompt, texts, labels, 4, how, 3)
+
+
+# ---- the command --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--host", "0.0.0.0"], "0.0.0.0 can be reached by others: give tokens too"),
+        (["--port", "99999"], "port must be an int from 0 to 65535"),
+        (["--tokens", "nowhere.json"], "nowhere.json"),
+    ],
+)
+def test_the_command_refuses_before_it_loads_a_model(arguments, said, monkeypatch, capsys):
+    monkeypatch.setattr("workbench.models.load_lm", lambda *_: pytest.fail("a model was loaded"))
+    assert main(["serve", "--model", "world", *arguments]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_the_command_loads_one_model_for_a_hundred_calls(lm, monkeypatch, capsys, tmp_path):
+    loads, answers = [], []
+    monkeypatch.setattr("workbench.models.load_lm", lambda *names: loads.append(names) or lm)
+    (tmp_path / "tokens.json").write_text('{"k1": "anna"}')
+
+    def run(self, sockets):
+        with client.Client(self.config.app, "k1") as there:
+            answers.extend(there.ask("GET", "/about")["width"] for _ in range(100))
+
+    monkeypatch.setattr("uvicorn.Server.run", run)
+    assert main(["serve", "--model", "tiny", "--port", "0", "--start", START, "--tokens", str(tmp_path / "tokens.json")]) == 0
+    said = capsys.readouterr().out
+    assert loads == [("tiny", "float32")] and answers == [WIDTH] * 100 and said.count("Loaded, once") == 1
+
+
+def test_without_fastapi_the_error_says_what_to_install(lm, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ImportError, match=r"needs fastapi: pip install 'fastapi>=0.115'"):
+        service.create(lm)
