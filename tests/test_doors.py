@@ -15,6 +15,7 @@ import workbench
 from workbench import (
     artifacts,
     atlas,
+    client,
     corpus,
     encode,
     export,
@@ -84,6 +85,7 @@ def at_the_seed(seed, dsl, pipeline):
         "soft.config.SoftConfig": lambda: soft.SoftConfig(seed=seed),
         "meta.config.MetaConfig": lambda: meta.MetaConfig(seed=seed),
         "visual.config.VisualConfig": lambda: visual.VisualConfig(seed=seed),
+        "client.tuning.TuneConfig": lambda: client.TuneConfig(seed=seed),
         "soft_prompt.SoftPrompt.sample": lambda: of_texts().sample(tiny(), 5, seed, max_tokens=5),
         "meta.dialogs.reply": lambda: meta.reply(tiny(), of_dialogs(), ["red"], 5, seed, max_tokens=5),
         "DeepDSL.sample": lambda: dsl.sample(1, seed=seed),
@@ -117,6 +119,7 @@ def too_long_to_run(seed, dsl):
         "writer.Writer.fit": lambda: Writer().fit([], None, 3, seed=seed),
         "DeepDSL.fit_ranking": lambda: dsl.fit_ranking([PROMPT] * 30, seed=seed),
         "atlas.projection.fit": lambda: atlas.fit(np.eye(9), seed=seed),
+        "remote.Client.choose": lambda: client.Client(print).choose(np.eye(2, dtype="f"), ["red"], ["fox"], seed=seed),
         "meta.canonical.choose": lambda: meta.choose(None, None, ["red"], ["fox"], seed=seed),
         "library.standing.atlas": lambda: library.atlas(None, seed=seed),
         "widgets.studio": lambda: widgets.studio(dsl, seed=seed),

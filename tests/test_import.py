@@ -51,7 +51,7 @@ def test_every_public_name_is_there(name):
     assert getattr(workbench, name) is not None
 
 
-@pytest.mark.parametrize("room", ["models", "world", "data", "language", "control", "search", "show"])
+@pytest.mark.parametrize("room", ["models", "world", "data", "language", "control", "search", "client", "show"])
 def test_every_room_can_be_imported_by_itself(room):
     assert importlib.import_module(f"workbench.{room}").__doc__
 

@@ -29,10 +29,11 @@ _OPTIONS = {  # messages of the package name its arguments
 _LONG = 1000  # prompts from which on the cost is measured before the work
 _SCRIPT = "deep-dsl"  # the command that pyproject.toml installs
 _SITE = "site"  # the first argument that asks for pages; a file of that name is ./site
+_SERVE = "serve"  # that which starts the training service
 
 
 def main(arguments=None):
-    """Learn a DSL and write `out/dsl` and `out/report.html`; with "site" first, write the pages of a DSL to `out/site`.
+    """Learn a DSL and write `out/dsl` and `out/report.html`; with "site" first, write pages; with "serve", train for others.
 
     Args:
         arguments: list of str, or None for those of the process.
@@ -46,12 +47,13 @@ def main(arguments=None):
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")  # a terminal without emoji is no reason to stop
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    pages = arguments[:1] == [_SITE]
-    options = _site_parser().parse_args(arguments[1:]) if pages else _parser().parse_args(arguments)
-    stopped = _AS_BEFORE if pages else _GO_ON.format(cache=files.cache_folder())
+    verb = arguments[0] if arguments[:1] in ([_SITE], [_SERVE]) else None
+    parser = {_SITE: _site_parser, _SERVE: _serve_parser}.get(verb, _parser)
+    options = parser().parse_args(arguments[verb is not None :])
+    stopped = {_SITE: _AS_BEFORE, _SERVE: "Ended."}.get(verb, _GO_ON.format(cache=files.cache_folder()))
     try:
         with _warnings_in_a_line():
-            _write_site(options) if pages else _run(options)
+            {_SITE: _write_site, _SERVE: _serve}.get(verb, _run)(options)
             sys.stdout.flush()
     except KeyboardInterrupt:
         print(f"\n{stopped}", file=sys.stderr)
@@ -99,7 +101,8 @@ def _parser():
         prog=_command(),
         allow_abbrev=False,
         description="Learn the hidden grammar of text-to-image prompts and write a report about it.",
-        epilog=f"Ctrl-C loses nothing: the same command continues. For web pages about a saved DSL: {_command()} {_SITE} --help",
+        epilog=f"Ctrl-C loses nothing: the same command continues. Web pages about a saved DSL: {_command()} {_SITE} --help. "
+        f"Prompts trained for others: {_command()} {_SERVE} --help",
     )
     parser.add_argument(
         "prompts",
@@ -153,6 +156,19 @@ def _site_parser():
     parser.add_argument("--address", metavar="URL", help="web address of the site, for the links in the Markdown of badges")
     parser.add_argument("--no-progress", dest="progress", action="store_false", help="no progress bars")
     return parser
+
+
+def _serve_parser():
+    # Not at the top: the service is optional.
+    from workbench.show.service import serving
+
+    return serving.parser(_command())
+
+
+def _serve(options):
+    from workbench.show.service import serving
+
+    serving.serve(options)
 
 
 def _write_site(options):
