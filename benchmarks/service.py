@@ -138,7 +138,7 @@ def client_memory():
     """The peak memory of a process that learns with the client, in MB."""
     code = (
         "import re, sys\nfrom workbench import client\nthere = client.Client(sys.argv[1])\n"
-        "texts, labels = ['a red circle', 'a blue star, by Monetta'] * 8, ['no', 'yes'] * 8\n"
+        "texts, labels = ['a red circle', 'a blue star, by Monetta'] * 8, ['half', 'full'] * 8\n"
         "there.tune(texts, labels, client.TuneConfig(steps=20))\nassert 'torch' not in sys.modules\n"
         "print(int(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1]) / 1024)"
     )
@@ -255,11 +255,13 @@ def load(address, seed, kept, stop):
         while not stop.is_set():
             try:
                 vectors = draw.normal(size=(2, there.about()["width"])).astype(np.float32)
-                there.gradient(vectors, ["a red circle", "a star, by Monetta"], ["no", "yes"])
+                there.gradient(vectors, ["a red circle", "a star, by Monetta"], LABELS)
                 card = {"name": f"{seed}", "date": library.now(), "data": [{"name": "own", "sha256": "0" * 64}]}
-                body = {"vectors": encode({"vectors": vectors}), "classes": ["no", "yes"], "card": card}
+                body = {"vectors": encode({"vectors": vectors}), "classes": LABELS, "card": card}
                 kept[there.ask("POST", "/library/upload", body)["id"]] = vectors
-            except client.ClientError:
+            except client.ClientError as err:
+                if err.status is not None:  # the server answered, and refused
+                    raise
                 time.sleep(0.01)
 
 

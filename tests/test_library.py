@@ -500,6 +500,14 @@ def test_a_saved_library_reads_equal_and_equal_ones_give_equal_bytes(shelf, tmp_
         library.load(tmp_path / "one", tmp_path / "again")
 
 
+def test_prompts_without_a_sketch_get_versions_whatever_their_width(shelf):
+    zero, draw = np.zeros((2, 128), np.float32), np.random.default_rng(0)
+    for version in range(1, 5):
+        for name in ("one", "two"):
+            assert shelf.add(prompt(draw.normal(size=(2, 128))), card(name), zero).version == version
+    assert len(shelf.entries(versions=True)) == 8 and shelf.sketch("one").gradient is None
+
+
 # ---- to choose by a classifier -----------------------------------------------------------------------------------------
 
 

@@ -95,7 +95,9 @@ class Shelves:
         at = before.schema.get_field_index("latest")
         before = before.set_column(at, "latest", pa.array([False] * len(before))).cast(table.schema)
         both = pa.concat_tables([before, fresh])
-        done = table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all().execute(both)
+        done = (
+            table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all().execute(both, on_bad_vectors="null")
+        )
         self._written(table.name, done)
 
     def _written(self, name, done):
