@@ -1,7 +1,7 @@
 """The training service: are its numbers the local ones, what does a batch of users gain, and what breaks it?
 
     python benchmarks/service.py             # all, with SmolLM2: some ten minutes on one core
-    python benchmarks/service.py --quick     # numbers, a batch, the client: under three minutes; the last line is JSON
+    python benchmarks/service.py --quick     # numbers, a batch, the client, visual prompts: five minutes; the last line is JSON
     python benchmarks/service.py fuzz        # or crowd, or kills: one part alone, on the tiny model of the picture world
 
 fuzz: requests that nobody should send. crowd: 200 clients at once. kills: the server is killed (-9) while it answers and stores.
@@ -22,9 +22,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from visual import QUICK, measure
 
 from workbench import client, library, service, soft
-from workbench.models import load_lm
+from workbench.models import load_clip, load_lm
 from workbench.show.service.bodies import encode
 from workbench.world import questions
 
@@ -55,6 +56,10 @@ def main():
     found = {}
     for part in wanted:
         found |= parts[part]()
+    if args.quick:
+        clip = load_clip("world", device="cpu")
+        shares = {f"{shift}_{kind}": measure(clip, shift, [kind], 1, 512)[kind][0] for shift, kind in QUICK}
+        found |= {name: round(share, 3) for name, share in shares.items()}
     print(json.dumps(found))
 
 
