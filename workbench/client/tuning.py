@@ -15,7 +15,7 @@ _EVERY = 10  # steps between two rows of the history
 
 
 @dataclass(frozen=True)
-class TuneConfig:
+class TuneConfig(checks.Options):
     """Options of `tune` and `multitask`; the names are those of `soft.SoftConfig`, and so are the numbers that come out.
 
     Attributes:
@@ -42,14 +42,7 @@ class TuneConfig:
     seed: int = 0
 
     def __post_init__(self):
-        for name, least in {"vectors": 1, "steps": 0, "batch": 1}.items():
-            checks.whole(f"TuneConfig: {name}", getattr(self, name), least)
-        checks.number("TuneConfig: rate", self.rate, 0, above=True)
-        object.__setattr__(self, "seed", checks.seed(self.seed, "TuneConfig: seed"))
-
-    def replace(self, **changes):
-        """This config with some options changed."""
-        return replace(self, **changes)
+        self.check(wholes={"vectors": 1, "steps": 0, "batch": 1}, numbers={"rate": (0, math.inf, True)})
 
 
 @dataclass(frozen=True, eq=False)

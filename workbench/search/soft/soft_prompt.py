@@ -17,15 +17,20 @@ from workbench.values import ModelError, Sample
 
 STOPPED = ("steps", "patience", "interrupted")
 _CUT = Cut(top_p=0.95)  # of the texts that are written
-_known = weakref.WeakKeyDictionary()  # LM -> (state of its weights, sha256)
+_known = weakref.WeakKeyDictionary()  # model -> (state of its weights, sha256)
 
 
 def sha256(lm):
     """The `fingerprint` of an `LM`, computed again only where torch has noted a change of a weight."""
-    state = tuple((weight.data_ptr(), weight._version) for weight in lm.model.parameters())
-    if _known.get(lm, (None,))[0] != state:
-        _known[lm] = (state, fingerprint(lm))
-    return _known[lm][1]
+    return known_sha256(lm, lm.model, lambda: fingerprint(lm))
+
+
+def known_sha256(owner, module, compute):
+    """What `compute()` gives for the weights of a torch module, kept for its owner until torch notes a change of a weight."""
+    state = tuple((weight.data_ptr(), weight._version) for weight in module.parameters())
+    if _known.get(owner, (None,))[0] != state:
+        _known[owner] = (state, compute())
+    return _known[owner][1]
 
 
 @dataclass(frozen=True, eq=False)

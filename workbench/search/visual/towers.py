@@ -7,9 +7,10 @@ import numpy as np
 import torch
 
 from workbench import checks
-from workbench.models.checker import SIZE, Checker
+from workbench.models import checker
 from workbench.models.clip import CLIP, pooled
 from workbench.pictures import as_pictures
+from workbench.search.soft.soft_prompt import known_sha256
 
 
 def tower_of(vision, labels, template):
@@ -21,17 +22,21 @@ def tower_of(vision, labels, template):
     """
     if isinstance(vision, CLIP):
         return ClipTower(vision, labels, template)
-    if isinstance(vision, Checker):
+    if isinstance(vision, checker.Checker):
         return CheckerTower(vision, labels)
     raise TypeError(f"A visual prompt works with models.load_clip or the world's checker, got {type(vision).__name__}.")
 
 
 def sha256(model):
     """The sha256, in hex, of the weights of a torch module: str."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(f"{name} {tuple(tensor.shape)}".encode() + tensor.cpu().float().numpy().tobytes())
-    return digest.hexdigest()
+
+    def compute():
+        digest = hashlib.sha256()
+        for name, tensor in sorted(model.state_dict().items()):
+            digest.update(f"{name} {tuple(tensor.shape)}".encode() + tensor.cpu().float().numpy().tobytes())
+        return digest.hexdigest()
+
+    return known_sha256(model, model, compute)
 
 
 class ClipTower:
@@ -90,21 +95,19 @@ class CheckerTower:
 
     layers = width = 0
 
-    def __init__(self, checker, labels):
-        self.model, self.size, at = checker.model, SIZE, 0
-        for known in checker.values.values():
+    def __init__(self, vision, labels):
+        self.model, self.size, at = vision.model, checker.SIZE, 0
+        for known in vision.values.values():
             if set(labels) <= set(known):
                 self.columns = [at + known.index(label) for label in labels]
                 return
             at += len(known)
-        kinds = "; ".join(f"{name}: {', '.join(known)}" for name, known in checker.values.items())
+        kinds = "; ".join(f"{name}: {', '.join(known)}" for name, known in vision.values.items())
         raise ValueError(f"The checker reads the values of one attribute, got {', '.join(labels)}. It knows {kinds}.")
 
     def pixels(self, pictures):
         """float32 (n, 3, s, s) in -1..1."""
-        from workbench.models.checker import pixels
-
-        return pixels(pictures)
+        return checker.pixels(pictures)
 
     def scores(self, pixels, tokens=None):
         """Scores (n, c), before softmax."""
