@@ -264,12 +264,26 @@ def log_probabilities(lm, prompts, texts):
         ModelError, TypeError, ValueError: as `SoftPrompt.probabilities`.
     """
     reader, items, vectors = _reader(lm, prompts, texts)
-    out = [torch.zeros(len(items) // len(prompts), len(prompt.labels), dtype=torch.float64) for prompt in prompts]
     with frozen(lm), torch.inference_mode():
-        for part in reader.parts(items):
-            for (j, rows), scores in zip(by_prompt(part).items(), reader.scores(vectors, part), strict=True):
-                out[j][rows] = scores.double().log_softmax(1).cpu()
-    return [found.numpy() for found in out]
+        return scored(reader, items, vectors)
+
+
+def scored(reader, items, vectors):
+    """Log-probabilities of the labels on rows of a `Frozen`.
+
+    Args:
+        reader: `Frozen` of p tasks.
+        items: list of (task, row), all rows of all tasks.
+        vectors: list of p tensors (k, w).
+
+    Returns:
+        list of p float64 arrays (n, c), nats.
+    """
+    out = [np.zeros((len(task.texts), len(task.classes))) for task in reader.tasks]
+    for part in reader.parts(items):
+        for (j, rows), scores in zip(by_prompt(part).items(), reader.scores(vectors, part), strict=True):
+            out[j][rows] = scores.double().log_softmax(1).cpu().numpy()
+    return out
 
 
 def _reader(lm, prompts, texts):

@@ -13,9 +13,10 @@ import numpy as np
 import torch
 
 from workbench.search.soft import SoftConfig
-from workbench.search.soft.frozen import Frozen, by_prompt, frozen
+from workbench.search.soft.frozen import Frozen, frozen
 from workbench.search.soft.learning import gradient_many
 from workbench.search.soft.rows import check_lm, read_rows
+from workbench.search.soft.soft_prompt import scored
 from workbench.show.service.bodies import Refused
 from workbench.show.service.config import WINDOW, Limits
 
@@ -209,13 +210,10 @@ def predict(lm, vectors, tasks, config):
     Returns:
         list of p float64 arrays (n, c), rows sum to 1.
     """
-    reader, points = Frozen(lm, config, tasks), [torch.from_numpy(one).to(lm.model.device) for one in vectors]
-    out = [np.zeros((len(task.texts), len(task.classes))) for task in tasks]
+    points = [torch.from_numpy(one).to(lm.model.device) for one in vectors]
+    items = [(j, i) for j, task in enumerate(tasks) for i in range(len(task.texts))]
     with torch.inference_mode():
-        for part in reader.parts([(j, i) for j, task in enumerate(tasks) for i in range(len(task.texts))]):
-            for (j, rows), scores in zip(by_prompt(part).items(), reader.scores(points, part), strict=True):
-                out[j][rows] = scores.double().softmax(1).cpu().numpy()
-    return out
+        return [np.exp(found) for found in scored(Frozen(lm, config, tasks), items, points)]
 
 
 def settings(body):
