@@ -14,12 +14,13 @@ from workbench.search.soft.soft_prompt import SoftPrompt, sha256
 from workbench.show.service import bodies, lending, making
 from workbench.show.service.bodies import Refused
 from workbench.show.service.engine import Engine, settings
-from workbench.show.service.gate import Gate
+from workbench.show.service.gate import Gate, users
 from workbench.show.service.keeping import Keeping
 from workbench.show.service.lending import Lending
+from workbench.show.service.rates import Rates
 
 
-def build(lm, limits, tokens, start, library, meta_prompts, keep):
+def build(lm, limits, tokens, start, library, meta_prompts, keep, rates):
     """The app of `service.create`, whose arguments these are."""
     engine = Engine(lm, limits)
     app = FastAPI(
@@ -30,7 +31,8 @@ def build(lm, limits, tokens, start, library, meta_prompts, keep):
     )
     app.state.engine, app.state.tokens, app.state.meta_prompts = engine, tokens, meta_prompts
     kept = Keeping(keep)
-    app.add_middleware(Gate, limits=engine.limits, tokens=tokens or {})
+    rates = Rates(users(tokens), engine.limits, rates)
+    app.add_middleware(Gate, limits=engine.limits, tokens=tokens or {}, rates=rates)
     for kind, answer in _FAILURES.items():
         app.add_exception_handler(kind, answer)
     begun = None
