@@ -28,6 +28,7 @@ def test_workers_count_the_requests_of_a_user_together(tmp_path):
     one, two = (Rates(["ben", "anna"], limits, tmp_path / "rates") for _ in range(2))
     assert [worker.take("anna") for worker in (one, two, one, two, one, two, one)] == [True] * 5 + [False] * 2
     assert two.take("ben")
+    one.close(), two.close()
     alone = Rates(["anna"], limits)
     assert [alone.take("anna") for _ in range(6)] == [True] * 5 + [False]
 
@@ -35,6 +36,7 @@ def test_workers_count_the_requests_of_a_user_together(tmp_path):
 def _take(file, limits, n, to):
     rates = Rates(["anna"], limits, file)
     to.put(sum(rates.take("anna") for _ in range(n)))
+    rates.close()
 
 
 def test_no_ticket_is_given_twice_when_workers_ask_at_once(tmp_path):
@@ -61,13 +63,15 @@ def served(tmp_path_factory):
     try:
         said = next((line for line in child.stdout if " answers; " in line), "")
         yield said.split()[0], child
-        child.send_signal(signal.SIGINT)
+        child.terminate()
         assert child.wait(60) == 130
     finally:
         for one in workers(child):
             with contextlib.suppress(psutil.Error):
                 one.kill()
         child.kill()
+        child.wait()
+        child.stdout.close()
 
 
 def workers(child):

@@ -44,6 +44,12 @@ class Rates:
             _ROW.pack_into(self._table, at, max(left, 0), now)
             return left >= 0
 
+    def close(self):
+        """Close the file, if there is one."""
+        if self._file is not None:
+            self._table.close()
+            self._file.close()
+
     @contextlib.contextmanager
     def _alone(self):
         if self._file is None:

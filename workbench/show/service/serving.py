@@ -12,7 +12,7 @@ from workbench.show.service.config import LOOPBACK, Limits
 START = " . The label is:"  # what prompts begin as, unless told otherwise
 
 
-def create(lm, *, limits=None, tokens=None, start=START, library=None, meta_prompts=None, keep=None, rates=None):
+def create(lm, *, limits=None, tokens=None, start=START, library=None, meta_prompts=None, keep=None, rates=None, vision=None):
     """The training service as an ASGI app.
 
     Args:
@@ -24,6 +24,7 @@ def create(lm, *, limits=None, tokens=None, start=START, library=None, meta_prom
         meta_prompts: dict of name -> `meta.MetaPrompt`; the one named "general" answers where none is named.
         keep: str or Path of a folder for rows whose users agree to that; None keeps nothing.
         rates: str or Path of the file in which several workers count requests, see `rates.Rates`; None: this app counts alone.
+        vision: `models.CLIP` or the `Checker` of the world, for visual prompts; None: there are none.
 
     Returns:
         FastAPI app. `app.state.engine.close()` ends its thread.
@@ -39,7 +40,7 @@ def create(lm, *, limits=None, tokens=None, start=START, library=None, meta_prom
             raise ValueError("tokens is a dict of token -> user, both str with something in them.")
     from workbench.show.service.app import build
 
-    return build(lm, limits or Limits(), tokens, start, library, meta_prompts, keep, rates)
+    return build(lm, limits or Limits(), tokens, start, library, meta_prompts, keep, rates, vision)
 
 
 @contextlib.contextmanager
@@ -90,6 +91,7 @@ def parser(prog):
     found.add_argument("--library", type=_place, metavar="FOLDER", help="library to search and to add to, or s3://bucket/path")
     found.add_argument("--meta", type=files.path, metavar="FOLDER", help="folder of folders that MetaPrompt.save has written")
     found.add_argument("--keep", type=files.path, metavar="FOLDER", help="where rows are kept whose users agree to that")
+    found.add_argument("--vision", metavar="NAME", help="a CLIP for visual prompts, as in models.load_clip (default: none)")
     found.add_argument("--workers", type=int, default=1, metavar="N", help="processes, the model in memory of each (default: 1)")
     return found
 
@@ -121,7 +123,7 @@ def serve(options):
 def loaded(options, tokens, rates=None):
     """The app of `serve`, with its model."""
     from workbench.data.library import Library
-    from workbench.models import load_lm
+    from workbench.models import load_clip, load_lm
     from workbench.search.meta import MetaPrompt
 
     library = None if options.library is None else Library.open(options.library)
@@ -131,8 +133,9 @@ def loaded(options, tokens, rates=None):
     lm = load_lm(options.model, options.dtype)
     if options.dtype == "bfloat16":
         lm.model.set_attn_implementation("eager")  # the other's gradient is 8 times slower
+    vision = None if options.vision is None else load_clip(options.vision, device="cpu")
     print("Loaded, once for all who ask.", flush=True)
-    more = {"library": library, "meta_prompts": meta_prompts, "keep": options.keep, "rates": rates}
+    more = {"vision": vision, "library": library, "meta_prompts": meta_prompts, "keep": options.keep, "rates": rates}
     return create(lm, tokens=tokens, start=options.start, **more)
 
 

@@ -34,15 +34,16 @@ def run(options, tokens, held):
     """
     if fcntl is None:
         raise ValueError("Several workers need the file locks of Linux or macOS: leave --workers out.")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # systems end services by it
     context = multiprocessing.get_context("spawn")
     with held, tempfile.TemporaryDirectory(prefix="deep-dsl-service-") as folder:
         held.listen(2048)
-        rates, stop = Path(folder, "rates"), context.Event()
+        rates = Path(folder, "rates")
         Rates.begin(rates, users(tokens), Limits())
 
         def start():
             near, far = context.Pipe(duplex=False)
-            child = context.Process(target=_work, args=(options, tokens, held, str(rates), stop, far), daemon=True)
+            child = context.Process(target=_work, args=(options, tokens, held, str(rates), far), daemon=True)
             child.start()
             far.close()
             return child, near
@@ -63,7 +64,8 @@ def run(options, tokens, held):
                     print("A worker ended. Another takes its place.", flush=True)
                     children[i], begun = start(), time.monotonic()
         finally:
-            stop.set()
+            for child, _ in children:
+                child.terminate()  # uvicorn finishes what it has begun
             for child, _ in children:
                 child.join(15)
                 if child.is_alive():
@@ -84,7 +86,7 @@ def _wait(child, near):
         raise ValueError(said)
 
 
-def _work(options, tokens, held, rates, stop, far):
+def _work(options, tokens, held, rates, far):
     """One worker, in a process of its own."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the first process ends the others
     try:
@@ -94,9 +96,7 @@ def _work(options, tokens, held, rates, stop, far):
         return
 
     def watch():
-        parent = multiprocessing.parent_process()
-        while not stop.wait(1) and parent.is_alive():
-            pass
+        multiprocessing.parent_process().join()
         server.should_exit = True
 
     threading.Thread(target=watch, daemon=True).start()
