@@ -334,7 +334,7 @@ def test_answers_hold_loss_gradient_and_predictions_and_nothing_of_the_model(ove
         assert answer.status_code == 200 and set(answer.json()) == keys
         assert set(answer.headers) == {"date", "content-length", "content-type"}
         assert not fuzz.NEVER.search(answer.text)
-    assert set(over_http.ask("GET", "/about")) == {"width", "start", "limits", "library", "keeps", "version"}
+    assert set(over_http.ask("GET", "/about")) == {"width", "start", "limits", "library", "vision", "keeps", "version"}
 
 
 @pytest.fixture(scope="module")
