@@ -45,7 +45,7 @@ def main():
     parts = {
         "encoding": lambda: encoding(1_000 if small else 4_000, seed),
         "ray": lambda: on_ray(1_000 if small else 4_000, seed),
-        "library": lambda: searching((500, 2_000) if small else (1_000, 10_000), seed),
+        "library": lambda: searching((2_500, 7_500) if small else (5_000, 20_000), seed),
         "service": lambda: serving(args.lm, 2 if small else 6, seed),
     }
     for part in [args.part] if args.part else PARTS:
