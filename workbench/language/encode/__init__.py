@@ -138,14 +138,14 @@ def encode(texts, encoder, folder=None, shard_size=1024, progress=True, workers=
     return Features(folder, shards, encoder.width, made, len(texts) - made, damaged)
 
 
-def make_shard(texts, encoder, folder):
+def make_shard(texts, encoder, into):
     """Make the shard of some prompts, unless it is there.
 
     Returns:
         (bool, it was made; its Path; str, what was wrong with an old one, or None).
     """
     plan = _plan(texts, encoder)
-    path, shard, fault = _find(plan, encoder, folder)
+    path, shard, fault = _find(plan, encoder, into)
     if shard is None:
         with _workers(encoder) as pool:
             write_shard(path, plan.key, plan.counts, _vectors(plan, _tokenise(plan, encoder), encoder, pool))

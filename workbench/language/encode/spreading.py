@@ -10,7 +10,7 @@ import logging
 import os
 
 from workbench import progress as bars
-from workbench.values import ModelError
+from workbench.values import ModelError, WorkbenchError
 
 
 def spread(texts, encoder, folder, shard_size, workers, progress):
@@ -29,6 +29,7 @@ def spread(texts, encoder, folder, shard_size, workers, progress):
 
     Raises:
         ImportError: Ray is not installed.
+        WorkbenchError: Ray does not start.
         ModelError: a process has another encoder.
     """
     ray = import_ray()
@@ -37,7 +38,11 @@ def spread(texts, encoder, folder, shard_size, workers, progress):
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would tell its makers
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
         here = {} if "RAY_ADDRESS" in os.environ else {"num_cpus": workers, "include_dashboard": False}
-        ray.init(log_to_driver=False, logging_level="ERROR", **here)
+        try:
+            ray.init(log_to_driver=False, logging_level="ERROR", **here)
+        except Exception as err:  # Ray's own are of no other class
+            said = " ".join(str(err).split())[:300]
+            raise WorkbenchError(f"Ray did not start: {said} Type the command again, or leave --ray out.") from err
     try:
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
