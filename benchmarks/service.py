@@ -22,10 +22,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scaling import bytes_equal
 from visual import QUICK, measure
 
 from workbench import client, library, service, soft
 from workbench.models import load_clip, load_lm
+from workbench.models.checker import load_checker
 from workbench.show.service.bodies import encode
 from workbench.world import questions
 
@@ -60,6 +62,7 @@ def main():
         clip = load_clip("world", device="cpu")
         shares = {f"{shift}_{kind}": measure(clip, shift, [kind], 1, 512)[kind][0] for shift, kind in QUICK}
         found |= {name: round(share, 3) for name, share in shares.items()}
+        found["ray_bytes_equal"] = bytes_equal()
     print(json.dumps(found))
 
 
@@ -170,7 +173,8 @@ def fuzz(n):
     with tempfile.TemporaryDirectory() as folder:
         shelf = library.Library.open(folder)
         limits = service.Limits(rate=10**6, burst=10**6)
-        app = service.create(lm, start=START, library=shelf, meta_prompts={"general": general}, limits=limits)
+        more = {"meta_prompts": {"general": general}, "vision": load_checker()}
+        app = service.create(lm, start=START, library=shelf, limits=limits, **more)
         with client.Client(app) as there:
 
             @given(request=hostile.requests(width))

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import json
 import logging
+import re
 import socket
 import threading
 import time
@@ -333,7 +334,7 @@ def test_answers_hold_loss_gradient_and_predictions_and_nothing_of_the_model(ove
         assert answer.status_code == 200 and set(answer.json()) == keys
         assert set(answer.headers) == {"date", "content-length", "content-type"}
         assert not fuzz.NEVER.search(answer.text)
-    assert set(over_http.ask("GET", "/about")) == {"width", "start", "limits", "library", "keeps", "version"}
+    assert set(over_http.ask("GET", "/about")) == {"width", "start", "limits", "library", "vision", "keeps", "version"}
 
 
 @pytest.fixture(scope="module")
@@ -469,7 +470,15 @@ def test_the_page_of_the_interface_says_what_requests_hold(inside):
     found = inside._http.get("/openapi.json").json()
     assert {"/gradient", "/predict", "/update", "/choose", "/about", "/kept"} <= set(found["paths"])
     assert not {"rate", "rule", "optimizer"} & set(found["components"]["schemas"]["ForGradient"]["properties"])
-    assert inside._http.get("/docs").status_code == 200
+    page = inside._http.get("/docs")
+    assert page.status_code == 200 and page.headers["content-type"].startswith("text/html")
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    assert not re.search(r"<script|<link|<img|https?:|//", page.text)  # nothing comes from the web, and no script
+    for path in found["paths"]:
+        assert f"{path.replace('&', '&amp;')}</h2>" in page.text
+    for name in found["components"]["schemas"]["ForGradient"]["properties"]:
+        assert f"<code>{name}</code>" in page.text
+    assert inside._http.get("/redoc").status_code == 404
 
 
 # ---- library ------------------------------------------------------------------------------------------------------------

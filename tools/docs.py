@@ -280,7 +280,8 @@ def on_config(config):
     lessons = [{lesson.title: f"lessons/{lesson.path.stem}.md"} for lesson in _made["lessons"]]
     names = ["reference/index.md", *({name: f"reference/{name}.md"} for name in _made["front"])]
     config.nav = [{"Start": "index.md"}, {"Lessons": lessons}, {"Gallery": "gallery.md"}, {"Glossary": "glossary.md"}]
-    config.nav += [{"For teachers": "teachers.md"}, {"Reference": names}, {"Models": "offline.md"}, {"Sources": "sources.md"}]
+    config.nav += [{"For teachers": "teachers.md"}, {"Reference": names}, {"Models": "offline.md"}]
+    config.nav += [{"Scaling": "scaling.md"}, {"Sources": "sources.md"}]
     return config
 
 

@@ -30,10 +30,12 @@ _LONG = 1000  # prompts from which on the cost is measured before the work
 _SCRIPT = "deep-dsl"  # the command that pyproject.toml installs
 _SITE = "site"  # the first argument that asks for pages; a file of that name is ./site
 _SERVE = "serve"  # that which starts the training service
+_ENCODE = "encode"  # that which only encodes a corpus
 
 
 def main(arguments=None):
-    """Learn a DSL and write `out/dsl` and `out/report.html`; with "site" first, write pages; with "serve", train for others.
+    """Learn a DSL and write `out/dsl` and `out/report.html`; with "site" first, write pages; with "serve", train for others; with
+    "encode", encode prompts only.
 
     Args:
         arguments: list of str, or None for those of the process.
@@ -47,13 +49,13 @@ def main(arguments=None):
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")  # a terminal without emoji is no reason to stop
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    verb = arguments[0] if arguments[:1] in ([_SITE], [_SERVE]) else None
-    parser = {_SITE: _site_parser, _SERVE: _serve_parser}.get(verb, _parser)
+    verb = arguments[0] if arguments[:1] in ([_SITE], [_SERVE], [_ENCODE]) else None
+    parser = {_SITE: _site_parser, _SERVE: _serve_parser, _ENCODE: _encode_parser}.get(verb, _parser)
     options = parser().parse_args(arguments[verb is not None :])
     stopped = {_SITE: _AS_BEFORE, _SERVE: "Ended."}.get(verb, _GO_ON.format(cache=files.cache_folder()))
     try:
         with _warnings_in_a_line():
-            {_SITE: _write_site, _SERVE: _serve}.get(verb, _run)(options)
+            {_SITE: _write_site, _SERVE: _serve, _ENCODE: _encode}.get(verb, _run)(options)
             sys.stdout.flush()
     except KeyboardInterrupt:
         print(f"\n{stopped}", file=sys.stderr)
@@ -102,7 +104,7 @@ def _parser():
         allow_abbrev=False,
         description="Learn the hidden grammar of text-to-image prompts and write a report about it.",
         epilog=f"Ctrl-C loses nothing: the same command continues. Web pages about a saved DSL: {_command()} {_SITE} --help. "
-        f"Prompts trained for others: {_command()} {_SERVE} --help",
+        f"Prompts trained for others: {_command()} {_SERVE} --help. Encoding by many processes: {_command()} {_ENCODE} --help",
     )
     parser.add_argument(
         "prompts",
@@ -169,6 +171,48 @@ def _serve(options):
     from workbench.show.service import serving
 
     serving.serve(options)
+
+
+def _encode_parser():
+    parser = argparse.ArgumentParser(
+        prog=f"{_command()} {_ENCODE}",
+        allow_abbrev=False,
+        description="Encode prompts: a vector for each word, in shards on disk that every later call finds again.",
+        epilog="Ctrl-C loses nothing: the same command continues. On a cluster (RAY_ADDRESS) FOLDER must be on a shared disk.",
+    )
+    parser.add_argument(
+        "prompts", nargs="?", default="world", metavar="PROMPTS", help="as for learning; the built-in corpus without"
+    )
+    parser.add_argument("--n", type=int, metavar="N", help="largest number of prompts (default: all; built-in corpus: 20,000)")
+    parser.add_argument("--column", metavar="C", help="column that holds the prompts (default: found by its name)")
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="random seed of the choice of prompts (default: 0)")
+    parser.add_argument("--folder", type=files.path, help="where shards go (default: the cache)")
+    parser.add_argument("--encoder", metavar="NAME", help="hub id or folder of a language model (default: all-MiniLM-L6-v2)")
+    parser.add_argument("--ray", action="store_true", help="several processes, on Ray: pip install 'ray[data]>=2.40'")
+    parser.add_argument("--workers", type=int, default=2, metavar="N", help="processes of --ray, a core each (default: 2)")
+    parser.add_argument("--no-progress", dest="progress", action="store_false", help="no progress bars")
+    return parser
+
+
+def _encode(options):
+    from workbench import checks
+
+    checks.whole("--workers", options.workers)
+    # Not at the top: these take seconds, and --help should not.
+    from workbench.data import corpus
+    from workbench.language import encode
+    from workbench.models import load_encoder
+
+    if options.ray:
+        from workbench.language.encode.spreading import import_ray
+
+        import_ray()  # or an error, before prompts are read
+    chosen = {"column": options.column, "n": options.n, "seed": options.seed}
+    prompts = corpus.load(options.prompts, **chosen, progress=options.progress)
+    encoder = load_encoder(*[options.encoder] * (options.encoder is not None))
+    workers = options.workers if options.ray else 0
+    found = encode.encode(prompts, encoder, options.folder, progress=options.progress, workers=workers)
+    print(f"{times(found.made, 'prompt')} encoded, {found.kept:,} were there: {found.n_words:,} words in {found.folder}")
 
 
 def _write_site(options):

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 WORDS = ("red", "blue", "old", "fox", "ship", "castle", "moon", "is", "good", "bad")
 POSTS = ("/gradient", "/predict", "/update", "/choose", "/library/search", "/library/upload", "/library/read", "/library/remove")
-POSTS += ("/meta-prompt", "/meta-prompt/learn")
+POSTS += ("/meta-prompt", "/meta-prompt/learn", "/visual/gradient", "/visual/predict", "/visual/upload", "/visual/search")
 # What no answer may hold: layers, files, types, traces.
 NEVER = re.compile(
     r"GPT2|Llama|Linear|LayerNorm|Embedding\(|transformer|torch|lm_head|wte|\.py\b|Traceback|site-packages|/home|/tmp/|SoftConfig"
-    r"|SoftPrompt|MetaConfig|MetaPrompt|DataSet|\w+Error\b|pydantic|uvicorn|fastapi|starlette",
+    r"|SoftPrompt|MetaConfig|MetaPrompt|DataSet|VisualConfig|VisualPrompt|Checker\b|\w+Error\b|pydantic|uvicorn|fastapi|starlette",
 )
 ODD = st.one_of(
     st.none(),
@@ -48,6 +48,27 @@ def vectors(draw, width):
         array[0, 0] = draw(st.sampled_from([np.nan, np.inf]))
     text = encoded({draw(st.sampled_from(["vectors"] * 9 + ["other"])): array})
     return draw(st.sampled_from([text] * 8 + [text[:-7], text + "==", "", "gASVAAAA"]))
+
+
+@st.composite
+def seen(draw, path):
+    """The body of a request about pictures, for the checker of the world."""
+    numbers = draw(st.sampled_from([448, 448, 448, 5, 0]))
+    border = np.full((1, 3, numbers), draw(st.sampled_from([0.0, 0.5, 0.5, np.nan, 1e30])), np.float32)
+    side, kind = draw(st.sampled_from([32, 32, 8, 0, 2_000])), draw(st.sampled_from(["uint8"] * 5 + ["float32"]))
+    body = {"tensors": encoded({draw(st.sampled_from(["own.border"] * 5 + ["own.mask", "../x"])): border})}
+    body |= {"classes": draw(st.sampled_from([["blue", "red"], ["red", "blue"], ["red"], ["red", "red"], ["cat", "red"]]))}
+    options = [{}, {}, {}, {"kind": "mask"}, {"kind": "deep"}, {"width": 10**9}, {"maker": 10**9}, {"template": "x"}, {"a": 1}]
+    body |= {"options": draw(st.sampled_from(options))}
+    if path in ("/visual/gradient", "/visual/predict"):
+        pictures = encoded({"pictures": np.full((2, side, min(side, 32), draw(st.sampled_from([3, 3, 3, 4]))), 9, kind)})
+        body |= {"pictures": draw(st.sampled_from([pictures] * 8 + [pictures[:-9], "", "gASVAAAA"]))}
+    if path == "/visual/gradient":
+        body |= {"labels": draw(st.sampled_from([["red", "blue"], ["red", "cat"], ["red"], []]))}
+    if path == "/visual/upload":
+        data = [{"name": "own", "sha256": "0" * 64}]
+        body |= {"card": {"name": draw(st.text(max_size=5)), "date": "2026-03-01T12:00:00Z", "data": data}}
+    return body
 
 
 @st.composite
@@ -96,6 +117,8 @@ def requests(draw, width):
     elif path == "/meta-prompt/learn":
         body = {"tasks": [{"name": "a", "texts": texts, "labels": labels}], "steps": draw(st.integers(-1, 1)), "examples": 2}
         body["example"] = "{text} {label}"
+    elif path.startswith("/visual/"):
+        body = draw(seen(path))
     for _ in range(draw(st.sampled_from([0, 0, 0, 1, 2]))):
         body[draw(st.sampled_from([*body, "rate", "__class__", "texts"]))] = draw(ODD)
     data = json.dumps(body).encode("utf-8", "surrogatepass")

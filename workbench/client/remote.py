@@ -162,6 +162,48 @@ class Client:
         """Learn a prompt here, with gradients from there: see `tune` of this module."""
         return tuning.tune(self, texts, labels, config, start=start, rule=rule, classes=classes)
 
+    # ---- pictures -----------------------------------------------------------------------------------------------------------
+
+    def visual_start(self, classes, options=None):
+        """The numbers that a visual prompt begins as.
+
+        Args:
+            classes: list of c str, all labels there are.
+            options: dict, of `visual.VisualConfig`, such as {"kind": "mask"}; None: the defaults.
+
+        Returns:
+            dict of name -> float32 array.
+
+        Raises:
+            ClientError: what the server refuses, in its own words.
+        """
+        return decode(self.ask("POST", "/visual/start", {"options": options or {}, "classes": list(classes)})["tensors"])
+
+    def visual_gradient(self, tensors, pictures, labels, classes, options=None):
+        """The loss of a visual prompt, its gradient, and what is predicted: the triple of `visual.gradient`.
+
+        Args:
+            tensors: dict of name -> float32 array, as `visual_start` gives them.
+            pictures: uint8 array (n, height, width, 3).
+            labels: list of n str.
+            classes: list of c str, all labels there are.
+            options: dict or None, as in `visual_start`.
+
+        Returns:
+            (loss, float, nats; dict of name -> float32 array; the likeliest labels, list of n str).
+
+        Raises:
+            ClientError: what the server refuses, in its own words.
+            ValueError: pictures that are no uint8 array of four axes.
+        """
+        body = _seen(tensors, pictures, classes, options) | {"labels": checks.texts(labels, "labels")}
+        found = self.ask("POST", "/visual/gradient", body)
+        return found["loss"], decode(found["gradient"]), found["predictions"]
+
+    def visual_predict(self, tensors, pictures, classes, options=None):
+        """The likeliest label of each picture: list of n str. Arguments and errors as in `visual_gradient`."""
+        return self.ask("POST", "/visual/predict", _seen(tensors, pictures, classes, options))["predictions"]
+
     # ---- what the server keeps, with consent --------------------------------------------------------------------------------
 
     def kept(self):
@@ -214,6 +256,16 @@ def _rows(vectors, texts, labels, config, classes):
         "labels": None if labels is None else checks.texts(labels, "labels"),
         "classes": None if classes is None else checks.texts(classes, "classes"),
     }
+
+
+def _seen(tensors, pictures, classes, options):
+    """The body of a request about pictures."""
+    pictures = np.asarray(pictures)
+    if pictures.dtype != np.uint8 or pictures.ndim != 4:
+        raise ValueError(f"pictures must be a uint8 array (n, height, width, 3), got {pictures.dtype} {pictures.shape}.")
+    data = safetensors.numpy.save({"pictures": np.ascontiguousarray(pictures)})
+    said = {"pictures": base64.b64encode(data).decode(), "classes": checks.texts(classes, "classes")}
+    return said | {"tensors": encode(tensors), "options": options or {}}
 
 
 def _inside(httpx, app):

@@ -7,7 +7,6 @@ from workbench.data.library.adding import id_of, read_prompt
 from workbench.data.library.entries import Entry, Known
 from workbench.data.library.searching import BY, METRICS, group, query_of, search
 from workbench.data.library.shelves import SHOWN, Shelves, among, entry_of, filters, quoted, refuse_unknown, rows_of
-from workbench.locks import lock_of, locked
 from workbench.values import LibraryError
 
 NEAR_COPY = 0.999  # cosine of what learning changed
@@ -20,7 +19,8 @@ class Library:
     not see. These rights bind those who come through this class, such as the users of a service that holds the folder; whoever
     can read the files of the folder can read everything.
 
-    Several processes may use a folder: those that write take turns, and each read sees a whole state.
+    Several processes may use a folder: those that write take turns, and each read sees a whole state. With object storage this
+    holds for the processes of one machine; of several machines let one write.
     """
 
     def __init__(self, shelves, user):
@@ -31,7 +31,7 @@ class Library:
         """Open a library, or begin one in a folder that is new or empty.
 
         Args:
-            folder: str or Path.
+            folder: str or Path; or "s3://bucket/path", with the usual variables AWS_... that say how it is reached.
             user: str, for whom; what may be seen and who adds.
 
         Returns:
@@ -84,7 +84,7 @@ class Library:
             LibraryError, ValueError, TypeError: as in `add`.
         """
         read = [read_prompt(self.user, *item) for item in items]
-        with locked(lock_of(self._shelves.folder, "library"), self._shelves.folder):
+        with self._shelves.turn():
             replaced = {}
             self._number([row for row, _, _, _ in read], replaced)
             parents = {parent for _, _, card, _ in read for parent in card.parents}
@@ -140,7 +140,7 @@ class Library:
         Raises:
             LibraryError: there is no such entry of this user.
         """
-        with locked(lock_of(self._shelves.folder, "library"), self._shelves.folder):
+        with self._shelves.turn():
             own = self._rows(_called(name, version) + f" AND owner = {quoted(self.user)}", versions=True)
             if not own:
                 raise refuse_unknown(name)
@@ -342,7 +342,7 @@ class Library:
         Raises:
             LibraryError: there is no such entry that this user may see.
         """
-        with locked(lock_of(self._shelves.folder, "library"), self._shelves.folder):
+        with self._shelves.turn():
             row = self._one(name, version, bought=False)
             if not self._paid(row):  # it is seen only by those who have a credit
                 self._shelves.append("ledger", [{"id": row["id"], "user": self.user, "change": -1, "what": "reading"}])

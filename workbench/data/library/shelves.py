@@ -8,11 +8,13 @@ import numpy as np
 
 from workbench import files
 from workbench.data.library.entries import HIDDEN, Entry, card_of
+from workbench.locks import lock_of, locked
 from workbench.values import ArtifactError, LibraryError
 
 FORMAT = 1
 KIND = "prompt library"
 HEAD = "library.json"
+HEAD_TABLE = "library"  # the same, where there are no files
 _TABLE = re.compile(r"prompts_(\d+)x(\d+)")
 # What may be filtered by, as SQL; values are quoted by `quoted`.
 FILTERS = {
@@ -31,7 +33,7 @@ SHOWN = ("id", "owner", "version", "card", "model", "model_sha256", "labels", "s
 
 
 class Shelves:
-    """The tables in a folder, which is made if it is missing.
+    """The tables in a folder, or under an address of object storage; made if missing.
 
     Raises:
         ImportError: LanceDB is not installed.
@@ -40,9 +42,46 @@ class Shelves:
 
     def __init__(self, folder):
         lancedb = import_lancedb()
+        self.remote = isinstance(folder, str) and "://" in folder
+        if self.remote:
+            self.folder = check_address(folder)
+            self.db = self._reached(lambda: lancedb.connect(self.folder))
+            self._reached(self._check_remote)
+            return
         self.folder = files.path(folder, "folder")
         _check_head(self.folder)
         self.db = lancedb.connect(str(self.folder))
+
+    def turn(self):
+        """A block for one writer of this machine at a time."""
+        return locked(lock_of(os.sep + self.folder if self.remote else self.folder, "library"), self.folder)
+
+    def _check_remote(self):
+        """Refuse tables that are no library, or one of another version; begin a library where there are none."""
+        names = self._names()
+        if HEAD_TABLE not in names:
+            if names:
+                raise ArtifactError(
+                    f"{self.folder} holds tables and is no library of prompts. Give an address with nothing there."
+                )
+            self.db.create_table(HEAD_TABLE, [{"kind": KIND, "format": FORMAT}], exist_ok=True)
+            return
+        rows = self.db.open_table(HEAD_TABLE).to_arrow().to_pylist()
+        _check_format(self.folder, rows[0] if rows else None)
+
+    def _reached(self, ask):
+        """What `ask` gives, or an error that says what is needed to reach the storage."""
+        try:
+            return ask()
+        except (OSError, RuntimeError, ValueError) as err:
+            if isinstance(err, ArtifactError):
+                raise
+            said = " ".join(str(err).split())[:300]
+            raise ArtifactError(
+                f"{self.folder} cannot be reached: {said}. The bucket must exist, and the usual variables must say how: "
+                "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, and AWS_ENDPOINT where it is not Amazon's "
+                "(with AWS_ALLOW_HTTP=true if it begins with http:)."
+            ) from err
 
     def shapes(self):
         """Shapes of the prompts that there are: sorted list of (k, w)."""
@@ -113,6 +152,13 @@ class Shelves:
             token = page.page_token
             if not token:
                 return names
+
+
+def check_address(address):
+    """An address of object storage, without a slash at its end. Raises ValueError for another kind than s3."""
+    if not re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]+(/[\w.=-]+)*/?", address):
+        raise ValueError(f"An address of a library is s3://bucket/path, got {address!r}. Else give a folder.")
+    return address.rstrip("/")
 
 
 def import_lancedb():
@@ -225,10 +271,14 @@ def _check_head(folder):
         files.make_folder(folder)
         files.write_json(head, {"kind": KIND, "format": FORMAT})
         return
-    found = files.read_json(head)
+    _check_format(folder, files.read_json(head))
+
+
+def _check_format(folder, found):
+    """Refuse the head of something else, or of another version."""
     if not isinstance(found, dict) or found.get("kind") != KIND or type(found.get("format")) is not int:
         raise ArtifactError(
-            f"{head} is not that of a library of prompts: it has no kind {KIND!r} and format. Give another folder."
+            f"The head of {folder} is not that of a library of prompts: it has no kind {KIND!r} and format. Give another folder."
         )
     if found["format"] != FORMAT:
         newer = "Upgrade the workbench." if found["format"] > FORMAT else "Make the library anew with this version."

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from workbench import files
+from workbench import checks, files
 from workbench import progress as bars
 from workbench.language.encode.shards import Features, open_shard, write_shard
 from workbench.values import ArtifactError
@@ -70,7 +70,7 @@ def words(texts, encoder):
     return np.split(vectors, np.cumsum(plan.counts)[:-1])
 
 
-def encode(texts, encoder, folder=None, shard_size=1024, progress=True):
+def encode(texts, encoder, folder=None, shard_size=1024, progress=True, workers=0):
     """Word features (see `words`) of many prompts, on disk: 2 * d bytes a word, and the memory of one shard.
 
     A shard's file is named after its texts, the places of its words and the encoder's fingerprint: what is there is not made
@@ -86,11 +86,14 @@ def encode(texts, encoder, folder=None, shard_size=1024, progress=True):
         folder: str or Path, the cache; None is `features` in `files.cache_folder()`.
         shard_size: int, prompts per file.
         progress: bool, show a progress bar with words per second and disk space, and announce long work.
+        workers: int, processes on Ray that make what is missing, with one core each; 0 makes it in this process. The bytes are
+            the same. Where the environment variable RAY_ADDRESS names a cluster, its machines must share `folder`.
 
     Returns:
         `Features`.
 
     Raises:
+        ImportError: workers are asked for, and Ray is not installed.
         TypeError: a text is not a str (it says which).
         ValueError: no texts, or shard_size < 1.
         ArtifactError: the folder cannot be used, or the disk is full or will be; finished shards stay.
@@ -103,14 +106,15 @@ def encode(texts, encoder, folder=None, shard_size=1024, progress=True):
         )
     folder = _open_folder(files.cache_folder() / "features" if folder is None else files.path(folder, "folder"), encoder)
     shards, damaged, made = [], [], 0
+    if checks.whole("workers", workers, 0):
+        from workbench.language.encode.spreading import spread
 
-    def find(plan):
-        path = folder / f"{plan.key[:32]}.safetensors"
-        return path, *open_shard(path, plan.key, len(plan.texts), len(plan.starts), encoder.width)
+        made, damaged = spread(texts, encoder, folder, shard_size, workers, progress)
+        progress = False  # what is left is to read the shards
 
     def prepare(start):
         plan = _plan(texts[start : start + shard_size], encoder)
-        path, shard, fault = find(plan)
+        path, shard, fault = _find(plan, encoder, folder)
         return plan, path, shard, fault, None if shard else _tokenise(plan, encoder)
 
     with _workers(encoder) as pool, bars.bar(total=len(texts), name="encoding", unit="prompts", shown=progress) as bar:
@@ -125,13 +129,33 @@ def encode(texts, encoder, folder=None, shard_size=1024, progress=True):
             if shard is None:
                 began = time.monotonic()
                 write_shard(path, plan.key, plan.counts, _vectors(plan, pieces, encoder, pool))
-                _, shard, _ = find(plan)
+                _, shard, _ = _find(plan, encoder, folder)
                 if not made:
                     _announce(shard, len(texts) - start, time.monotonic() - began, bar)
                 made += shard.n_prompts
             shards.append(shard)
             bar.update(shard.n_prompts)
     return Features(folder, shards, encoder.width, made, len(texts) - made, damaged)
+
+
+def make_shard(texts, encoder, into):
+    """Make the shard of some prompts, unless it is there.
+
+    Returns:
+        (bool, it was made; its Path; str, what was wrong with an old one, or None).
+    """
+    plan = _plan(texts, encoder)
+    path, shard, fault = _find(plan, encoder, into)
+    if shard is None:
+        with _workers(encoder) as pool:
+            write_shard(path, plan.key, plan.counts, _vectors(plan, _tokenise(plan, encoder), encoder, pool))
+    return shard is None, path, fault
+
+
+def _find(plan, encoder, folder):
+    """The path of a shard, and what `open_shard` says of it."""
+    path = folder / f"{plan.key[:32]}.safetensors"
+    return path, *open_shard(path, plan.key, len(plan.texts), len(plan.starts), encoder.width)
 
 
 def _check_texts(texts):

@@ -8,6 +8,18 @@ prompt is learned. Answers are labels; places, captions and drawn pictures are n
 from workbench.search.visual.config import KINDS, VisualConfig
 from workbench.search.visual.learning import gradient, tune
 from workbench.search.visual.questions import Questions, learn_questions
+from workbench.search.visual.shelving import Shelved, from_entry, shelved
 from workbench.search.visual.visual_prompt import VisualPrompt
 
-__all__ = ["KINDS", "Questions", "VisualConfig", "VisualPrompt", "gradient", "learn_questions", "tune"]
+__all__ = [
+    "KINDS",
+    "Questions",
+    "Shelved",
+    "VisualConfig",
+    "VisualPrompt",
+    "from_entry",
+    "gradient",
+    "learn_questions",
+    "shelved",
+    "tune",
+]

@@ -11,28 +11,33 @@ from workbench import __version__
 from workbench.search import meta, soft
 from workbench.search.soft.learning import start_vectors
 from workbench.search.soft.soft_prompt import SoftPrompt, sha256
-from workbench.show.service import bodies, lending, making
+from workbench.show.service import bodies, lending, making, manual, seeing
 from workbench.show.service.bodies import Refused
 from workbench.show.service.engine import Engine, settings
-from workbench.show.service.gate import Gate
+from workbench.show.service.gate import Gate, users
 from workbench.show.service.keeping import Keeping
 from workbench.show.service.lending import Lending
+from workbench.show.service.rates import Rates
 
 
-def build(lm, limits, tokens, start, library, meta_prompts, keep):
+def build(lm, limits, tokens, start, library, meta_prompts, keep, rates, vision):
     """The app of `service.create`, whose arguments these are."""
     engine = Engine(lm, limits)
+    rates = Rates(users(tokens), engine.limits, rates)
     app = FastAPI(
         title="Prompt training",
         version=__version__,
         description="Train a prompt on a model that stays here. Vectors go and come as base64 of safetensors, all else as JSON.",
-        lifespan=lambda app: _closing(engine),
+        lifespan=lambda app: _closing(engine, rates),
+        docs_url=None,  # that page loads scripts from the web
+        redoc_url=None,
     )
     app.state.engine, app.state.tokens, app.state.meta_prompts = engine, tokens, meta_prompts
     kept = Keeping(keep)
-    app.add_middleware(Gate, limits=engine.limits, tokens=tokens or {})
+    app.add_middleware(Gate, limits=engine.limits, tokens=tokens or {}, rates=rates)
     for kind, answer in _FAILURES.items():
         app.add_exception_handler(kind, answer)
+    manual.add_page(app)
     begun = None
     if start is not None:
         k = len(lm.tokenizer(start, add_special_tokens=False)["input_ids"])
@@ -40,12 +45,19 @@ def build(lm, limits, tokens, start, library, meta_prompts, keep):
     shelf = None if library is None else Lending(engine, library, start)
     lending.add_endpoints(app, shelf)
     making.add_endpoints(app, making.Making(engine, meta_prompts, shelf, start))
+    seeing.add_endpoints(app, None if vision is None else seeing.Seeing(engine, vision, shelf))
 
     @app.get("/about")
     async def about():
         """What a client has to know: the width of vectors, vectors to begin with, and the limits."""
         limits = {name: getattr(engine.limits, name) for name in ("body", "rows", "classes", "vectors", "tokens", "rate")}
-        found = {"width": engine.width, "start": None if begun is None else bodies.encode({"vectors": begun}), "limits": limits}
+        found = {
+            "vision": vision is not None,
+            "width": engine.width,
+            "start": None if begun is None else bodies.encode({"vectors": begun}),
+            "limits": limits,
+        }
+        found |= {"vision": vision is not None}
         return found | {"library": library is not None, "keeps": kept.folder is not None, "version": __version__}
 
     async def slope(body):
@@ -151,14 +163,15 @@ def step(vectors, gradient, rule, state):
 class _closing:
     """The engine ends with the app."""
 
-    def __init__(self, engine):
-        self.engine = engine
+    def __init__(self, engine, rates):
+        self.engine, self.rates = engine, rates
 
     async def __aenter__(self):
         pass
 
     async def __aexit__(self, *_):
         self.engine.close()
+        self.rates.close()
 
 
 async def _refused(_, err):

@@ -109,7 +109,7 @@ def decode(text, name, limit=None, farthest=FARTHEST):
         Refused: 422, no base64, no safetensors, or numbers that are too many, too large or none.
     """
     try:
-        arrays = safetensors.numpy.load(base64.b64decode(text, validate=True))
+        arrays = safetensors.numpy.load(bytes_of(text))
     except (binascii.Error, ValueError, KeyError, SafetensorError, AttributeError, TypeError) as err:
         raise Refused(422, f"{name} must be base64 of a safetensors file.") from err
     for array in arrays.values():
@@ -120,6 +120,11 @@ def decode(text, name, limit=None, farthest=FARTHEST):
     if limit is not None and sum(array.size for array in arrays.values()) > limit:
         raise Refused(422, f"{name} must hold at most {limit} numbers.")
     return {key: array.copy() for key, array in arrays.items()}  # own memory, not that of the request
+
+
+def bytes_of(text):
+    """Bytes that came as base64. Raises binascii.Error or ValueError."""
+    return base64.b64decode(text, validate=True)
 
 
 def encode(arrays):

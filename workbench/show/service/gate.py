@@ -4,7 +4,6 @@ import asyncio
 import hashlib
 import json
 import logging
-import time
 
 from workbench.show.service.bodies import Refused
 from workbench.show.service.config import LOOPBACK
@@ -20,12 +19,12 @@ class Gate:
         app: ASGI app.
         limits: `Limits`.
         tokens: dict of token -> user; without any, whoever reaches this machine's loopback is the user "me".
+        rates: `Rates` of these users.
     """
 
-    def __init__(self, app, limits, tokens):
-        self.app, self.limits = app, limits
+    def __init__(self, app, limits, tokens, rates):
+        self.app, self.limits, self._rates = app, limits, rates
         self._users = {_digest(token): user for token, user in tokens.items()}
-        self._left = {}  # user -> (requests that may still come at once, when that was)
 
     async def __call__(self, scope, receive, send):
         """Answer one request."""
@@ -61,10 +60,7 @@ class Gate:
             if host.strip("[]").lower() not in LOOPBACK:  # a page in a browser may have sent it
                 raise Refused(403, "Without tokens this server answers on the loopback of its own machine only.")
             user = ALONE
-        now, (left, then) = time.monotonic(), self._left.get(user, (self.limits.burst, 0.0))
-        left = min(self.limits.burst, left + (now - then) * self.limits.rate) - 1
-        self._left[user] = (max(left, 0), now)
-        if left < 0:
+        if not self._rates.take(user):
             raise Refused(429, f"More than {self.limits.rate} requests a second: wait a moment.", {"retry-after": "1"})
         return user
 
@@ -117,6 +113,11 @@ class _Answer:
         pairs = [(name.encode(), value.encode()) for name, value in headers.items()]
         await self({"type": "http.response.start", "status": err.status, "headers": pairs})
         await self({"type": "http.response.body", "body": body})
+
+
+def users(tokens):
+    """All users of a service with these tokens, or without any: list of str."""
+    return list((tokens or {"": ALONE}).values())
 
 
 def _digest(token):

@@ -19,7 +19,7 @@ from workbench.show.service import bodies
 from workbench.show.service.bodies import Body, Encoded, Name, Refused, Text, Texts
 from workbench.show.service.engine import settings
 
-_OWN = re.compile(r"^(Card|DataSet|SoftConfig|MetaConfig): ")  # what the package calls things inside
+_OWN = re.compile(r"^(Card|DataSet|SoftConfig|MetaConfig|VisualConfig): ")  # what the package calls things inside
 _CALL = re.compile(r"(a )?library\.\w+(\([^)]*\))?")
 _OPTION = re.compile(r"(, or |: take |, such as | with )?(Soft|Meta)Config\([^)]*\)|(: |, )?Task\([^.]*\)(?=[.]$)")
 

@@ -12,7 +12,7 @@ from workbench.show.service.config import LOOPBACK, Limits
 START = " . The label is:"  # what prompts begin as, unless told otherwise
 
 
-def create(lm, *, limits=None, tokens=None, start=START, library=None, meta_prompts=None, keep=None):
+def create(lm, *, limits=None, tokens=None, start=START, library=None, meta_prompts=None, keep=None, rates=None, vision=None):
     """The training service as an ASGI app.
 
     Args:
@@ -23,6 +23,8 @@ def create(lm, *, limits=None, tokens=None, start=START, library=None, meta_prom
         library: `library.Library` to search and to add to, for all users by their rights; or None.
         meta_prompts: dict of name -> `meta.MetaPrompt`; the one named "general" answers where none is named.
         keep: str or Path of a folder for rows whose users agree to that; None keeps nothing.
+        rates: str or Path of the file in which several workers count requests, see `rates.Rates`; None: this app counts alone.
+        vision: `models.CLIP` or the `Checker` of the world, for visual prompts; None: there are none.
 
     Returns:
         FastAPI app. `app.state.engine.close()` ends its thread.
@@ -38,7 +40,7 @@ def create(lm, *, limits=None, tokens=None, start=START, library=None, meta_prom
             raise ValueError("tokens is a dict of token -> user, both str with something in them.")
     from workbench.show.service.app import build
 
-    return build(lm, limits or Limits(), tokens, start, library, meta_prompts, keep)
+    return build(lm, limits or Limits(), tokens, start, library, meta_prompts, keep, rates, vision)
 
 
 @contextlib.contextmanager
@@ -86,10 +88,16 @@ def parser(prog):
     found.add_argument(
         "--start", default=START, metavar="WORDS", help="words that prompts begin as; their vectors are given to all"
     )
-    found.add_argument("--library", type=files.path, metavar="FOLDER", help="library of prompts to search and to add to")
+    found.add_argument("--library", type=_place, metavar="FOLDER", help="library to search and to add to, or s3://bucket/path")
     found.add_argument("--meta", type=files.path, metavar="FOLDER", help="folder of folders that MetaPrompt.save has written")
     found.add_argument("--keep", type=files.path, metavar="FOLDER", help="where rows are kept whose users agree to that")
+    found.add_argument("--vision", metavar="NAME", help="a CLIP for visual prompts, as in models.load_clip (default: none)")
+    found.add_argument("--workers", type=int, default=1, metavar="N", help="processes, the model in memory of each (default: 1)")
     return found
+
+
+def _place(text):
+    return text if "://" in text else files.path(text)
 
 
 def serve(options):
@@ -100,8 +108,22 @@ def serve(options):
     if tokens is not None and not isinstance(tokens, dict):
         raise ValueError(f'{options.tokens} must hold {{"token": "user", ...}}.')
     _check_host(options.host, tokens)
+    if checks.whole("--workers", options.workers) > 1:
+        from workbench.show.service.workers import run
+
+        run(options, tokens, listening(options.host, options.port))
+        return
+    app = loaded(options, tokens)
+    server, held = _server(app, options.host, options.port)
+    print(answers(options.host, held), flush=True)
+    with held:
+        server.run(sockets=[held])
+
+
+def loaded(options, tokens, rates=None):
+    """The app of `serve`, with its model."""
     from workbench.data.library import Library
-    from workbench.models import load_lm
+    from workbench.models import load_clip, load_lm
     from workbench.search.meta import MetaPrompt
 
     library = None if options.library is None else Library.open(options.library)
@@ -111,23 +133,28 @@ def serve(options):
     lm = load_lm(options.model, options.dtype)
     if options.dtype == "bfloat16":
         lm.model.set_attn_implementation("eager")  # the other's gradient is 8 times slower
+    vision = None if options.vision is None else load_clip(options.vision, device="cpu")
     print("Loaded, once for all who ask.", flush=True)
-    app = create(lm, tokens=tokens, start=options.start, library=library, meta_prompts=meta_prompts, keep=options.keep)
-    server, held = _server(app, options.host, options.port)
-    address = f"http://{options.host}:{held.getsockname()[1]}"
-    print(f"{address} answers; {address}/docs shows how to ask. Ctrl-C ends it.", flush=True)
-    with held:
-        server.run(sockets=[held])
+    more = {"vision": vision, "library": library, "meta_prompts": meta_prompts, "keep": options.keep, "rates": rates}
+    return create(lm, tokens=tokens, start=options.start, **more)
+
+
+def answers(host, held):
+    """What is said once requests are answered: str."""
+    address = f"http://{host}:{held.getsockname()[1]}"
+    return f"{address} answers; {address}/docs shows how to ask. Ctrl-C ends it."
 
 
 def _server(app, host, port):
     """A uvicorn server and its socket, which listens."""
     _needs("uvicorn")
     _check_host(host, app.state.tokens)
-    import uvicorn
+    held = listening(host, port)
+    return uvicorn_of(app), held
 
-    from workbench.show.service.patience import Patient
 
+def listening(host, port):
+    """A socket that is bound. Raises ValueError where that cannot be."""
     held = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -135,9 +162,17 @@ def _server(app, host, port):
     except OSError as err:
         held.close()
         raise ValueError(f"{host}, port {port}, cannot be listened to ({err.strerror}). Take another port, or 0.") from err
+    return held
+
+
+def uvicorn_of(app):
+    """The uvicorn server of an app."""
+    import uvicorn
+
+    from workbench.show.service.patience import Patient
+
     quiet = {"log_level": "warning", "access_log": False, "server_header": False, "ws": "none"}
-    config = uvicorn.Config(app, http=Patient, timeout_keep_alive=30, timeout_graceful_shutdown=10, **quiet)
-    return uvicorn.Server(config), held
+    return uvicorn.Server(uvicorn.Config(app, http=Patient, timeout_keep_alive=30, timeout_graceful_shutdown=10, **quiet))
 
 
 def _check_host(host, tokens):
