@@ -19,6 +19,7 @@ _LAZY = {
     "encode": "language.encode",
     "evaluate": "language.evaluate:evaluate",
     "export": "show.export",
+    "genetic": "search.genetic",
     "guide": "control.guide",
     "lesson": "lesson",
     "library": "data.library",
