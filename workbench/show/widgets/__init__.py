@@ -1,4 +1,4 @@
-"""Widgets: a learned language to touch. `studio`, `atlas_view`, `gallery` and `votes` for notebooks, each with a static HTML twin.
+"""Widgets: a learned language to touch. `studio`, `atlas_view`, `gallery` and `votes` for notebooks, with static HTML twins.
 
 Only core controls of ipywidgets, by the API that 7.7 and 8 share, so that Colab shows them. What happens on a click is in
 `Session`, which knows no widgets and is tested without a browser.

@@ -82,7 +82,8 @@ class VoteView(w.VBox):
                 True,
             )
         for card, picture, text in zip(self.cards, pictures, texts, strict=True):
-            card.value = f'<div style="max-width:{_SIDE}px;overflow-wrap:anywhere">{picture}{look.plain(text or "(empty)", _LONGEST)}</div>'
+            words = look.plain(text or "(empty)", _LONGEST)
+            card.value = f'<div style="max-width:{_SIDE}px;overflow-wrap:anywhere">{picture}{words}</div>'
         for one in (*self.better, self.skip):
             one.disabled = self.stopped
         self.undo.disabled, self.stop.description = not self.voting.turns, "Go on" if self.stopped else "Stop"
