@@ -36,6 +36,7 @@ _LAZY = {
     "service": "show.service",
     "site": "show.pages.site",
     "soft": "search.soft",
+    "speaker": "search.speaker",
     "template": "template",
     "units": "language.units",
     "values": "values",
