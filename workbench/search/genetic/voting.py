@@ -182,6 +182,5 @@ class Voting(Saved):
 
     def _check_voted(self):
         if not any(turn.marked for turn in self.turns):
-            raise VoteError(
-                f"There is no vote yet ({len(self.turns)} pages were skipped). Mark a prompt on a page first: vote(0)."
-            )
+            skipped = f" ({len(self.turns)} pages were skipped)" if self.turns else ""
+            raise VoteError(f"There is no vote yet{skipped}. Mark a prompt on a page first, as in vote(0).")
