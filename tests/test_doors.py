@@ -20,6 +20,7 @@ from workbench import (
     encode,
     export,
     files,
+    genetic,
     guide,
     library,
     meta,
@@ -30,6 +31,7 @@ from workbench import (
     score,
     site,
     soft,
+    speaker,
     visual,
     wildcards,
 )
@@ -42,7 +44,7 @@ from workbench.models.encoder import load_encoder
 from workbench.show import widgets
 from workbench.show.widgets.app import page
 from workbench.values import ArtifactError, ModelError
-from workbench.world import captions, grammar, permuted, questions, render, scenes, shifts
+from workbench.world import captions, games, grammar, permuted, questions, render, scenes, shifts
 
 STAR = scenes.Scene("star", "red", "snow", "photo")
 GREY = np.full((2, 8, 8, 3), 128, np.uint8)
@@ -86,6 +88,10 @@ def at_the_seed(seed, dsl, pipeline):
         "meta.config.MetaConfig": lambda: meta.MetaConfig(seed=seed),
         "visual.config.VisualConfig": lambda: visual.VisualConfig(seed=seed),
         "client.tuning.TuneConfig": lambda: client.TuneConfig(seed=seed),
+        "genetic.config.VoteConfig": lambda: genetic.VoteConfig(seed=seed),
+        "genetic.voters.Voter": lambda: genetic.Voter(lambda texts: [0] * len(texts), seed=seed).marks("abcdefghij", 9, 0),
+        "speaker.config.SpeakerConfig": lambda: speaker.SpeakerConfig(seed=seed),
+        "speaking.Speaker.sample": lambda: of_pictures()[0].sample(tiny(), of_pictures()[1], GREY, seed),
         "soft_prompt.SoftPrompt.sample": lambda: of_texts().sample(tiny(), 5, seed, max_tokens=5),
         "meta.dialogs.reply": lambda: meta.reply(tiny(), of_dialogs(), ["red"], 5, seed, max_tokens=5),
         "DeepDSL.sample": lambda: dsl.sample(1, seed=seed),
@@ -99,6 +105,7 @@ def at_the_seed(seed, dsl, pipeline):
         "world.captions.sample": lambda: captions.sample(3, seed),
         "world.scenes.scenes": lambda: scenes.scenes(3, seed),
         "world.scenes.caption": lambda: scenes.caption(STAR, "prompt", seed),
+        "world.games.games": lambda: games.games(3, seed=seed)[1].tolist() + games.games(3, seed=seed)[0],
         "world.permuted.orders": lambda: permuted.orders(3, seed),
         "world.permuted.rows": lambda: permuted.rows(9, permuted.LABELS, seed),
         "world.questions.rows": lambda: questions.rows("artist", "prompt", 5, seed),
@@ -151,6 +158,13 @@ def of_texts():
 def of_dialogs():
     config = meta.MetaConfig(prompt=soft.SoftConfig(layout="prefix", start="red old", vectors=2), steps=0)
     return meta.learn_replies(tiny(), [["red"]], ["fox"], config)
+
+
+@cache
+def of_pictures():
+    """A speaker that has learned next to nothing, and its eyes."""
+    clip = tiny_clip()
+    return speaker.learn(tiny(), clip, GREY, ["red", "old fox"], speaker.SpeakerConfig(steps=1, longest=9), progress=False), clip
 
 
 def shade(pictures):
@@ -292,6 +306,16 @@ def test_one_error_for_what_is_no_path(place, home, dsl, minilm, no_map):
         "library.load": lambda: library.load(place, "x"),
         "soft.distil": lambda: soft.distil(tiny(), "a red", ["fox"], soft.SoftConfig(layout="prefix", start="red"), folder=place),
         "soft.tune": lambda: soft.tune(tiny(), ["red", "old"], ["fox", "ship"], soft.SoftConfig(start="red"), folder=place),
+        "genetic.voting.Voting": lambda: genetic.Voting(genetic.Genes.mask(["red", "old"]), folder=place),
+        "speaking.learn": lambda: speaker.learn(tiny(), tiny_clip(), GREY, ["red", "fox"], folder=place),
+        "speaking.play": lambda: speaker.play(
+            of_pictures()[0],
+            tiny(),
+            of_pictures()[1],
+            speaker.Games(GREY, [[0, 1]]),
+            speaker.Listener(of_pictures()[1]),
+            folder=place,
+        ),
         "visual.learning.tune": lambda: visual.tune(tiny_clip(), GREY, ["red", "fox"], folder=place),
         "visual.questions.learn_questions": lambda: visual.learn_questions(
             tiny_clip(), tiny(), GREY, ["red", "red"], ["fox", "ship"], folder=place
@@ -311,7 +335,7 @@ INSIDE = {
     "folder": "artifacts.restored descent.Descent shards.Features export.Export files.check_ours files.replacing_ours "
     "files.make_folder locks.lock_of pages.site.check folders.lists app.page guide.tuning.tune writer.Writer.fit "
     "soft.learning.tune soft.learning.tune_many soft.context.distil meta.tasks.learn prompt_library.Library.open "
-    "meta.dialogs.learn_replies visual.learning.tune visual.questions.learn_questions "
+    "meta.dialogs.learn_replies speaking.learn speaking.play visual.learning.tune visual.questions.learn_questions "
     "library.shipped.load library.shipped.save library.shipped.world",
 }
 

@@ -1,4 +1,4 @@
-"""Widgets: a learned language to touch. `studio`, `atlas_view` and `gallery` for notebooks, each with a static HTML twin.
+"""Widgets: a learned language to touch. `studio`, `atlas_view`, `gallery` and `votes` for notebooks, with static HTML twins.
 
 Only core controls of ipywidgets, by the API that 7.7 and 8 share, so that Colab shows them. What happens on a click is in
 `Session`, which knows no widgets and is tested without a browser.
@@ -7,7 +7,7 @@ Only core controls of ipywidgets, by the API that 7.7 and 8 share, so that Colab
 from workbench.show.widgets.favourites import Favourites
 from workbench.show.widgets.session import Result, Session
 
-__all__ = ["Favourites", "Result", "Session", "atlas_view", "gallery", "studio"]
+__all__ = ["Favourites", "Result", "Session", "atlas_view", "gallery", "studio", "votes"]
 
 
 def studio(dsl, text="", *, n=6, seed=0):
@@ -70,6 +70,29 @@ def gallery(studio, folder="."):
     from workbench.show.widgets.gallery_view import Gallery
 
     return Gallery(studio, folder)
+
+
+def votes(voting, draw=None):
+    """Show the prompts of a search by votes side by side, for a person who says which is better.
+
+    Args:
+        voting: `genetic.Voting` with one mark a page; with a `folder` it goes on where somebody has left.
+        draw: function of a list of texts -> a picture for each, such as `lambda texts: pipeline.draw(texts, steps=10)`; None
+            shows the texts alone.
+
+    Returns:
+        `VoteView`, an ipywidgets box with the attribute `voting` and `to_html()`, its static twin.
+
+    Raises:
+        ImportError: ipywidgets is missing.
+        ValueError: a voting in which more than one prompt of a page is marked.
+    """
+    _check_ipywidgets("votes")
+    if voting.config.marks != 1:
+        raise ValueError(f"widgets.votes takes one click a page; this voting has marks={voting.config.marks}. Set marks=1.")
+    from workbench.show.widgets.vote_view import VoteView
+
+    return VoteView(voting, draw)
 
 
 def _check_ipywidgets(what):

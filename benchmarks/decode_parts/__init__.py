@@ -1,0 +1,1 @@
+"""Parts of `benchmarks/decode.py`, each of which runs alone too."""

@@ -1,0 +1,157 @@
+"""Proposers: what is shown next, given all votes so far. Each is a pure function, so that a vote can be undone or resumed."""
+
+from functools import lru_cache
+
+import numpy as np
+from scipy.special import expit
+
+from workbench.search.genetic.genes import crossed, mutated
+from workbench.search.pairs import strengths
+
+_PRIOR = 1.0  # precision of the normal prior of the weight of a value, in units of a vote's logit
+_OWN = 5.0  # the same of what a prompt has of its own, beyond the sum of its values
+_NEWTON = 12  # steps; the cost is convex, 6 are enough from 0
+_TRIES = 20  # draws of a child that nobody has seen
+
+
+def pairs_of(turns):
+    """Votes as pairs: (different rows (m, g), pairs (v, 2) of numbers of rows, the better first). A skipped page gives none."""
+    number, pairs = {}, []
+    for turn in turns:
+        at = [number.setdefault(tuple(row), len(number)) for row in turn.page]
+        rest = [one for i, one in enumerate(at) if i not in turn.marked]
+        if turn.marked:
+            pairs += [(at[i], other) for i in turn.marked for other in rest if at[i] != other]
+    return np.array(list(number), np.int64), np.array(pairs, np.int64).reshape(-1, 2)
+
+
+@lru_cache(64)
+def worth(genes, config, turns):
+    """Strengths of all rows that were shown, by Bradley and Terry.
+
+    With `config.relatives` the strength of a row is a sum of weights of its values and of a part of its own, all with normal
+    priors: a row that was shown once or twice is also judged by the rows that it shares values with.
+
+    Args:
+        genes: `Genes`.
+        config: `VoteConfig`.
+        turns: tuple of `Turn`.
+
+    Returns:
+        (rows (m, g), the strongest first; strengths (m,)), of those that met another one; both empty without votes.
+    """
+    rows, pairs = pairs_of(turns)
+    if not len(pairs):
+        return np.zeros((0, len(genes.options)), np.int64), np.zeros(0)
+    if config.relatives:
+        hot = genes.one_hot(rows)
+        things = np.concatenate([hot, np.eye(len(rows))], 1)
+        prior = np.r_[np.full(hot.shape[1], _PRIOR), np.full(len(rows), _OWN)]
+        found = things @ _fitted(things[pairs[:, 0]] - things[pairs[:, 1]], prior)[0]
+    else:
+        found = strengths(pairs, len(rows))
+    met = np.unique(pairs)  # what was only skipped has no strength
+    order = met[np.argsort(-found[met], kind="stable")]
+    return rows[order], found[order]
+
+
+def taste_of(genes, turns):
+    """The taste behind votes: a weight for each value of each gene, likeliest under Bradley-Terry with a normal prior.
+
+    Returns:
+        (mean (d,), covariance (d, d)) of the Laplace approximation of what the votes leave possible. Without votes the prior.
+
+    Source:
+        Laplace's approximation of logistic regression: Bishop, Pattern Recognition and Machine Learning, 2006, section 4.5.
+    """
+    rows, pairs = pairs_of(turns)
+    prior = np.full(int(genes.sizes.sum()), _PRIOR)
+    if not len(pairs):
+        return np.zeros(len(prior)), np.diag(1 / prior)
+    hot = genes.one_hot(rows)
+    mean, curvature = _fitted(hot[pairs[:, 0]] - hot[pairs[:, 1]], prior)
+    return mean, np.linalg.inv(curvature)
+
+
+def _fitted(gap, prior):
+    """Weights (d,) that make differences (v, d) of winner and loser likeliest, and the curvature (d, d) there."""
+    weights = np.zeros(gap.shape[1])
+    for _ in range(_NEWTON):
+        chance = expit(gap @ weights)
+        curvature = (gap * (chance * (1 - chance))[:, None]).T @ gap + np.diag(prior)
+        step = np.linalg.solve(curvature, gap.T @ (chance - 1) + prior * weights)
+        weights = weights - step
+        if np.abs(step).max() < 1e-8:
+            break
+    return weights, curvature
+
+
+def genetic(genes, config, turns):
+    """A page of the present generation; the first generation is random."""
+    length = config.generation // config.page * config.looks
+    start = len(turns) // length * length
+    rows = _generation(genes, config, turns[:start])
+    rng = np.random.default_rng([config.seed, 1, start])
+    order = np.concatenate([rng.permutation(config.generation) for _ in range(config.looks)])
+    at = (len(turns) - start) * config.page
+    return rows[order[at : at + config.page]]
+
+
+@lru_cache(64)
+def _generation(genes, config, turns):
+    """Rows (generation, g): the strongest so far and their children; random ones to begin with."""
+    rng = np.random.default_rng([config.seed, 2, len(turns)])
+    parents = worth(genes, config, turns)[0][: config.parents]
+    if len(parents) < 2:
+        return genes.random(config.generation, rng)
+    seen, rows = {row for turn in turns for row in turn.page}, list(parents)
+    while len(rows) < config.generation:
+        for _ in range(_TRIES):
+            mother, father = parents[rng.permutation(len(parents))[:2], None]
+            child = mutated(genes, crossed(mother, father, config.crossover, rng), config.mutation, rng)[0]
+            if tuple(child.tolist()) not in seen:
+                break
+        seen.add(tuple(child.tolist()))
+        rows.append(child)
+    return np.array(rows)
+
+
+def thompson(genes, config, turns):
+    """For each place of a page the best prompt under a taste drawn from what the votes leave possible."""
+    rng = np.random.default_rng([config.seed, 3, len(turns)])
+    mean, covariance = taste_of(genes, turns)
+    root, rows = np.linalg.cholesky(covariance), []
+    for _ in range(config.page):
+        for _ in range(_TRIES):
+            row = genes.best(mean + root @ rng.normal(size=len(mean)))
+            if not any((row == other).all() for other in rows):
+                break
+        rows.append(row)
+    return np.array(rows)
+
+
+def climb(genes, config, turns):
+    """The present prompt, and others that differ from it in one gene."""
+    rng = np.random.default_rng([config.seed, 4, len(turns)])
+    now = present(genes, config, turns)
+    rows = [now]
+    while len(rows) < config.page:
+        row, at = now.copy(), rng.integers(len(now))
+        row[at] = (row[at] + rng.integers(1, genes.sizes[at])) % genes.sizes[at]
+        rows.append(row)
+    return np.array(rows)
+
+
+def present(genes, config, turns):
+    """Where "climb" stands: the first that was marked last, or a random row."""
+    marked = [turn.page[turn.marked[0]] for turn in turns if turn.marked]
+    return np.array(marked[-1]) if marked else genes.random(1, np.random.default_rng([config.seed, 5]))[0]
+
+
+def random(genes, config, turns):
+    """The strongest so far, and random prompts."""
+    best = worth(genes, config, turns)[0][:1]
+    return np.concatenate([best, genes.random(config.page - len(best), np.random.default_rng([config.seed, 6, len(turns)]))])
+
+
+METHODS = {"genetic": genetic, "thompson": thompson, "climb": climb, "random": random}
