@@ -78,7 +78,9 @@ def _learned(old, known, values, seed, steps, progress):
         return sum(functional.cross_entropy(part, targets[rows, i]) for i, part in enumerate(logits))
 
     optimizer = adamw(model, weight_decay=0.05)
-    train(loss, {"model": model}, optimizer, steps, cosine(_RATE, steps, 20), name="judge", clip=None, seed=seed, progress=progress)
+    train(
+        loss, {"model": model}, optimizer, steps, cosine(_RATE, steps, 20), name="judge", clip=None, seed=seed, progress=progress
+    )
     return model
 
 
@@ -97,7 +99,7 @@ def _widened(old, known, state):
 
 
 def disturbed(batch):
-    """What drawing by a network does to pictures (n, 3, 32, 32): a little shift, blur, noise and a wrong shade; half stay sharp."""
+    """What drawing by a network does to pictures (n, 3, 32, 32): shift, blur, noise and a wrong shade; half stay sharp."""
     n = len(batch)
     dx, dy = torch.randint(-2, 3, (2,)).tolist()
     batch = torch.roll(batch, (dy, dx), (2, 3))

@@ -1,4 +1,4 @@
-"""Newcomers: values that the built-in world lacks, so that its models must learn them: two shapes, four colors, a style. No torch.
+"""Newcomers: values that the built-in world lacks, for its models to learn: two shapes, four colors, a style. No torch.
 
 The renderer draws them, the captions write them as new words, `<lava>`; the pipeline and the CLIP have never seen one.
 """
@@ -12,7 +12,7 @@ from workbench.world import render, scenes
 
 COLORS = {"lava": (0.93, 0.30, 0.03), "black": (0.06, 0.06, 0.07), "brown": (0.44, 0.26, 0.11), "lime": (0.68, 0.94, 0.10)}
 SHAPES = ("arrow", "crescent")
-STYLES = {"fresco": ("watercolor", "mosaic")}  # the mean of two drawings of one scene
+STYLES = {"inkwash": ("sketch", "watercolor")}  # the mean of two drawings of one scene
 VALUES = {"object": SHAPES, "color": tuple(COLORS), "style": tuple(STYLES)}
 KINDS = {value: kind for kind, values in VALUES.items() for value in values}
 _STAND_INS = {"object": "circle", "color": "red", "style": "mosaic"}  # old values that a caption is written with
@@ -95,7 +95,10 @@ def examples(n, values=(), seed=0, split="train"):
     """Pictures and captions that show new values, to learn from.
 
     Args:
-        n, values, seed, split: as in `sample`; the default split leaves out the pairs that old training never saw.
+        n: int >= 0.
+        values: str or several, as in `sample`.
+        seed: int.
+        split: as in `sample`; the default leaves out the pairs that old training never saw.
 
     Returns:
         (pictures, uint8 (n, 32, 32, 3); captions, list of n str). No artist: nothing but the new value is new.

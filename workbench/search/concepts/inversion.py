@@ -149,9 +149,7 @@ class _Study:
 
     def states(self, texts, vectors):
         """What the UNet reads of texts, float32 (n, t, d); vectors (m, w) are those of the new tokens, in their order."""
-        encoder, old, table = self.pipe.text_encoder, self.old, self.table
-        first = torch.tensor(self.tokenizer.convert_tokens_to_ids([t for w, k in self.counts.items() for t in tokens_of(w, k)]))
-        first = int(first.min())
+        encoder, first, table = self.pipe.text_encoder, self.old, self.table
 
         class Table(torch.nn.Module):
             def forward(self, ids):
@@ -281,7 +279,9 @@ def _starts(starts, words, tokenizer):
             pieces = tokenizer.tokenize(option)
             if len(pieces) != 1 or pieces == [tokenizer.unk_token] != [option]:
                 what = f"{len(pieces)} tokens" if len(pieces) != 1 else "unknown"
-                raise ValueError(f"{word} cannot begin as {option!r}, which is {what} to this pipeline. Take a word of one token.")
+                raise ValueError(
+                    f"{word} cannot begin as {option!r}, which is {what} to this pipeline. Take a word of one token."
+                )
     return out
 
 
@@ -295,5 +295,7 @@ def _weights(unet, how):
         return []
     names = readers(unet) if how == "attention" else [name for name, _ in unet.named_parameters()]
     if not names:
-        raise ModelError(f"{type(unet).__name__} has no cross-attention (attn2.to_k, attn2.to_v): there is nothing to train here.")
+        raise ModelError(
+            f"{type(unet).__name__} has no cross-attention (attn2.to_k, attn2.to_v): there is nothing to train here."
+        )
     return names

@@ -22,7 +22,7 @@ def merge(pipeline, concepts, how="closed_form", *, prompts=(), kept=()):
         how: str. "sum": the changes of the weights are added. "closed_form": at the new words of `prompts` the merged keys and
             values are those of the concept, exactly, and change least elsewhere, as `kept` weighs it. "mean": nothing is exact;
             on all states of the texts of each concept it is as near to that concept as can be, on those of `kept` to the old
-            pipeline, in least squares. Concepts of words alone need none of these.
+            pipeline, in least squares. Where no two concepts have weights, all ways are the same.
         prompts: list of str, texts with new words of one concept each, as they will be used; all concepts with weights need one.
         kept: list of str, old captions, many: as many states as the text encoder is wide are wanted.
 
@@ -36,8 +36,8 @@ def merge(pipeline, concepts, how="closed_form", *, prompts=(), kept=()):
         ModelError: concepts of another pipeline.
 
     Source:
-        "closed_form": Kumari et al., arXiv:2212.04488, section 3.3 and appendix; "mean": Jin et al., "Dataless Knowledge Fusion by
-        Merging Weights of Language Models", arXiv:2212.09849.
+        "closed_form": Kumari et al., arXiv:2212.04488, section 3.3 and appendix. "mean": Jin et al., "Dataless Knowledge Fusion
+        by Merging Weights of Language Models", arXiv:2212.09849.
     """
     checks.one_of("how", how, HOW)
     concepts = list(concepts)
@@ -55,7 +55,7 @@ def merge(pipeline, concepts, how="closed_form", *, prompts=(), kept=()):
     first = concepts[0]
     named = dict(pipeline.pipe.unet.named_parameters())
     old = {name: _numpy(named[name]) for name in dict.fromkeys(itertools.chain(*(one.weights for one in weighty)))}
-    if how == "sum" or not weighty:
+    if how == "sum" or len(weighty) < 2:  # one alone agrees with itself
         new = {name: w + sum(one.weights[name] - w for one in weighty if name in one.weights) for name, w in old.items()}
     else:
         new = _fitted(pipeline, concepts, weighty, words, old, how, prompts, kept)
