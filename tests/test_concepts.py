@@ -152,10 +152,10 @@ def test_what_is_saved_is_loaded_to_the_bit(pipeline, lava, tmp_path):
 def test_diffusers_loads_what_is_exported_and_draws_the_same(pipeline, lava, tmp_path, vectors):
     found = learn(pipeline, lava, FAST.replace(how="attention", vectors=vectors, steps=12))
     words, weights = found.export(tmp_path / "out")
-    assert words.stat().st_size < 2000 and weights.stat().st_size < 4 * 114_688 + 5000
+    assert words.stat().st_size < 2000 and weights.stat().st_size < 4 * 114_688 + 8000
     pipe = load_pipeline("world", device="cpu").pipe
     pipe.load_textual_inversion(str(words.parent), weight_name=words.name)
-    pipe.unet.load_attn_procs(str(weights.parent), weight_name=weights.name)
+    pipe.unet.load_attn_procs(str(weights.parent), weight_name=weights.name, _pipeline=pipe)
     other = Pipeline("world", "", pipe)
     rows = pipe.text_encoder.get_input_embeddings().weight[-vectors:].detach().numpy()
     assert np.array_equal(rows, found.words["<lava>"])

@@ -16,8 +16,10 @@ from workbench import (
     artifacts,
     atlas,
     client,
+    concepts,
     corpus,
     encode,
+    ensemble,
     export,
     files,
     guide,
@@ -26,6 +28,7 @@ from workbench import (
     models,
     ngram,
     pez,
+    picture_guidance,
     report,
     score,
     site,
@@ -42,7 +45,7 @@ from workbench.models.encoder import load_encoder
 from workbench.show import widgets
 from workbench.show.widgets.app import page
 from workbench.values import ArtifactError, ModelError
-from workbench.world import captions, grammar, permuted, questions, render, scenes, shifts
+from workbench.world import captions, grammar, judging, newcomers, permuted, questions, render, scenes, shifts
 
 STAR = scenes.Scene("star", "red", "snow", "photo")
 GREY = np.full((2, 8, 8, 3), 128, np.uint8)
@@ -85,6 +88,8 @@ def at_the_seed(seed, dsl, pipeline):
         "soft.config.SoftConfig": lambda: soft.SoftConfig(seed=seed),
         "meta.config.MetaConfig": lambda: meta.MetaConfig(seed=seed),
         "visual.config.VisualConfig": lambda: visual.VisualConfig(seed=seed),
+        "concepts.config.ConceptConfig": lambda: concepts.ConceptConfig(seed=seed),
+        "picture_guidance.GuidanceConfig": lambda: picture_guidance.GuidanceConfig(seed=seed),
         "client.tuning.TuneConfig": lambda: client.TuneConfig(seed=seed),
         "soft_prompt.SoftPrompt.sample": lambda: of_texts().sample(tiny(), 5, seed, max_tokens=5),
         "meta.dialogs.reply": lambda: meta.reply(tiny(), of_dialogs(), ["red"], 5, seed, max_tokens=5),
@@ -99,6 +104,10 @@ def at_the_seed(seed, dsl, pipeline):
         "world.captions.sample": lambda: captions.sample(3, seed),
         "world.scenes.scenes": lambda: scenes.scenes(3, seed),
         "world.scenes.caption": lambda: scenes.caption(STAR, "prompt", seed),
+        "world.newcomers.sample": lambda: newcomers.sample(3, "lava", seed),
+        "world.newcomers.caption": lambda: newcomers.caption(STAR, seed),
+        "world.newcomers.examples": lambda: newcomers.examples(2, "lava", seed)[0].tobytes(),
+        "world.newcomers.render_all": lambda: newcomers.render_all([STAR] * 2, seed).tobytes(),
         "world.permuted.orders": lambda: permuted.orders(3, seed),
         "world.permuted.rows": lambda: permuted.rows(9, permuted.LABELS, seed),
         "world.questions.rows": lambda: questions.rows("artist", "prompt", 5, seed),
@@ -125,6 +134,9 @@ def too_long_to_run(seed, dsl):
         "widgets.studio": lambda: widgets.studio(dsl, seed=seed),
         "widgets.atlas_view": lambda: widgets.atlas_view(dsl, seed=seed, draw=True),
         "render.render_all": lambda: render.render_all([], seed),
+        "render.draw_all": lambda: render.draw_all([], seed, 32, []),
+        "judging.judge": lambda: judging.judge(["lava"], seed=seed),
+        "ensemble.draw_best": lambda: ensemble.draw_best(pipeline_of_none, "red", ["red"], seed=seed),
     }
 
 
@@ -151,6 +163,9 @@ def of_texts():
 def of_dialogs():
     config = meta.MetaConfig(prompt=soft.SoftConfig(layout="prefix", start="red old", vectors=2), steps=0)
     return meta.learn_replies(tiny(), [["red"]], ["fox"], config)
+
+
+pipeline_of_none = models.pipeline.Pipeline("none", "", None)
 
 
 def shade(pictures):
@@ -292,6 +307,8 @@ def test_one_error_for_what_is_no_path(place, home, dsl, minilm, no_map):
         "library.load": lambda: library.load(place, "x"),
         "soft.distil": lambda: soft.distil(tiny(), "a red", ["fox"], soft.SoftConfig(layout="prefix", start="red"), folder=place),
         "soft.tune": lambda: soft.tune(tiny(), ["red", "old"], ["fox", "ship"], soft.SoftConfig(start="red"), folder=place),
+        "concepts.learn": lambda: concepts.learn(models.load_pipeline(), GREY, ["<a>", "<a>"], folder=place),
+        "world.judge": lambda: judging.judge(["lava"], folder=place),
         "visual.learning.tune": lambda: visual.tune(tiny_clip(), GREY, ["red", "fox"], folder=place),
         "visual.questions.learn_questions": lambda: visual.learn_questions(
             tiny_clip(), tiny(), GREY, ["red", "red"], ["fox", "ship"], folder=place
@@ -312,6 +329,7 @@ INSIDE = {
     "files.make_folder locks.lock_of pages.site.check folders.lists app.page guide.tuning.tune writer.Writer.fit "
     "soft.learning.tune soft.learning.tune_many soft.context.distil meta.tasks.learn prompt_library.Library.open "
     "meta.dialogs.learn_replies visual.learning.tune visual.questions.learn_questions "
+    "concepts.inversion.learn concepts.concept.Concept.export world.judging.judge "
     "library.shipped.load library.shipped.save library.shipped.world",
 }
 

@@ -54,9 +54,10 @@ def draw_best(pipeline, wish, variants, keep=4, *, clip="world", head=None, weig
     checks.whole("keep", keep)
     checks.whole("pictures", pictures)
     checks.share("weight", weight)
+    seed = checks.seed(seed)
     clip = clip if isinstance(clip, CLIP) else load_clip(clip)
     prompts = [text for text in dict.fromkeys(variants) for _ in range(pictures)]
-    seeds = [checks.seed(seed) + i for i in range(len(prompts))]
+    seeds = [seed + i for i in range(len(prompts))]
     drawn = pipeline.draw(prompts, steps=steps, seed=seeds, batch=48)
     relevance = (clip.image_features(drawn) @ clip.text_features(wish)[0]).cpu().numpy()
     beauty = np.asarray((head or load_aesthetic()).score_pictures(drawn, clip), np.float64)

@@ -1,7 +1,6 @@
 """Judging: a checker that knows new values too, made from the one of the package in seconds."""
 
 import hashlib
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -46,7 +45,7 @@ def judge(values=None, *, seed=0, steps=_STEPS, folder=None, progress=True):
     if folder is None:
         told = repr((values, seed, steps, _PICTURES, _BATCH, _RATE, newcomers.COLORS, newcomers.STYLES)).encode()
         folder = files.cache_folder() / f"judge-{hashlib.sha256(told).hexdigest()[:16]}"
-    if (Path(folder) / "config.json").exists():
+    if (files.path(folder, "folder") / "config.json").exists():
         kept = Checker.load(folder)
         if kept.values != known:
             raise ArtifactError(f"{folder} holds a judge of other values. Give another folder.")

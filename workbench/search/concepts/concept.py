@@ -92,7 +92,10 @@ class Concept(Saved):
         return replace(pipeline, pipe=known)
 
     def export(self, folder):
-        """Write what diffusers loads: `load_textual_inversion` for the words, `unet.load_attn_procs` for the weights.
+        """Write what diffusers loads.
+
+        Words: `pipe.load_textual_inversion(file)`. Weights: `pipe.unet.load_attn_procs(folder, weight_name=file.name,
+        _pipeline=pipe)`; diffusers 0.42 changes nothing without `_pipeline`.
 
         Args:
             folder: str or Path, new or empty. One `learned_embeds.safetensors` a word, named `lava.safetensors` where there are
@@ -120,6 +123,8 @@ class Concept(Saved):
             out.append(_written(folder / name, {word: rows if len(rows) > 1 else rows[0]}))
         if self.weights:
             named = {_of_processor(name): value for name, value in self.weights.items()}
+            for name in self.weights:  # diffusers wants a row for each attention; that to the picture itself is as it was
+                named[f"{name.rsplit('.attn2.', 1)[0]}.attn1.processor"] = np.zeros(0, np.float32)
             out.append(_written(folder / WEIGHTS_FILE, named))
         return out
 

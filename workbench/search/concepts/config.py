@@ -55,5 +55,6 @@ class ConceptConfig(checks.Options):
             raise ValueError(f"ConceptConfig: flips must be True or False, got {self.flips!r}.")
 
     def replace(self, **changes):
-        """The same options with some changed; another `how` has its own rate and steps unless they are given."""
-        return super().replace(**({"rate": None, "steps": None} if "how" in changes else {}) | changes)
+        """The same options with some changed; another `how` has its own rate and steps where these were those of the old one."""
+        usual = {"rate": RATES[self.how], "steps": STEPS[self.how]} if "how" in changes else {}
+        return super().replace(**{name: None for name, value in usual.items() if getattr(self, name) == value} | changes)

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import torch
 from torch.nn import functional
 
-from workbench import checks
+from workbench import checks, files
 from workbench.artifacts import Checkpoint
 from workbench.pictures import as_pictures
 from workbench.search.concepts.concept import WORD, Concept, check_parts, readers, sum_of, tokens_of, with_words
@@ -57,6 +57,8 @@ def learn(pipeline, pictures, captions, config=None, *, starts=None, kept=(), fo
         pipeline's own predictions rather than by its pictures alone: knowledge distillation, Hinton et al., arXiv:1503.02531.
     """
     config = config or ConceptConfig()
+    if folder is not None:
+        files.path(folder, "folder")
     check_parts(pipeline)
     pictures, captions = as_pictures(pictures), checks.texts(captions, "captions")
     kept = checks.texts(kept, "kept") if len(kept) else []
