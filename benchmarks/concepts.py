@@ -3,7 +3,7 @@
     python benchmarks/concepts.py [--parts words weights forgetting two guidance size] [--seeds 3] [--out FILE]
     python benchmarks/concepts.py --quick      # one seed of the main figures; the last line is JSON
 
-A judge made for the new values (`world.judge`) reads what is drawn, 96 pictures a figure, 4 steps, prompts never learned from.
+A judge made for the new values (`world.judge`) reads what is drawn, 96 pictures a figure, 10 steps, prompts never learned from.
 "shown": the new value is there; "context": all else that the prompt says is there too, on average over the attributes; "old":
 all four attributes of old captions are right. Seconds are CPU seconds of this process.
 """
@@ -23,7 +23,7 @@ from workbench.control.picture_guidance import GuidanceConfig, Guide
 from workbench.models.pipeline import Pipeline
 from workbench.world import newcomers, scenes
 
-N = 96
+N, STEPS = 96, 10
 OLD = {"color": scenes.COLORS, "object": scenes.OBJECTS, "style": scenes.STYLES}
 PARTS = ("words", "weights", "forgetting", "two", "guidance", "size")
 KEPT = [scenes.caption(scene._replace(artist=None), "sentence", i) for i, scene in enumerate(scenes.scenes(96, 4242))]
@@ -88,7 +88,7 @@ class Bench:
         prompts = [newcomers.caption(scene, i) for i, scene in enumerate(truth)]
         for value in values:
             prompts = [prompt.replace(f"<{value}>", say or f"<{value}>") for prompt in prompts]
-        readings = self.judge.read(pipeline.draw(prompts, seed=10**7 + 1000 * seed, batch=48))
+        readings = self.judge.read(pipeline.draw(prompts, steps=STEPS, seed=10**7 + 1000 * seed, batch=48))
         new = {newcomers.KINDS[value] for value in values}
         right = {k: [getattr(a, k) == getattr(b, k) for a, b in zip(readings, truth, strict=True)] for k in readings[0]._fields}
         return np.mean(np.all([right[k] for k in new], 0)), np.mean([right[k] for k in right if k not in new])
@@ -97,21 +97,22 @@ class Bench:
         """Share of old captions of which all four attributes are right."""
         truth = [scene._replace(artist=None) for scene in scenes.scenes(N, 31_337 + seed)]
         prompts = [scenes.caption(scene, "sentence", i) for i, scene in enumerate(truth)]
-        return self.judge.accuracy(pipeline.draw(prompts, seed=777 + 1000 * seed, batch=48), truth)["all"]
+        return self.judge.accuracy(pipeline.draw(prompts, steps=STEPS, seed=777 + 1000 * seed, batch=48), truth)["all"]
 
 
 def quick(bench):
     """The main figures of one seed: dict of str -> float."""
     out, context = {}, []
-    for value in ("lava", "black"):
-        out[f"{value}_word"], kept = bench.shown(bench.learn(value, 5, 0)[0].on(bench.pipeline), value, 0)
+    learned = {value: bench.learn(value, 5, 0)[0] for value in ("lava", "black")}
+    for value, found in learned.items():
+        out[f"{value}_word"], kept = bench.shown(found.on(bench.pipeline), value, 0)
         context.append(kept)
     out["context_kept"] = float(np.mean(context))
     arrow = bench.learn("arrow", 20, 0, "attention", KEPT)[0]
     out["arrow_attention20"] = bench.shown(arrow.on(bench.pipeline), "arrow", 0)[0]
     out["old_captions"] = bench.old(arrow.on(bench.pipeline))
     out["arrow_all20"] = bench.shown(bench.learn("arrow", 20, 0, "all", KEPT)[0].on(bench.pipeline), "arrow", 0)[0]
-    both = concepts.merge(bench.pipeline, [bench.learn("lava", 5, 0)[0], arrow])
+    both = concepts.merge(bench.pipeline, [learned["lava"], arrow])
     out["two_concepts"] = bench.shown(both.on(bench.pipeline), ("lava", "arrow"), 0)[0]
     out["style_guidance"], out["style_guidance_object"], _ = guided(bench, scenes.STYLES, 0, n=48)
     return out

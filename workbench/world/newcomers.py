@@ -15,6 +15,7 @@ SHAPES = ("arrow", "crescent")
 STYLES = {"inkwash": ("sketch", "watercolor")}  # the mean of two drawings of one scene
 VALUES = {"object": SHAPES, "color": tuple(COLORS), "style": tuple(STYLES)}
 KINDS = {value: kind for kind, values in VALUES.items() for value in values}
+_TRIED = 8  # scenes to choose each example from
 _STAND_INS = {"object": "circle", "color": "red", "style": "mosaic"}  # old values that a caption is written with
 
 
@@ -92,7 +93,7 @@ def caption(scene, seed=0, words=True):
 
 
 def examples(n, values=(), seed=0, split="train"):
-    """Pictures and captions that show new values, to learn from.
+    """Pictures and captions that show new values, to learn from, with surroundings as different as can be.
 
     Args:
         n: int >= 0.
@@ -104,9 +105,21 @@ def examples(n, values=(), seed=0, split="train"):
         (pictures, uint8 (n, 32, 32, 3); captions, list of n str). No artist: nothing but the new value is new.
     """
     seed = checks.seed(seed)
-    some = [scene._replace(artist=None) for scene in sample(n, values, seed, split)]
+    some = _different([scene._replace(artist=None) for scene in sample(_TRIED * n, values, seed, split)], n)
     rng = random.Random(f"newcomers {seed}")
     return render_all(some, [rng.randrange(2**40) for _ in some]), [caption(scene, i) for i, scene in enumerate(some)]
+
+
+def _different(some, n):
+    """Of many scenes n, one after another that which repeats the fewest old values."""
+    chosen, seen = [], {}
+    for _ in range(n):
+        best = min(some, key=lambda scene: sum(seen.get(pair, 0) for pair in enumerate(scene)))
+        some.remove(best)
+        chosen.append(best)
+        for pair in enumerate(best):
+            seen[pair] = seen.get(pair, 0) + 1
+    return chosen
 
 
 def _stand_in(scene):

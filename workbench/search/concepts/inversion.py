@@ -19,6 +19,7 @@ from workbench.values import ModelError
 
 _TRIED = 8  # pictures on which words to begin with are compared
 _TIMES = 8  # noise levels at which they are
+_NOISY = 0.5  # new pictures are noised more than evenly: what a picture shows is decided early
 _DROPPED = 0.1  # share of old captions left out, so that guidance stays as it was
 
 
@@ -225,7 +226,7 @@ def _loss(study, module, new, captions, old, kept, config):
             clean = torch.cat([clean, old[more]])
             texts += ["" if float(torch.rand(())) < _DROPPED else kept[row] for row in more]
         noise = torch.randn(clean.shape).to(study.device)
-        spread = torch.cat([_spread(n), _spread(len(clean) - n)])
+        spread = torch.cat([_spread(n) ** _NOISY, _spread(len(clean) - n)])
         times = (spread * study.noise.config.num_train_timesteps).long().to(study.device)
         states = study.states(texts, module.vectors())
         noisy = study.noise.add_noise(clean, noise, times)
