@@ -6,9 +6,10 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
+from tiny_diffusion import tiny_diffusion
 
-from workbench import concepts, training
-from workbench.models import load_pipeline
+from workbench import concepts, picture_guidance, training
+from workbench.models import load_clip, load_pipeline
 from workbench.models.pipeline import Pipeline
 from workbench.search.concepts import inversion
 from workbench.values import ArtifactError, ModelError, PictureError
@@ -134,6 +135,17 @@ def test_flips_and_cuts_are_other_pictures(pipeline, lava):
     plain, flipped, cut = (learn(pipeline, lava, FAST.replace(**more)) for more in ({}, {"flips": True}, {"zoom": 1.3}))
     assert not np.array_equal(plain.words["<lava>"], flipped.words["<lava>"])
     assert not np.array_equal(plain.words["<lava>"], cut.words["<lava>"])
+
+
+def test_the_layout_of_stable_diffusion_is_learned_and_guided_too(pipeline, lava):
+    other = tiny_diffusion(pipeline.pipe.tokenizer)
+    found = learn(other, lava, FAST.replace(how="attention", steps=2), kept=["a red heart"] * 2)
+    assert found.weights and all(np.isfinite(value).all() for value in arrays(found).values())
+    known = found.on(other)
+    assert known.draw("a <lava> heart", steps=2)[0].size == (32, 32)
+    config = picture_guidance.GuidanceConfig(steps=3)
+    clip = load_clip("world", device="cpu")
+    assert picture_guidance.draw(known, clip, "a <lava> heart", "photo", config)[0].size == (32, 32)
 
 
 # ---- files --------------------------------------------------------------------------------------------------------------
