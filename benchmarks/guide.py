@@ -330,7 +330,7 @@ def pictures(say, args, toy):
             near = guide.importance_resample(ebm, n=int(ebm.fit.ess / 2), pool=ebm.fit.pool)
             fresh = guide.pool(ebm, n=n, seed=1)
             fresh = guide.importance_resample(ebm, n=int(ebm.fit.ess / 2), pool=fresh)
-            again = of_picture(pipeline, shows(value), seed=1)(near.samples).mean()
+            again = of_picture(pipeline, shows(value), steps=20, seed=1)(near.samples).mean()
             cells = [f"{ebm.fit.before[0]:.3f}", f"{n:,}", f"{ebm.fit.ess:.0f}"]
             for draws in (near, fresh):
                 cells += [f"{len(draws.samples)}, {len(set(draws.samples))} different", f"{asked(draws.samples).mean():.3f}"]

@@ -228,7 +228,7 @@ def world(args):
         nats = -log_prob(lm, mean=True)(texts).mean()
         cells = [cells[0], f"{nats:.2f}", *cells[1:]]
         if args.draw:
-            drawn = judge.accuracy(pipe.draw(texts, seed=0), chosen)
+            drawn = judge.accuracy(pipe.draw(texts, steps=20, seed=0), chosen)
             cells += [f"{drawn['object']:.3f}", f"{drawn['all']:.3f}"]
         print(row(name, texts, chosen, scenes.read, cells), flush=True)
 

@@ -16,8 +16,10 @@ from workbench import (
     artifacts,
     atlas,
     client,
+    concepts,
     corpus,
     encode,
+    ensemble,
     export,
     files,
     genetic,
@@ -27,6 +29,7 @@ from workbench import (
     models,
     ngram,
     pez,
+    picture_guidance,
     report,
     score,
     site,
@@ -45,6 +48,7 @@ from workbench.show import widgets
 from workbench.show.widgets.app import page
 from workbench.values import ArtifactError, ModelError
 from workbench.world import captions, games, grammar, permuted, questions, render, scenes, shifts
+from workbench.world import captions, grammar, judging, newcomers, permuted, questions, render, scenes, shifts
 
 STAR = scenes.Scene("star", "red", "snow", "photo")
 GREY = np.full((2, 8, 8, 3), 128, np.uint8)
@@ -87,6 +91,8 @@ def at_the_seed(seed, dsl, pipeline):
         "soft.config.SoftConfig": lambda: soft.SoftConfig(seed=seed),
         "meta.config.MetaConfig": lambda: meta.MetaConfig(seed=seed),
         "visual.config.VisualConfig": lambda: visual.VisualConfig(seed=seed),
+        "concepts.config.ConceptConfig": lambda: concepts.ConceptConfig(seed=seed),
+        "picture_guidance.GuidanceConfig": lambda: picture_guidance.GuidanceConfig(seed=seed),
         "client.tuning.TuneConfig": lambda: client.TuneConfig(seed=seed),
         "genetic.config.VoteConfig": lambda: genetic.VoteConfig(seed=seed),
         "genetic.voters.Voter": lambda: genetic.Voter(lambda texts: [0] * len(texts), seed=seed).marks("abcdefghij", 9, 0),
@@ -106,6 +112,10 @@ def at_the_seed(seed, dsl, pipeline):
         "world.scenes.scenes": lambda: scenes.scenes(3, seed),
         "world.scenes.caption": lambda: scenes.caption(STAR, "prompt", seed),
         "world.games.games": lambda: games.games(3, seed=seed)[1].tolist() + games.games(3, seed=seed)[0],
+        "world.newcomers.sample": lambda: newcomers.sample(3, "lava", seed),
+        "world.newcomers.caption": lambda: newcomers.caption(STAR, seed),
+        "world.newcomers.examples": lambda: newcomers.examples(2, "lava", seed)[0].tobytes(),
+        "world.newcomers.render_all": lambda: newcomers.render_all([STAR] * 2, seed).tobytes(),
         "world.permuted.orders": lambda: permuted.orders(3, seed),
         "world.permuted.rows": lambda: permuted.rows(9, permuted.LABELS, seed),
         "world.questions.rows": lambda: questions.rows("artist", "prompt", 5, seed),
@@ -132,6 +142,9 @@ def too_long_to_run(seed, dsl):
         "widgets.studio": lambda: widgets.studio(dsl, seed=seed),
         "widgets.atlas_view": lambda: widgets.atlas_view(dsl, seed=seed, draw=True),
         "render.render_all": lambda: render.render_all([], seed),
+        "render.draw_all": lambda: render.draw_all([], seed, 32, []),
+        "judging.judge": lambda: judging.judge(["lava"], seed=seed),
+        "ensemble.draw_best": lambda: ensemble.draw_best(pipeline_of_none, "red", ["red"], seed=seed),
     }
 
 
@@ -165,6 +178,7 @@ def of_pictures():
     """A speaker that has learned next to nothing, and its eyes."""
     clip = tiny_clip()
     return speaker.learn(tiny(), clip, GREY, ["red", "old fox"], speaker.SpeakerConfig(steps=1, longest=9), progress=False), clip
+pipeline_of_none = models.pipeline.Pipeline("none", "", None)
 
 
 def shade(pictures):
@@ -316,6 +330,8 @@ def test_one_error_for_what_is_no_path(place, home, dsl, minilm, no_map):
             speaker.Listener(of_pictures()[1]),
             folder=place,
         ),
+        "concepts.learn": lambda: concepts.learn(models.load_pipeline(), GREY, ["<a>", "<a>"], folder=place),
+        "world.judge": lambda: judging.judge(["lava"], folder=place),
         "visual.learning.tune": lambda: visual.tune(tiny_clip(), GREY, ["red", "fox"], folder=place),
         "visual.questions.learn_questions": lambda: visual.learn_questions(
             tiny_clip(), tiny(), GREY, ["red", "red"], ["fox", "ship"], folder=place
@@ -336,6 +352,8 @@ INSIDE = {
     "files.make_folder locks.lock_of pages.site.check folders.lists app.page guide.tuning.tune writer.Writer.fit "
     "soft.learning.tune soft.learning.tune_many soft.context.distil meta.tasks.learn prompt_library.Library.open "
     "meta.dialogs.learn_replies speaking.learn speaking.play visual.learning.tune visual.questions.learn_questions "
+    "meta.dialogs.learn_replies visual.learning.tune visual.questions.learn_questions "
+    "concepts.inversion.learn concepts.concept.Concept.export world.judging.judge "
     "library.shipped.load library.shipped.save library.shipped.world",
 }
 

@@ -24,7 +24,7 @@ GROUND = (
 )
 ROOMS = {
     "models": {"ground"},
-    "world": {"ground"},
+    "world": {"ground", "models.checker"},
     "data": {"ground", "world.grammar"},
     "language": {"ground", "models", "data"},
     "control": {"ground", "models"},
@@ -43,6 +43,7 @@ NO_TORCH = (
     "world/scenes",
     "world/captions",
     "world/render",
+    "world/newcomers",
     "world/questions",
     *(
         f"data/library/{name}"

@@ -228,7 +228,7 @@ class Painter:
     def draw(self, prompts, *, steps, guidance, seed, batch):
         self.drawn += prompts
         self.seeds += seed
-        return [PIL.Image.new("RGB", (8, 8), (len(p), steps, s % 256)) for p, s in zip(prompts, seed, strict=True)]
+        return [PIL.Image.new("RGB", (8, 8), (len(p), steps or 0, s % 256)) for p, s in zip(prompts, seed, strict=True)]
 
 
 def red(pictures):

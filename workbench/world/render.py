@@ -6,7 +6,7 @@ The frame measures 32 units whatever its size in pixels, so that a larger pictur
 import numpy as np
 
 from workbench import checks
-from workbench.world.scenes import BACKGROUNDS, OBJECTS, check
+from workbench.world.scenes import BACKGROUNDS, check
 
 FRAME = 32.0  # units a side
 RGB = {
@@ -64,14 +64,19 @@ def render_all(scenes, seed=0, size=32, colors=None):
     Raises:
         ValueError: as in `render`.
     """
+    for scene in scenes:
+        check(scene)
+    return draw_all(scenes, seed, size, [RGB[scene.color] for scene in scenes] if colors is None else colors)
+
+
+def draw_all(scenes, seed, size, colors):
+    """`render_all` of scenes that are not checked: any color, and the shapes of `newcomers` too."""
     many = getattr(seed, "ndim", isinstance(seed, (list, tuple, range)))
     seeds = seed if many else range(first := checks.seed(seed), first + len(scenes))
     if size < 8 or len(seeds) != len(scenes):
         raise ValueError(f"render needs size >= 8 and a seed for each scene; got size={size}, {len(seeds)} seeds.")
     seeds = [checks.seed(one) for one in seeds]
-    for scene in scenes:
-        check(scene)
-    paint = np.float32([RGB[scene.color] for scene in scenes] if colors is None else colors).reshape(-1, 1, 1, 3)
+    paint = np.float32(colors).reshape(-1, 1, 1, 3)
     out = np.empty((len(scenes), size, size, 3), np.uint8)
     for start in range(0, len(scenes), 256):  # what fits into the cache of a processor is drawn faster
         part = slice(start, start + 256)
@@ -134,7 +139,7 @@ def _distance(scenes, draws, x, y):
     dx, dy = x - (14.4 + 3.2 * draws.x), y - (14.4 + 3.2 * draws.y)
     u, v = (np.cos(turn) * dx - np.sin(turn) * dy) / radius, (np.sin(turn) * dx + np.cos(turn) * dy) / radius
     out = np.empty(u.shape, np.float32)
-    for thing in OBJECTS:
+    for thing in _SHAPES:
         rows = np.flatnonzero([scene.object == thing for scene in scenes])
         if len(rows):
             out[rows] = _SHAPES[thing](u[rows], v[rows]) * radius[rows]
@@ -160,6 +165,10 @@ def _polygon(points):
 
 def _circle(u, v):
     return np.sqrt(u * u + v * v) - 0.92
+
+
+def _crescent(u, v):
+    return np.maximum(np.hypot(u - 0.12, v) - 1.05, 0.86 - np.hypot(u - 0.62, v))
 
 
 def _star_points():
@@ -191,6 +200,9 @@ _SHAPES = {
     "star": _polygon(_star_points()),
     "heart": _polygon(_heart_points()),
     "cross": _polygon(_cross_points()),
+    # those of `newcomers`, which no scene of this world has
+    "arrow": _polygon([(1.1, 0.0), (0.1, 0.95), (0.1, 0.36), (-1.05, 0.36), (-1.05, -0.36), (0.1, -0.36), (0.1, -0.95)]),
+    "crescent": _crescent,
 }
 
 

@@ -18,7 +18,7 @@ _CHUNK = 64  # pictures in memory at a time, besides those kept
 _DRAWN = Cache(_ROOM, lambda picture: len(picture.getbands()) * picture.width * picture.height)
 
 
-def of_picture(pipeline, scorer, *, pictures=1, steps=20, guidance=None, seed=0):
+def of_picture(pipeline, scorer, *, pictures=1, steps=None, guidance=None, seed=0):
     """Score a text by the picture that a pipeline draws from it.
 
     What one picture shows may be chance: a moment of it is then reached by texts that were lucky with this seed. The mean over
@@ -32,7 +32,7 @@ def of_picture(pipeline, scorer, *, pictures=1, steps=20, guidance=None, seed=0)
         scorer: function of pictures, list of n PIL images -> n numbers: `shows("circle")`, `aesthetic()`,
             `similarity(clip, "a red circle")`, or one of your own. Each different text is scored once, in parts of the list.
         pictures: int, pictures per text.
-        steps: int, denoising steps; the time to draw grows in proportion.
+        steps: int or None, denoising steps, as in `Pipeline.draw`; the time to draw grows in proportion.
         guidance: float or None, as in `Pipeline.draw`.
         seed: int.
 
@@ -48,7 +48,8 @@ def of_picture(pipeline, scorer, *, pictures=1, steps=20, guidance=None, seed=0)
     if not callable(scorer):
         raise TypeError(f"of_picture needs a function of pictures, got {scorer!r}.")
     checks.whole("pictures", pictures)
-    checks.whole("steps", steps)
+    if steps is not None:
+        checks.whole("steps", steps)
     seed = checks.seed(seed)
 
     def draw(new):
@@ -60,7 +61,7 @@ def of_picture(pipeline, scorer, *, pictures=1, steps=20, guidance=None, seed=0)
 
     def score(texts):
         different, found = list(dict.fromkeys(texts)), []
-        wanted = [(text, seed + i, int(steps), guidance) for text in different for i in range(pictures)]
+        wanted = [(text, seed + i, steps and int(steps), guidance) for text in different for i in range(pictures)]
         for at in range(0, len(wanted), _CHUNK):
             some = _DRAWN.get(pipeline, wanted[at : at + _CHUNK], draw)
             scores = list(scorer(some))
