@@ -9,12 +9,15 @@ from workbench import checks
 from workbench.artifacts import Saved, check_layout
 from workbench.values import Sample
 
+_SHARP = 10.0  # of the match of task and phrase, whose cosines differ by tenths
+
 
 class Phrases(Saved):
     """A policy that chooses, for a task that is said in words, one of some phrases to send along with a message.
 
-    The score of a phrase is `task' W phrase + bias`, of features of both texts. W is shared by all tasks, so that a task that was
-    never seen begins with what the others taught: which phrases are of use at all, and that a phrase should be about the task.
+    The score of a phrase is 10 m cos(task, phrase) + task' W phrase + bias, of features of both texts; m, W and the biases begin
+    at 0, all phrases equally likely. All tasks share them, so that a task that was never seen begins with what the others taught:
+    that a phrase should be about the task, and which phrases are of use at all.
 
     Args:
         phrases: list of k str.
@@ -38,7 +41,7 @@ class Phrases(Saved):
     def _set(self, phrases, features, tasks, weights):
         self.phrases, self.features, self.tasks = tuple(phrases), features, tasks
         self.weights = torch.nn.ParameterDict(
-            {"map": torch.zeros(features.shape[1], features.shape[1]), "bias": torch.zeros(len(phrases))}
+            {"match": torch.zeros(1), "map": torch.zeros(features.shape[1], features.shape[1]), "bias": torch.zeros(len(phrases))}
             if weights is None
             else weights
         )
@@ -115,17 +118,20 @@ class Phrases(Saved):
     def from_state(cls, config, tensors):
         """The `Phrases` that `to_state` described."""
         sizes = check_layout(
-            tensors, {"phrases": "float32 k d", "tasks": "float32 t d", "map": "float32 d d", "bias": "float32 k"}
+            tensors,
+            {"phrases": "float32 k d", "tasks": "float32 t d", "map": "float32 d d", "bias": "float32 k", "match": "float32 1"},
         )
         if sizes["k"] != len(config["phrases"]) or sizes["t"] != len(config["tasks"]):
             raise ValueError("its features are those of other phrases or tasks")
         one = {name: torch.from_numpy(array.copy()) for name, array in tensors.items()}
-        weights = {name: one[name] for name in ("map", "bias")}
+        weights = {name: one[name] for name in ("match", "map", "bias")}
         tasks = dict(zip(config["tasks"], one["tasks"], strict=True))
         return object.__new__(cls)._set(config["phrases"], one["phrases"], tasks, weights)
 
     def _logits(self, tasks):
-        return torch.stack([self.tasks[task] for task in tasks]) @ self.weights["map"] @ self.features.T + self.weights["bias"]
+        tasks = torch.stack([self.tasks[task] for task in tasks])
+        both = torch.eye(tasks.shape[1]) * _SHARP * self.weights["match"] + self.weights["map"]
+        return tasks @ both @ self.features.T + self.weights["bias"]
 
     def _say(self, prompt, i):
         return Sample(f"{prompt} {self.phrases[i]}".strip(), ids=(i,), context=prompt.context)

@@ -57,6 +57,27 @@ class Rewriter:
         """Continue each prompt with the likeliest token at each place: list of p `Sample`. Errors as in `write`."""
         return [tries[0] for tries in self.draw(checks.texts(prompts, "prompts"), 1, None)]
 
+    def log_score(self, prompts, texts):
+        """Log-probabilities of whole texts behind their prompts.
+
+        Args:
+            prompts: list of n str, the words as typed.
+            texts: list of n str, each begins with its prompt.
+
+        Returns:
+            float64 (n,), nats, of all tokens behind the prompt, the end included; -inf for a text that does not begin so.
+        """
+        out, rows = np.full(len(texts), -np.inf), []
+        for row, (typed, text) in enumerate(zip(prompts, texts, strict=True)):
+            if text.startswith(typed):
+                rows.append((row, split(self.lm, str(typed), str(text))))
+        with torch.inference_mode():
+            for at in range(0, len(rows), _ROWS):
+                part = rows[at : at + _ROWS]
+                found, there = token_log_probs(self.lm, [pair for _, pair in part])
+                out[[row for row, _ in part]] = (found * there).double().sum(1).numpy()
+        return out
+
     def save(self, folder):
         """Write model and tokenizer where `models.load_lm` finds them: `Rewriter(models.load_lm(folder))` is this one again.
 
@@ -189,7 +210,7 @@ def pairs(templates, names):
 
 def _read(lm, pairs, config):
     """Tokens of pairs: list of (what was typed, what is to be written, the end included)."""
-    out, ends = [], ends_of(lm)
+    out = []
     for row, pair in enumerate(pairs):
         if not (isinstance(pair, (tuple, list)) and len(pair) == 2 and all(isinstance(text, str) for text in pair)):
             raise TypeError(f"Pair {row} must be (prompt as typed, whole prompt), got {pair!r}.")
@@ -199,16 +220,21 @@ def _read(lm, pairs, config):
                 f"Pair {row}: {whole!r} does not continue {typed!r}. The rewriter only adds words behind those typed; leave "
                 "such pairs out."
             )
-        start, ids = tokens(lm, typed), tokens(lm, whole)
-        if ids[: len(start)] != start:  # the end of one and the start of the other share a token
-            ids = start + tokens(lm, whole[len(typed) :], begin=False)
-        rest = [*ids[len(start) :], ends[0]]
+        start, rest = split(lm, typed, whole)
         if len(rest) > config.max_tokens:
             raise ValueError(f"Pair {row} adds {len(rest)} tokens with the end; max_tokens is {config.max_tokens}.")
         out.append((start, rest))
     if not out:
         raise ValueError("rewriter needs pairs (prompt as typed, whole prompt), got none.")
     return out
+
+
+def split(lm, typed, whole):
+    """Tokens of what was typed, and of the rest of a text that begins so, the end included: two lists of int."""
+    start, ids = tokens(lm, typed), tokens(lm, whole)
+    if ids[: len(start)] != start:  # the end of one and the start of the other share a token
+        ids = start + tokens(lm, whole[len(typed) :], begin=False)
+    return start, [*ids[len(start) :], ends_of(lm)[0]]
 
 
 def tokens(lm, text, begin=True):
