@@ -123,7 +123,7 @@ def test_a_policy_learns_what_earns_and_truth_is_only_looked_at(policy):
     out = adapt.reinforce(policy, ends_in_moon, ["red fox", "blue"], config, truth=long, progress=False)
     assert out.curve("reward")[-1] > 0.9 > 0.5 > np.mean(ends_in_moon(policy.write(["red fox"], 50)[0]))
     assert {"step", "reward", "kl", "distinct", "long", "sample"} == set(out.history[-1]) and out.stopped == "steps"
-    assert out.history[-1]["sample"].endswith("moon") and out.curve("kl")[-1] > out.curve("kl")[0] >= 0
+    assert out.history[-1]["sample"].endswith("moon") and out.curve("kl")[-1] > out.curve("kl")[0]
     assert out.start.best(["red fox"])[0].ids == policy.best(["red fox"])[0].ids
 
 

@@ -95,7 +95,7 @@ def prompts_of(seed):
     return [one.words for one in bare + placed[: len(bare)]]
 
 
-CONFIG = adapt.AdaptConfig(steps=40, inputs=8, samples=6, rate=5e-4, beta=0.1, scaled=False)
+CONFIG = adapt.AdaptConfig(steps=40, inputs=8, samples=6, rate=1e-3, beta=0.1, scaled=False)
 
 
 def measure(world, seed, fixed, config=CONFIG):

@@ -65,7 +65,7 @@ class AdaptConfig(checks.Options):
     samples: int = 6
     rate: float = 5e-4
     scaled: bool = True
-    beta: float = 0.02
+    beta: float = 0.1
     most_kl: float = 40.0
     least_distinct: float = 0.0
     seed: int = 0
