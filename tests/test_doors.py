@@ -13,6 +13,7 @@ from tiny_lm import tiny_lm
 
 import workbench
 from workbench import (
+    adapt,
     artifacts,
     atlas,
     client,
@@ -41,11 +42,12 @@ from workbench.language.writer import Writer
 from workbench.models.encoder import load_encoder
 from workbench.show import widgets
 from workbench.show.widgets.app import page
-from workbench.values import ArtifactError, ModelError
-from workbench.world import captions, grammar, permuted, questions, render, scenes, shifts
+from workbench.values import ArtifactError, ModelError, Sample
+from workbench.world import captions, completions, grammar, permuted, questions, render, scenes, shifts
 
 STAR = scenes.Scene("star", "red", "snow", "photo")
 GREY = np.full((2, 8, 8, 3), 128, np.uint8)
+RED = [Sample("red star", context="red")]
 PROMPT = "portrait of a samurai, oil on canvas, 8k"
 LAW, COIN = stats.poisson(3), proposals.FromDistribution(lambda n, seed: [seed] * n, None)
 TARGET = guide.EBM((proposals.of(LAW),))
@@ -84,6 +86,10 @@ def at_the_seed(seed, dsl, pipeline):
         "search.config.PEZConfig": lambda: pez.PEZConfig(seed=seed),
         "soft.config.SoftConfig": lambda: soft.SoftConfig(seed=seed),
         "meta.config.MetaConfig": lambda: meta.MetaConfig(seed=seed),
+        "adapt.config.AdaptConfig": lambda: adapt.AdaptConfig(seed=seed),
+        "adapt.config.RewriterConfig": lambda: adapt.RewriterConfig(seed=seed),
+        "adapt.rewriter.Rewriter.write": lambda: adapt.Rewriter(tiny(), 4).write(["red"], 3, seed),
+        "adapt.rewards.promptist": lambda: adapt.promptist(pipeline, models.load_clip(), seed=seed)(RED).tolist(),
         "visual.config.VisualConfig": lambda: visual.VisualConfig(seed=seed),
         "client.tuning.TuneConfig": lambda: client.TuneConfig(seed=seed),
         "soft_prompt.SoftPrompt.sample": lambda: of_texts().sample(tiny(), 5, seed, max_tokens=5),
@@ -97,6 +103,7 @@ def at_the_seed(seed, dsl, pipeline):
         "world.grammar.prompt": lambda: grammar.prompt(3, seed),
         "world.grammar.generate": lambda: [*grammar.generate(3, seed)],
         "world.captions.sample": lambda: captions.sample(3, seed),
+        "world.completions.pairs": lambda: completions.pairs(3, seed),
         "world.scenes.scenes": lambda: scenes.scenes(3, seed),
         "world.scenes.caption": lambda: scenes.caption(STAR, "prompt", seed),
         "world.permuted.orders": lambda: permuted.orders(3, seed),
@@ -213,6 +220,7 @@ def writes(place, dsl):
         "artifacts.Checkpoint": lambda: artifacts.Checkpoint(place, "thing", {}).save({}, {}),
         "DeepDSL.save": lambda: dsl.save(place),
         "guide.tuning.Tuned.save": lambda: tuned.save(place),
+        "adapt.rewriter.Rewriter.save": lambda: adapt.Rewriter(tiny(), 4).save(place),
         "export.write_json": lambda: export.write_json(dsl, place),
         "export.write_csv": lambda: export.write_csv(dsl, place),
         "export.write_wildcards": lambda: export.write_wildcards(dsl, place),
@@ -292,6 +300,9 @@ def test_one_error_for_what_is_no_path(place, home, dsl, minilm, no_map):
         "library.load": lambda: library.load(place, "x"),
         "soft.distil": lambda: soft.distil(tiny(), "a red", ["fox"], soft.SoftConfig(layout="prefix", start="red"), folder=place),
         "soft.tune": lambda: soft.tune(tiny(), ["red", "old"], ["fox", "ship"], soft.SoftConfig(start="red"), folder=place),
+        "adapt.rewriter.rewriter": lambda: adapt.rewriter(tiny(), [("red", "red fox")], folder=place),
+        "adapt.reinforcing.reinforce": lambda: adapt.reinforce(adapt.Rewriter(tiny(), 4), len, ["red"], folder=place),
+        "adapt.on_trl.grpo": lambda: adapt.grpo(adapt.Rewriter(tiny(), 4), len, ["red"], folder=place),
         "visual.learning.tune": lambda: visual.tune(tiny_clip(), GREY, ["red", "fox"], folder=place),
         "visual.questions.learn_questions": lambda: visual.learn_questions(
             tiny_clip(), tiny(), GREY, ["red", "red"], ["fox", "ship"], folder=place
@@ -311,7 +322,8 @@ INSIDE = {
     "folder": "artifacts.restored descent.Descent shards.Features export.Export files.check_ours files.replacing_ours "
     "files.make_folder locks.lock_of pages.site.check folders.lists app.page guide.tuning.tune writer.Writer.fit "
     "soft.learning.tune soft.learning.tune_many soft.context.distil meta.tasks.learn prompt_library.Library.open "
-    "meta.dialogs.learn_replies visual.learning.tune visual.questions.learn_questions "
+    "meta.dialogs.learn_replies adapt.rewriter.rewriter adapt.reinforcing.reinforce adapt.on_trl.grpo "
+    "visual.learning.tune visual.questions.learn_questions "
     "library.shipped.load library.shipped.save library.shipped.world",
 }
 

@@ -1,6 +1,6 @@
 """The same learning with trl: for people with a GPU and a model from the hub."""
 
-from workbench import checks
+from workbench import files
 from workbench.search.adapt.config import AdaptConfig
 from workbench.search.adapt.reinforcing import check_prompts
 from workbench.search.adapt.rewriter import Rewriter, ends_of, texts_of
@@ -58,7 +58,7 @@ def grpo(policy, reward, prompts, config=None, *, folder, progress=True):
     config = config or AdaptConfig()
     if not isinstance(policy, Rewriter):
         raise TypeError(f"grpo tunes a Rewriter, got {type(policy).__name__}.")
-    prompts = check_prompts(policy, reward, checks.texts(prompts, "prompts"), {})
+    prompts, folder = check_prompts(policy, reward, prompts, {}), files.path(folder, "folder")
     try:
         import datasets
         import trl
