@@ -52,7 +52,7 @@ def reached(curve, steps, goal):
 
 def tables(seeds):
     """Rows by unseen task: steps to .8 of what a fresh start reaches, final rewards, baselines."""
-    encoder, lm = load_encoder("minilm"), models.load_lm("smollm2")
+    encoder, lm = load_encoder(), models.load_lm("smollm2")
     phrases = [phrase for some in PHRASES.values() for phrase in some]
     box, rules, begin = adapt.chat(lm, 12, timeout=900), {task: rule(task) for task in WORDS}, time.process_time()
     replies = np.array([box.reply([f"{turn} {phrase}" for turn in TURNS]) for phrase in phrases])

@@ -95,7 +95,7 @@ def prompts_of(seed):
     return [one.words for one in bare + placed[: len(bare)]]
 
 
-CONFIG = adapt.AdaptConfig(steps=40, inputs=8, samples=6, rate=1e-3, beta=0.1, scaled=False)
+CONFIG = adapt.AdaptConfig(steps=80, inputs=8, samples=6, rate=1e-3, beta=0.1, scaled=False)
 
 
 def measure(world, seed, fixed, config=CONFIG):
@@ -113,7 +113,9 @@ def measure(world, seed, fixed, config=CONFIG):
     begin = time.process_time()
     learned = adapt.reinforce(start, world.reward, prompts_of(seed), config.replace(seed=seed), progress=False)
     seconds = time.process_time() - begin
-    best = [world.every(one, world.judge) for one in asked]
+    every = {
+        name: [world.every(one, reward) for one in asked] for name, reward in (("chosen", world.reward), ("best", world.judge))
+    }
     found = {
         "typed": as_typed,
         "suffix": suffix,
@@ -122,7 +124,8 @@ def measure(world, seed, fixed, config=CONFIG):
         "best of 8": of_8,
         "reinforced, sampled": [some[0] for some in learned.policy.write(words, 1, seed)],
         "reinforced": learned.policy.best(words),
-        "best": [texts[int(rewards.argmax())] for texts, rewards in best],
+        "best of all, chosen on the pictures learned from": [texts[int(rewards.argmax())] for texts, rewards in every["chosen"]],
+        "best": [texts[int(rewards.argmax())] for texts, rewards in every["best"]],
     }
     rows = {name: world.measure(texts, asked) for name, texts in found.items()}
     span = rows["best"]["reward"] - rows["typed"]["reward"]
