@@ -59,7 +59,7 @@ def quick():
     """The figures of the quick run: dict of str to float."""
     promptist = part("promptist")
     world = promptist.World(pictures=2, pairs=4)
-    rows = show_promptist(promptist.measure(world, 0, world.fixed(4)))
+    rows = show_promptist(promptist.measure(world, 0, world.fixed(4), promptist.CONFIG.replace(steps=40)))
     out = {name: rows[name]["reward"] for name in ("typed", "suffix", "supervised", "reinforced", "best")}
     out["kept"] = min(rows["reinforced"]["kept"], rows["reinforced"]["kept_place"])
     for name in ("detox", "preferences", "agents"):

@@ -84,7 +84,6 @@ def grpo(policy, reward, prompts, config=None, *, folder, progress=True):
         top_k=0,
         loss_type="grpo",
         bf16=False,
-        gradient_checkpointing=False,
         logging_steps=1,
         save_strategy="no",
         report_to=[],
