@@ -332,6 +332,7 @@ def test_trl_gets_a_number_for_each_completion_and_the_reward_gets_whole_texts(p
         adapt.for_trl(lambda texts: [1.0, 2.0])(prompts=["red "], completions=["moon"])
 
 
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # of trl, about names of transformers
 def test_grpo_learns_with_trl_or_says_what_is_missing(policy, tmp_path, monkeypatch):
     try:
         import trl  # noqa: F401
@@ -339,9 +340,9 @@ def test_grpo_learns_with_trl_or_says_what_is_missing(policy, tmp_path, monkeypa
         with pytest.raises(ImportError, match="pip install trl"):
             adapt.grpo(policy, ends_in_moon, ["red fox"], SMALL, folder=tmp_path)
         return
-    config = SMALL.replace(steps=12, samples=8, beta=0.0)
+    config, before = SMALL.replace(steps=12, samples=8, beta=0.0), policy.sha256()
     learned, history = adapt.grpo(policy, ends_in_moon, ["red fox", "blue"], config, folder=tmp_path, progress=False)
-    assert len(history) == 12 and history[-1]["reward"] > history[0]["reward"]
+    assert len(history) == 12 and policy.sha256() == before and history[-1]["reward"] > history[0]["reward"]
     assert np.mean(ends_in_moon(learned.write(["red fox"], 50)[0])) > 0.5
 
 

@@ -1,5 +1,10 @@
 """The same learning with trl: for people with a GPU and a model from the hub."""
 
+import copy
+
+import torch
+import transformers
+
 from workbench import files
 from workbench.search.adapt.config import AdaptConfig
 from workbench.search.adapt.reinforcing import check_prompts
@@ -66,11 +71,11 @@ def grpo(policy, reward, prompts, config=None, *, folder, progress=True):
         raise ImportError(
             f"adapt.grpo needs trl and datasets: pip install trl datasets ({err}). adapt.reinforce needs neither."
         ) from err
-    learner = policy.copy()
-    lm, begin = learner.lm, learner.lm.tokenizer.bos_token or ""
-    lm.tokenizer.padding_side = "left"
-    if lm.tokenizer.pad_token is None:
-        lm.tokenizer.pad_token = lm.tokenizer.eos_token
+    learner, tokenizer = policy.copy(), copy.deepcopy(policy.lm.tokenizer)
+    lm, begin = learner.lm, tokenizer.bos_token or ""
+    tokenizer.padding_side = "left"
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
     lm.model.generation_config.eos_token_id = ends_of(lm)[0]
     args = trl.GRPOConfig(
         output_dir=str(folder),
@@ -84,6 +89,8 @@ def grpo(policy, reward, prompts, config=None, *, folder, progress=True):
         top_k=0,
         loss_type="grpo",
         bf16=False,
+        gradient_checkpointing=None,
+        dataloader_pin_memory=torch.cuda.is_available(),
         logging_steps=1,
         save_strategy="no",
         report_to=[],
@@ -93,11 +100,12 @@ def grpo(policy, reward, prompts, config=None, *, folder, progress=True):
     rows = [{"prompt": begin + typed, "typed": str(typed)} for typed in prompts]
     trainer = trl.GRPOTrainer(
         model=lm.model,
-        processing_class=lm.tokenizer,
+        processing_class=tokenizer,
         reward_funcs=for_trl(reward, lm),
         args=args,
         train_dataset=datasets.Dataset.from_list(rows),
     )
+    trainer.remove_callback(transformers.PrinterCallback)  # the history is returned
     trainer.train()
     history = [row for row in trainer.state.log_history if "reward" in row]
     lm.model.eval()
