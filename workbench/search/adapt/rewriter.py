@@ -105,8 +105,10 @@ class Rewriter:
     def copy(self, learns=True):
         """This policy with weights of its own where it learns; what stays frozen is shared."""
         own = {id(p) for module in self.modules.values() for p in module.parameters()}
-        shared = {id(p): p for p in self.lm.model.parameters() if id(p) not in own}
-        model = copy.deepcopy(self.lm.model, dict(shared)).eval()
+        # parameters of their own, without a gradient, over the same numbers: the given model keeps its flags
+        frozen = [p for p in self.lm.model.parameters() if id(p) not in own]
+        shared = {id(p): torch.nn.Parameter(p.detach(), requires_grad=False) for p in frozen}
+        model = copy.deepcopy(self.lm.model, shared).eval()
         other = Rewriter(LM(self.lm.name, model, self.lm.tokenizer), self.max_tokens, self.layers, list(self.history))
         for module in other.modules.values():
             module.requires_grad_(learns)
@@ -355,4 +357,4 @@ def token_log_probs(lm, rows):
 def distinct_pairs(texts):
     """Share of pairs of neighbouring words that are different, over all texts: float 0..1; 1 where there are none."""
     found = [pair for text in texts for words in [str(text).lower().split()] for pair in zip(words, words[1:], strict=False)]
-    return len(set(found)) / len(found) if found else float(np.ones(()))
+    return len(set(found)) / len(found) if found else 1.0
