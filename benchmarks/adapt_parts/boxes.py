@@ -9,7 +9,7 @@ from workbench import adapt, models
 from workbench.models.encoder import load_encoder
 from workbench.values import Sample
 
-TURNS = ("I am bored.", "What do you think?", "Hello!", "Let us talk.", "Tell me something.", "I have a minute.")
+TURNS = ("I am bored.", "What do you think?", "Hello!", "Let us talk.")
 PHRASES = {
     "color": ("Name your favorite color.", "Say a color.", "Which colors do you see?"),
     "animal": ("Name an animal.", "Which animal do you like?", "Talk about pets."),
@@ -29,7 +29,7 @@ WORDS = {
     "country": "france germany italy spain china japan india canada brazil america mexico australia country countries england",
 }
 SEEN, UNSEEN = ("color", "animal", "number", "sport"), ("food", "country")
-CONFIG = adapt.AdaptConfig(steps=60, inputs=6, samples=6, rate=0.02, beta=0.01)
+CONFIG = adapt.AdaptConfig(steps=60, inputs=4, samples=8, rate=0.05, beta=0.01)
 
 
 def rule(task):
@@ -54,7 +54,7 @@ def tables(seeds):
     """Rows by unseen task: steps to .8 of what a fresh start reaches, final rewards, baselines."""
     encoder, lm = load_encoder(), models.load_lm("smollm2")
     phrases = [phrase for some in PHRASES.values() for phrase in some]
-    box, rules, begin = adapt.chat(lm, 12, timeout=900), {task: rule(task) for task in WORDS}, time.process_time()
+    box, rules, begin = adapt.chat(lm, 10, timeout=900), {task: rule(task) for task in WORDS}, time.process_time()
     replies = np.array([box.reply([f"{turn} {phrase}" for turn in TURNS]) for phrase in phrases])
     print(f"{box.calls} replies in {time.process_time() - begin:.0f} CPU s", flush=True)
     worth = {task: np.array([np.mean(rules[task](row)) for row in replies]) for task in WORDS}
@@ -69,7 +69,7 @@ def tables(seeds):
 
     rows = {task: [] for task in UNSEEN}
     for seed in range(seeds):
-        learned = learn(fresh(SEEN), reward, SEEN, seed, CONFIG.replace(steps=150)).policy
+        learned = learn(fresh(SEEN), reward, SEEN, seed, CONFIG.replace(steps=100)).policy
         print({task: round(float(learned.law(task) @ worth[task]), 3) for task in SEEN})
         for task in UNSEEN:
             other = learned.for_tasks({task: task}, embed)

@@ -15,9 +15,9 @@ _SHARP = 10.0  # of the match of task and phrase, whose cosines differ by tenths
 class Phrases(Saved):
     """A policy that chooses, for a task that is said in words, one of some phrases to send along with a message.
 
-    The score of a phrase is 10 m cos(task, phrase) + task' W phrase + bias, of features of both texts; m, W and the biases begin
-    at 0, all phrases equally likely. All tasks share them, so that a task that was never seen begins with what the others taught:
-    that a phrase should be about the task, and which phrases are of use at all.
+    The score of a phrase is 10 m cos(task, phrase) + task' W phrase / d + bias, of features of both texts; m, W and the biases
+    begin at 0, all phrases equally likely. All tasks share them, so that a task that was never seen begins with what the others
+    taught: that a phrase should be about the task, and which phrases are of use at all.
 
     Args:
         phrases: list of k str.
@@ -130,7 +130,8 @@ class Phrases(Saved):
 
     def _logits(self, tasks):
         tasks = torch.stack([self.tasks[task] for task in tasks])
-        both = torch.eye(tasks.shape[1]) * _SHARP * self.weights["match"] + self.weights["map"]
+        width = tasks.shape[1]  # the map has width times width numbers: by their number its steps would drown the match
+        both = torch.eye(width) * _SHARP * self.weights["match"] + self.weights["map"] / width
         return tasks @ both @ self.features.T + self.weights["bias"]
 
     def _say(self, prompt, i):
