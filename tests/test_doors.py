@@ -13,6 +13,7 @@ from tiny_lm import tiny_lm
 
 import workbench
 from workbench import (
+    adapt,
     artifacts,
     atlas,
     client,
@@ -49,9 +50,12 @@ from workbench.show.widgets.app import page
 from workbench.values import ArtifactError, ModelError
 from workbench.world import captions, games, grammar, permuted, questions, render, scenes, shifts
 from workbench.world import captions, grammar, judging, newcomers, permuted, questions, render, scenes, shifts
+from workbench.values import ArtifactError, ModelError, Sample
+from workbench.world import captions, completions, grammar, permuted, questions, render, scenes, shifts
 
 STAR = scenes.Scene("star", "red", "snow", "photo")
 GREY = np.full((2, 8, 8, 3), 128, np.uint8)
+RED = [Sample("red star", context="red")]
 PROMPT = "portrait of a samurai, oil on canvas, 8k"
 LAW, COIN = stats.poisson(3), proposals.FromDistribution(lambda n, seed: [seed] * n, None)
 TARGET = guide.EBM((proposals.of(LAW),))
@@ -90,6 +94,10 @@ def at_the_seed(seed, dsl, pipeline):
         "search.config.PEZConfig": lambda: pez.PEZConfig(seed=seed),
         "soft.config.SoftConfig": lambda: soft.SoftConfig(seed=seed),
         "meta.config.MetaConfig": lambda: meta.MetaConfig(seed=seed),
+        "adapt.config.AdaptConfig": lambda: adapt.AdaptConfig(seed=seed),
+        "adapt.config.RewriterConfig": lambda: adapt.RewriterConfig(seed=seed),
+        "adapt.rewriter.Rewriter.write": lambda: adapt.Rewriter(tiny(), 4).write(["red"], 3, seed),
+        "adapt.rewards.promptist": lambda: adapt.promptist(pipeline, models.load_clip(), seed=seed)(RED).tolist(),
         "visual.config.VisualConfig": lambda: visual.VisualConfig(seed=seed),
         "concepts.config.ConceptConfig": lambda: concepts.ConceptConfig(seed=seed),
         "picture_guidance.GuidanceConfig": lambda: picture_guidance.GuidanceConfig(seed=seed),
@@ -109,6 +117,7 @@ def at_the_seed(seed, dsl, pipeline):
         "world.grammar.prompt": lambda: grammar.prompt(3, seed),
         "world.grammar.generate": lambda: [*grammar.generate(3, seed)],
         "world.captions.sample": lambda: captions.sample(3, seed),
+        "world.completions.pairs": lambda: completions.pairs(3, seed),
         "world.scenes.scenes": lambda: scenes.scenes(3, seed),
         "world.scenes.caption": lambda: scenes.caption(STAR, "prompt", seed),
         "world.games.games": lambda: games.games(3, seed=seed)[1].tolist() + games.games(3, seed=seed)[0],
@@ -241,6 +250,7 @@ def writes(place, dsl):
         "artifacts.Checkpoint": lambda: artifacts.Checkpoint(place, "thing", {}).save({}, {}),
         "DeepDSL.save": lambda: dsl.save(place),
         "guide.tuning.Tuned.save": lambda: tuned.save(place),
+        "adapt.rewriter.Rewriter.save": lambda: adapt.Rewriter(tiny(), 4).save(place),
         "export.write_json": lambda: export.write_json(dsl, place),
         "export.write_csv": lambda: export.write_csv(dsl, place),
         "export.write_wildcards": lambda: export.write_wildcards(dsl, place),
@@ -332,6 +342,9 @@ def test_one_error_for_what_is_no_path(place, home, dsl, minilm, no_map):
         ),
         "concepts.learn": lambda: concepts.learn(models.load_pipeline(), GREY, ["<a>", "<a>"], folder=place),
         "world.judge": lambda: judging.judge(["lava"], folder=place),
+        "adapt.rewriter.rewriter": lambda: adapt.rewriter(tiny(), [("red", "red fox")], folder=place),
+        "adapt.reinforcing.reinforce": lambda: adapt.reinforce(adapt.Rewriter(tiny(), 4), len, ["red"], folder=place),
+        "adapt.on_trl.grpo": lambda: adapt.grpo(adapt.Rewriter(tiny(), 4), len, ["red"], folder=place),
         "visual.learning.tune": lambda: visual.tune(tiny_clip(), GREY, ["red", "fox"], folder=place),
         "visual.questions.learn_questions": lambda: visual.learn_questions(
             tiny_clip(), tiny(), GREY, ["red", "red"], ["fox", "ship"], folder=place
@@ -354,6 +367,8 @@ INSIDE = {
     "meta.dialogs.learn_replies speaking.learn speaking.play visual.learning.tune visual.questions.learn_questions "
     "meta.dialogs.learn_replies visual.learning.tune visual.questions.learn_questions "
     "concepts.inversion.learn concepts.concept.Concept.export world.judging.judge "
+    "meta.dialogs.learn_replies adapt.rewriter.rewriter adapt.reinforcing.reinforce adapt.on_trl.grpo "
+    "visual.learning.tune visual.questions.learn_questions "
     "library.shipped.load library.shipped.save library.shipped.world",
 }
 

@@ -42,6 +42,7 @@ NO_TORCH = (
     "world/grammar",
     "world/scenes",
     "world/captions",
+    "world/completions",
     "world/render",
     "world/newcomers",
     "world/questions",

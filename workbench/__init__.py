@@ -9,6 +9,7 @@ __version__ = "0.2.0"
 _LAZY = {
     "DeepDSL": "language.dsl:DeepDSL",
     "DSLConfig": "language.dsl:DSLConfig",
+    "adapt": "search.adapt",
     "artifacts": "artifacts",
     "atlas": "show.atlas",
     "classify": "search.classify",

@@ -153,6 +153,8 @@ def train(
                     row["held_out"] = loop.measure(held_out, name)
                 figures = (f"{key} {value:.4g}" for key, value in list(row.items())[1:3] if isinstance(value, float))
                 bar.note(", ".join(figures))
+                if "sample" in row:  # of work that writes: a reader sees sooner than a figure what goes wrong
+                    bar.say(f"{name}, step {run.step}: {row['sample']}")
             bar.update()
             if interrupted or run.step % save_every == 0 or run.step == steps:
                 loop.save()

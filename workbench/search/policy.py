@@ -96,16 +96,17 @@ def policy_loss(play, beta=0.0, scaled=True):
         scaled: bool, see `advantages`.
 
     Returns:
-        (scalar tensor, dict of str to float): `reward`, the mean; `kl`, nats for each try, 0 without a start; and `play.told`.
+        (scalar tensor, dict of str to float): `reward`, the mean; `kl`, nats for each try, an estimate that can be
+        a little below 0, and 0 without a start; and `play.told`.
     """
     better = torch.as_tensor(advantages(play.rewards, scaled), dtype=play.log_probs.dtype)
     taken = torch.ones_like(play.log_probs, dtype=torch.bool) if play.mask is None else play.mask
     each = -better[..., None] * play.log_probs
     told = {"reward": float(np.mean(play.rewards)), "kl": 0.0, **play.told}
     if play.start is not None:
-        kl = divergence(play.log_probs, play.start)
-        each = each + beta * kl
-        told["kl"] = float((kl.detach() * taken).sum(-1).mean())
+        each = each + beta * divergence(play.log_probs, play.start)
+        # told without the exponential: one action that has become rare would count hundreds of nats and stop a sound run
+        told["kl"] = float(((play.log_probs - play.start).detach() * taken).sum(-1).mean())
     tries = play.log_probs.shape[0] * play.log_probs.shape[1]
     return (each * taken).sum() / tries, told
 

@@ -1,0 +1,1 @@
+"""What `benchmarks/adapt.py` is made of."""
