@@ -2,8 +2,8 @@
 
     python benchmarks/adapt_parts/preferences.py [--seeds 5] [--out FILE]
 
-Truth is by rule: Levenshtein by another recursion, the formula of `beauty`, and the exact number of visits under a policy. Seconds
-are CPU seconds of this process.
+Truth is by rule: Levenshtein by another recursion, the formula of `beauty`, and the exact number of visits under a policy.
+Seconds are CPU seconds of this process.
 """
 
 import argparse

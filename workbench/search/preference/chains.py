@@ -64,11 +64,11 @@ class Chain:
         return tuple(out)
 
     def marked(self):
-        """The chain as text, to train a language model on: "a [delete] very [replace] rad => red circle [insert] , photo"."""
+        """The chain as text, to train a language model on: "a [delete] very [replace] rad => red circle [insert] ,"."""
         parts = []
         for edit in self.edits:
             words = " => ".join(part for part in (edit.old, edit.new) if part is not None)
-            parts.append(words if edit.kind == "keep" else f"[{edit.kind}] {words}")
+            parts.append(edit.old if edit.kind == "keep" else f"[{edit.kind}] {words}")
         return " ".join(parts)
 
 
