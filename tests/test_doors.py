@@ -17,6 +17,7 @@ from workbench import (
     atlas,
     client,
     corpus,
+    editor,
     encode,
     export,
     files,
@@ -26,6 +27,7 @@ from workbench import (
     models,
     ngram,
     pez,
+    preference,
     report,
     score,
     site,
@@ -42,7 +44,7 @@ from workbench.models.encoder import load_encoder
 from workbench.show import widgets
 from workbench.show.widgets.app import page
 from workbench.values import ArtifactError, ModelError
-from workbench.world import captions, grammar, permuted, questions, render, scenes, shifts
+from workbench.world import captions, grammar, permuted, questions, render, scenes, shifts, visitors
 
 STAR = scenes.Scene("star", "red", "snow", "photo")
 GREY = np.full((2, 8, 8, 3), 128, np.uint8)
@@ -85,6 +87,10 @@ def at_the_seed(seed, dsl, pipeline):
         "soft.config.SoftConfig": lambda: soft.SoftConfig(seed=seed),
         "meta.config.MetaConfig": lambda: meta.MetaConfig(seed=seed),
         "visual.config.VisualConfig": lambda: visual.VisualConfig(seed=seed),
+        "preference.config.PreferenceConfig": lambda: preference.PreferenceConfig(seed=seed),
+        "preference.config.LongTermConfig": lambda: preference.LongTermConfig(seed=seed),
+        "editor.config.AgentConfig": lambda: editor.AgentConfig(seed=seed),
+        "editor.config.FollowConfig": lambda: editor.FollowConfig(seed=seed),
         "client.tuning.TuneConfig": lambda: client.TuneConfig(seed=seed),
         "soft_prompt.SoftPrompt.sample": lambda: of_texts().sample(tiny(), 5, seed, max_tokens=5),
         "meta.dialogs.reply": lambda: meta.reply(tiny(), of_dialogs(), ["red"], 5, seed, max_tokens=5),
@@ -103,6 +109,9 @@ def at_the_seed(seed, dsl, pipeline):
         "world.permuted.rows": lambda: permuted.rows(9, permuted.LABELS, seed),
         "world.questions.rows": lambda: questions.rows("artist", "prompt", 5, seed),
         "world.shifts.shifted": lambda: shifts.shifted(GREY, "noise", seed).tobytes(),
+        "world.visitors.tastes": lambda: visitors.tastes(seed).tolist(),
+        "world.visitors.chances": lambda: visitors.chances(seed).tolist(),
+        "world.visitors.log": lambda: visitors.log(3, seed).actions.tolist(),
         "world.render.render": lambda: render.render(STAR, seed).tobytes(),
         "world.render.render_all": lambda: render.render_all([STAR] * 2, [seed, 0]).tobytes(),
         "Writer.fillers": lambda: dsl.writer_.fillers([dsl.read(PROMPT).open()], seed=seed),
@@ -121,6 +130,7 @@ def too_long_to_run(seed, dsl):
         "atlas.projection.fit": lambda: atlas.fit(np.eye(9), seed=seed),
         "remote.Client.choose": lambda: client.Client(print).choose(np.eye(2, dtype="f"), ["red"], ["fox"], seed=seed),
         "meta.canonical.choose": lambda: meta.choose(None, None, ["red"], ["fox"], seed=seed),
+        "editor.agent.Agent.run": lambda: editor.Agent({}, editor.AgentConfig()).run(None, [], [], seed),
         "library.standing.atlas": lambda: library.atlas(None, seed=seed),
         "widgets.studio": lambda: widgets.studio(dsl, seed=seed),
         "widgets.atlas_view": lambda: widgets.atlas_view(dsl, seed=seed, draw=True),
@@ -151,6 +161,12 @@ def of_texts():
 def of_dialogs():
     config = meta.MetaConfig(prompt=soft.SoftConfig(layout="prefix", start="red old", vectors=2), steps=0)
     return meta.learn_replies(tiny(), [["red"]], ["fox"], config)
+
+
+def seen():
+    """What a tiny CLIP sees of two scenes."""
+    two = editor.SceneEditor({"object": ["red", "fox"]}, lambda row, _: row[0], lambda rows, _: np.repeat(GREY[:1], len(rows), 0))
+    return editor.View(tiny_clip(), two)
 
 
 def shade(pictures):
@@ -293,6 +309,12 @@ def test_one_error_for_what_is_no_path(place, home, dsl, minilm, no_map):
         "soft.distil": lambda: soft.distil(tiny(), "a red", ["fox"], soft.SoftConfig(layout="prefix", start="red"), folder=place),
         "soft.tune": lambda: soft.tune(tiny(), ["red", "old"], ["fox", "ship"], soft.SoftConfig(start="red"), folder=place),
         "visual.learning.tune": lambda: visual.tune(tiny_clip(), GREY, ["red", "fox"], folder=place),
+        "reward_model.learn": lambda: preference.learn(np.eye(3), np.zeros((3, 3)), folder=place),
+        "long_term.learn_policy": lambda: preference.learn_policy(
+            np.zeros((1, 3, 2)), np.array([[0, 1]]), [[0.0, 1]], 2, folder=place
+        ),
+        "editor.agent.learn": lambda: editor.learn(seen(), np.array([[0]]), folder=place),
+        "demonstrations.learn_to_follow": lambda: editor.learn_to_follow(seen().editor, np.array([[0]]), folder=place),
         "visual.questions.learn_questions": lambda: visual.learn_questions(
             tiny_clip(), tiny(), GREY, ["red", "red"], ["fox", "ship"], folder=place
         ),
@@ -312,7 +334,8 @@ INSIDE = {
     "files.make_folder locks.lock_of pages.site.check folders.lists app.page guide.tuning.tune writer.Writer.fit "
     "soft.learning.tune soft.learning.tune_many soft.context.distil meta.tasks.learn prompt_library.Library.open "
     "meta.dialogs.learn_replies visual.learning.tune visual.questions.learn_questions "
-    "library.shipped.load library.shipped.save library.shipped.world",
+    "library.shipped.load library.shipped.save library.shipped.world preference.reward_model.learn "
+    "preference.long_term.learn_policy editor.agent.learn editor.demonstrations.learn_to_follow",
 }
 
 

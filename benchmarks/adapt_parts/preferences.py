@@ -21,7 +21,7 @@ from workbench.models.aesthetic import beauty
 from workbench.world import render, scenes, visitors
 
 CHAINS = 10_000
-FEW = (50, 200, 2000)  # pairs of the one whose taste counts
+FEW = (50, 200, 1000)  # pairs of the one whose taste counts
 PUBLIC = preference.PreferenceConfig(steps=400, batch=256)
 TUNED = preference.PreferenceConfig(steps=50, rate=1e-3)  # from a public start; on many pairs more steps are better
 LONG = preference.PreferenceConfig(hidden=32, steps=600, batch=256, rate=1e-2, decay=0.3)
@@ -91,7 +91,7 @@ def few(clip, seed, counts=FEW):
             model = preference.learn(mine[a], mine[b], config, progress=False)
             found[n, kind] = measured(model, unseen, right, truth)
         for kind, start in starts.items():
-            config = (TUNED if n <= 200 else preference.PreferenceConfig()).replace(seed=seed)
+            config = (TUNED if n <= FEW[1] else preference.PreferenceConfig()).replace(seed=seed)
             model = preference.learn(mine[a], mine[b], config, start=start, progress=False)
             found[n, f"ranked, after public pairs ({kind})"] = measured(model, unseen, right, truth)
     return found
@@ -161,18 +161,24 @@ def main():
     lines = [f"{chains()} of {CHAINS:,} chains miss the target or Levenshtein's distance."]
     print(lines[0], flush=True)
     clip = load_clip("world", device="cpu")
-    rows = [few(clip, seed) for seed in range(args.seeds)]
+    rows = [told(few(clip, seed)) for seed in range(args.seeds)]
     lines += ["", "| pairs | way | accuracy on unseen pairs | Spearman with true beauty |", "| --- | --- | --- | --- |"]
     for n, way in rows[0]:
         accuracy, rank = zip(*(row[n, way] for row in rows), strict=True)
         lines.append(f"| {n:,} | {way} | {spread(accuracy)} | {spread(rank)} |")
     print("\n".join(lines[1:]), flush=True)
-    rows = [long_term(seed) for seed in range(args.seeds)]
+    rows = [told(long_term(seed)) for seed in range(args.seeds)]
     table = ["", "| learned from | share of the oracle's gain over random |", "| --- | --- |"]
     table += [f"| {name} | {spread([row[name] for row in rows])} |" for name in rows[0]]
     print("\n".join(table), flush=True)
     if args.out:
         args.out.write_text("\n".join([*lines, *table]) + "\n", encoding="utf-8")
+
+
+def told(found):
+    """The same, printed: a run that ends early has shown something."""
+    print({str(key): np.round(value, 3).tolist() for key, value in found.items()}, flush=True)
+    return found
 
 
 def spread(values):

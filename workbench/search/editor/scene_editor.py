@@ -148,8 +148,8 @@ class View:
 
     def _filled(self, known, numbers, which, find):
         numbers, which = np.broadcast_arrays(numbers, which)
-        flat = np.unique(np.stack([numbers.ravel(), which.ravel()]), axis=1)
-        missing = flat[:, torch.isnan(known[flat[0], flat[1], 0]).numpy()]
+        new = torch.isnan(known[numbers, which, 0]).numpy()
+        missing = np.unique(np.stack([numbers[new], which[new]]), axis=1)
         for start in range(0, missing.shape[1], _CHUNK):
             rows, cols = missing[:, start : start + _CHUNK]
             known[rows, cols] = find(rows, cols).float().cpu()
