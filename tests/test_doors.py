@@ -19,6 +19,7 @@ from workbench import (
     client,
     concepts,
     corpus,
+    editor,
     encode,
     ensemble,
     export,
@@ -31,6 +32,7 @@ from workbench import (
     ngram,
     pez,
     picture_guidance,
+    preference,
     report,
     score,
     site,
@@ -52,6 +54,7 @@ from workbench.world import captions, games, grammar, permuted, questions, rende
 from workbench.world import captions, grammar, judging, newcomers, permuted, questions, render, scenes, shifts
 from workbench.values import ArtifactError, ModelError, Sample
 from workbench.world import captions, completions, grammar, permuted, questions, render, scenes, shifts
+from workbench.world import captions, grammar, permuted, questions, render, scenes, shifts, visitors
 
 STAR = scenes.Scene("star", "red", "snow", "photo")
 GREY = np.full((2, 8, 8, 3), 128, np.uint8)
@@ -101,6 +104,10 @@ def at_the_seed(seed, dsl, pipeline):
         "visual.config.VisualConfig": lambda: visual.VisualConfig(seed=seed),
         "concepts.config.ConceptConfig": lambda: concepts.ConceptConfig(seed=seed),
         "picture_guidance.GuidanceConfig": lambda: picture_guidance.GuidanceConfig(seed=seed),
+        "preference.config.PreferenceConfig": lambda: preference.PreferenceConfig(seed=seed),
+        "preference.config.LongTermConfig": lambda: preference.LongTermConfig(seed=seed),
+        "editor.config.AgentConfig": lambda: editor.AgentConfig(seed=seed),
+        "editor.config.FollowConfig": lambda: editor.FollowConfig(seed=seed),
         "client.tuning.TuneConfig": lambda: client.TuneConfig(seed=seed),
         "genetic.config.VoteConfig": lambda: genetic.VoteConfig(seed=seed),
         "genetic.voters.Voter": lambda: genetic.Voter(lambda texts: [0] * len(texts), seed=seed).marks("abcdefghij", 9, 0),
@@ -129,6 +136,9 @@ def at_the_seed(seed, dsl, pipeline):
         "world.permuted.rows": lambda: permuted.rows(9, permuted.LABELS, seed),
         "world.questions.rows": lambda: questions.rows("artist", "prompt", 5, seed),
         "world.shifts.shifted": lambda: shifts.shifted(GREY, "noise", seed).tobytes(),
+        "world.visitors.tastes": lambda: visitors.tastes(seed).tolist(),
+        "world.visitors.chances": lambda: visitors.chances(seed).tolist(),
+        "world.visitors.log": lambda: visitors.log(3, seed).actions.tolist(),
         "world.render.render": lambda: render.render(STAR, seed).tobytes(),
         "world.render.render_all": lambda: render.render_all([STAR] * 2, [seed, 0]).tobytes(),
         "Writer.fillers": lambda: dsl.writer_.fillers([dsl.read(PROMPT).open()], seed=seed),
@@ -147,6 +157,7 @@ def too_long_to_run(seed, dsl):
         "atlas.projection.fit": lambda: atlas.fit(np.eye(9), seed=seed),
         "remote.Client.choose": lambda: client.Client(print).choose(np.eye(2, dtype="f"), ["red"], ["fox"], seed=seed),
         "meta.canonical.choose": lambda: meta.choose(None, None, ["red"], ["fox"], seed=seed),
+        "editor.agent.Agent.run": lambda: editor.Agent({}, editor.AgentConfig()).run(None, [], [], seed),
         "library.standing.atlas": lambda: library.atlas(None, seed=seed),
         "widgets.studio": lambda: widgets.studio(dsl, seed=seed),
         "widgets.atlas_view": lambda: widgets.atlas_view(dsl, seed=seed, draw=True),
@@ -188,6 +199,10 @@ def of_pictures():
     clip = tiny_clip()
     return speaker.learn(tiny(), clip, GREY, ["red", "old fox"], speaker.SpeakerConfig(steps=1, longest=9), progress=False), clip
 pipeline_of_none = models.pipeline.Pipeline("none", "", None)
+def seen():
+    """What a tiny CLIP sees of two scenes."""
+    two = editor.SceneEditor({"object": ["red", "fox"]}, lambda row, _: row[0], lambda rows, _: np.repeat(GREY[:1], len(rows), 0))
+    return editor.View(tiny_clip(), two)
 
 
 def shade(pictures):
@@ -346,6 +361,12 @@ def test_one_error_for_what_is_no_path(place, home, dsl, minilm, no_map):
         "adapt.reinforcing.reinforce": lambda: adapt.reinforce(adapt.Rewriter(tiny(), 4), len, ["red"], folder=place),
         "adapt.on_trl.grpo": lambda: adapt.grpo(adapt.Rewriter(tiny(), 4), len, ["red"], folder=place),
         "visual.learning.tune": lambda: visual.tune(tiny_clip(), GREY, ["red", "fox"], folder=place),
+        "reward_model.learn": lambda: preference.learn(np.eye(3), np.zeros((3, 3)), folder=place),
+        "long_term.learn_policy": lambda: preference.learn_policy(
+            np.zeros((1, 3, 2)), np.array([[0, 1]]), [[0.0, 1]], 2, folder=place
+        ),
+        "editor.agent.learn": lambda: editor.learn(seen(), np.array([[0]]), folder=place),
+        "demonstrations.learn_to_follow": lambda: editor.learn_to_follow(seen().editor, np.array([[0]]), folder=place),
         "visual.questions.learn_questions": lambda: visual.learn_questions(
             tiny_clip(), tiny(), GREY, ["red", "red"], ["fox", "ship"], folder=place
         ),
@@ -370,6 +391,8 @@ INSIDE = {
     "meta.dialogs.learn_replies adapt.rewriter.rewriter adapt.reinforcing.reinforce adapt.on_trl.grpo "
     "visual.learning.tune visual.questions.learn_questions "
     "library.shipped.load library.shipped.save library.shipped.world",
+    "library.shipped.load library.shipped.save library.shipped.world preference.reward_model.learn "
+    "preference.long_term.learn_policy editor.agent.learn editor.demonstrations.learn_to_follow",
 }
 
 
