@@ -49,12 +49,21 @@ from workbench.language.writer import Writer
 from workbench.models.encoder import load_encoder
 from workbench.show import widgets
 from workbench.show.widgets.app import page
-from workbench.values import ArtifactError, ModelError
-from workbench.world import captions, games, grammar, permuted, questions, render, scenes, shifts
-from workbench.world import captions, grammar, judging, newcomers, permuted, questions, render, scenes, shifts
 from workbench.values import ArtifactError, ModelError, Sample
-from workbench.world import captions, completions, grammar, permuted, questions, render, scenes, shifts
-from workbench.world import captions, grammar, permuted, questions, render, scenes, shifts, visitors
+from workbench.world import (
+    captions,
+    completions,
+    games,
+    grammar,
+    judging,
+    newcomers,
+    permuted,
+    questions,
+    render,
+    scenes,
+    shifts,
+    visitors,
+)
 
 STAR = scenes.Scene("star", "red", "snow", "photo")
 GREY = np.full((2, 8, 8, 3), 128, np.uint8)
@@ -198,7 +207,11 @@ def of_pictures():
     """A speaker that has learned next to nothing, and its eyes."""
     clip = tiny_clip()
     return speaker.learn(tiny(), clip, GREY, ["red", "old fox"], speaker.SpeakerConfig(steps=1, longest=9), progress=False), clip
+
+
 pipeline_of_none = models.pipeline.Pipeline("none", "", None)
+
+
 def seen():
     """What a tiny CLIP sees of two scenes."""
     two = editor.SceneEditor({"object": ["red", "fox"]}, lambda row, _: row[0], lambda rows, _: np.repeat(GREY[:1], len(rows), 0))
@@ -386,13 +399,10 @@ INSIDE = {
     "files.make_folder locks.lock_of pages.site.check folders.lists app.page guide.tuning.tune writer.Writer.fit "
     "soft.learning.tune soft.learning.tune_many soft.context.distil meta.tasks.learn prompt_library.Library.open "
     "meta.dialogs.learn_replies speaking.learn speaking.play visual.learning.tune visual.questions.learn_questions "
-    "meta.dialogs.learn_replies visual.learning.tune visual.questions.learn_questions "
-    "concepts.inversion.learn concepts.concept.Concept.export world.judging.judge "
-    "meta.dialogs.learn_replies adapt.rewriter.rewriter adapt.reinforcing.reinforce adapt.on_trl.grpo "
-    "visual.learning.tune visual.questions.learn_questions "
-    "library.shipped.load library.shipped.save library.shipped.world",
-    "library.shipped.load library.shipped.save library.shipped.world preference.reward_model.learn "
-    "preference.long_term.learn_policy editor.agent.learn editor.demonstrations.learn_to_follow",
+    "concepts.inversion.learn concepts.concept.Concept.export world.judging.judge adapt.rewriter.rewriter "
+    "adapt.reinforcing.reinforce adapt.on_trl.grpo library.shipped.load library.shipped.save library.shipped.world "
+    "preference.reward_model.learn preference.long_term.learn_policy editor.agent.learn "
+    "editor.demonstrations.learn_to_follow",
 }
 
 

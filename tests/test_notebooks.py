@@ -161,10 +161,7 @@ def test_sync_writes_badge_navigation_setup_and_table(tmp_path):
     assert "https://github.com/someone/fork/archive/refs/heads/main.zip" in setup.source
     assert " sklearn:scikit-learn>=" in setup.source and " kmedoids:kmedoids>=" in setup.source
     readme = (root / "README.md").read_text()
-    assert (
-        "| [Rising lines](notebooks/01_rise.ipynb) | Does the line rise? | ? s | [![Open in Colab][badge]](https://colab"
-        in readme
-    )
+    assert "| [Rising lines](notebooks/01_rise.ipynb) | Does the line rise? | ? s | [![Colab][badge]](https://colab" in readme
     assert f"[badge]: {tool.BADGE}" in readme
     assert readme.startswith("# Demo\n\n") and readme.endswith("\n\nThe end.\n")
 

@@ -158,7 +158,7 @@ def readme_text(text, notebooks, slug):
     for path, notebook in notebooks.items():
         title, question = title_of(notebook, path)
         cost = f"{_seconds(notebook) or '?'} s"
-        badge = f"[![Open in Colab][badge]]({_colab(path, slug)})"
+        badge = f"[![Colab][badge]]({_colab(path, slug)})"
         rows.append(f"| [{title}](notebooks/{path.name}) | {question} | {cost} | {badge} |")
     before, after = text.partition(OPEN)[0], text.partition(CLOSE)[2]
     return f"{before}{OPEN}\n" + "\n".join([*rows, "", f"[badge]: {BADGE}"]) + f"\n{CLOSE}{after}"
