@@ -210,6 +210,7 @@ def of_pictures():
 
 
 pipeline_of_none = models.pipeline.Pipeline("none", "", None)
+pipeline_of_none = models.Pipeline("none", "", None)
 
 
 def seen():
@@ -394,7 +395,7 @@ def test_one_error_for_what_is_no_path(place, home, dsl, minilm, no_map):
 # Parts inside, which get what a door has checked, and records.
 INSIDE = {
     "seed": "guide.pool.first_draws guide.scoring.draw corpus.readers.open_source context.learn_context session.Moment "
-    "session.Result values.Proposal.sample filling.GapFiller.fill gru.learn training.train",
+    "session.Result ensemble.Kept values.Proposal.sample filling.GapFiller.fill gru.learn training.train",
     "folder": "artifacts.restored descent.Descent shards.Features export.Export files.check_ours files.replacing_ours "
     "files.make_folder locks.lock_of pages.site.check folders.lists app.page guide.tuning.tune writer.Writer.fit "
     "soft.learning.tune soft.learning.tune_many soft.context.distil meta.tasks.learn prompt_library.Library.open "
