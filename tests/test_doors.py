@@ -209,7 +209,7 @@ def of_pictures():
     return speaker.learn(tiny(), clip, GREY, ["red", "old fox"], speaker.SpeakerConfig(steps=1, longest=9), progress=False), clip
 
 
-pipeline_of_none = models.pipeline.Pipeline("none", "", None)
+pipeline_of_none = models.Pipeline("none", "", None)
 pipeline_of_none = models.Pipeline("none", "", None)
 
 
