@@ -15,6 +15,7 @@ _LAZY = {
     "client": "client",
     "codebook": "language.codebook",
     "corpus": "data.corpus",
+    "decode": "control.decode",
     "describe": "search.describe:describe",
     "encode": "language.encode",
     "evaluate": "language.evaluate:evaluate",

@@ -1,0 +1,1 @@
+"""Parts of `benchmarks/decode.py`, one for each family of methods."""
