@@ -38,11 +38,12 @@ def fillers(writer, templates, decoding, seed=0):
             for (i, j), (_, nats) in before.items():
                 if nats < usual:
                     filled[i][j] = None
-        found = _at_once(writer, templates, filled, plain, seed + _TRIED * turn)
         share = (turn + 1) / passes
+        wanted = [max(0, round(share * len(one)) - sum(text is not None for text in one)) for one in filled]
+        found = _at_once(writer, templates, filled, plain, seed + _TRIED * turn, None if last else wanted)
         for i, one in enumerate(filled):
             mine = sorted((nats, j, text) for (at, j), (text, nats) in found.items() if at == i)
-            keep = len(mine) if last else max(0, round(share * len(one)) - sum(text is not None for text in one))
+            keep = len(mine) if last else wanted[i]
             for nats, j, text in mine[len(mine) - keep :]:
                 old = before.get((i, j))
                 one[j] = old[0] if old is not None and old[1] >= nats else text
@@ -69,8 +70,11 @@ def _alone(layout, gap):
     return layout._replace(marks=[layout.marks[gap]], gaps=[layout.gaps[gap]], neighbours=[layout.neighbours[gap]])
 
 
-def _at_once(writer, templates, filled, decoding, seed):
-    """Every open gap filled as if it were the only one: dict of (template, gap) -> (text, nats a piece)."""
+def _at_once(writer, templates, filled, decoding, seed, wanted=None):
+    """Open gaps filled as if each were the only one: dict of (template, gap) -> (text, nats a piece).
+
+    With `wanted`, list of b int, it ends when so many of each template are filled: long fillers wait for the last pass.
+    """
     where, layouts = [], []
     for i, template in enumerate(templates):
         now, gaps = _open(template, filled[i])
@@ -80,10 +84,17 @@ def _at_once(writer, templates, filled, decoding, seed):
             layouts += [_alone(layout, at) for at in range(len(gaps))]
     if not layouts:
         return {}
-    done = writer.filler(decoding).fill(layouts, seed=seed)
+    owners, over = np.array([i for i, _ in where]), np.ones(len(where), bool)
+
+    def enough(done):
+        over[:] = done
+        return (np.bincount(owners[done], minlength=len(templates)) >= wanted).all()
+
+    done = writer.filler(decoding).fill(layouts, seed=seed, enough=None if wanted is None else enough)
     texts = [writer.dressed(fill[0], layout.gaps[0]) for fill, layout in zip(done.fills, layouts, strict=True)]
     sizes = [len(fill[0]) + 1 for fill in done.fills]
-    return {at: (text, nats / size) for at, text, nats, size in zip(where, texts, done.log_probs.tolist(), sizes, strict=True)}
+    rows = zip(where, texts, done.log_probs.tolist(), sizes, over.tolist(), strict=True)
+    return {at: (text, nats / size) for at, text, nats, size, whole in rows if whole}
 
 
 def _reread(writer, templates, filled, decoding):

@@ -49,7 +49,7 @@ class GapFiller:
         self.device = next(network.parameters()).device
 
     @torch.inference_mode()
-    def fill(self, layouts, content=None, blend=1.0, seed=0):
+    def fill(self, layouts, content=None, blend=1.0, seed=0, enough=None):
         """Write into every gap, from left to right.
 
         Args:
@@ -58,6 +58,8 @@ class GapFiller:
             blend: float 0..1, how near drawn content is to the given one. 1 takes that as it is, and so is content with a
                 spelling.
             seed: int.
+            enough: function, which layouts are filled bool (b,) -> whether to leave the others as they are; None: never. It is not
+                asked where there are so many that they are filled in turns.
 
         Returns:
             `Filled`. Where content is drawn from the prior, `log_probs` are given that content.
@@ -144,6 +146,8 @@ class GapFiller:
                     states[i].step(one, self.tokens)
                     piece[i] = one
             alive = np.flatnonzero(at < n_gaps)
+            if enough is not None and enough(at >= n_gaps):
+                break
         return Filled([[tuple(f) for f in one] for one in fills], log_probs, torch.cat(rows).numpy(), slots)
 
     def _in_turns(self, layouts, content, blend, seed):
