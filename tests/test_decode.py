@@ -253,7 +253,9 @@ def test_inverse_prompting_keeps_the_texts_that_give_the_prompt_back_and_without
     judge = decode.Judge(lm, "fox", ASK.ask)
     found, likely = decode.inverse(lm, "fox", ASK), decode.inverse(lm, "fox", ASK.replace(weight=0))
     assert judge(found.texts).mean() > judge(likely.texts).mean()
-    assert found.scores.tolist() == sorted(found.scores, reverse=True) and len(set(map(str, found.texts))) == len(found.texts) <= 4
+    assert (
+        found.scores.tolist() == sorted(found.scores, reverse=True) and len(set(map(str, found.texts))) == len(found.texts) <= 4
+    )
     assert [*map(str, decode.inverse(lm, "fox", ASK).texts)] == [*map(str, found.texts)]
     assert str(found.best) == str(found.texts[0]) and found.read > 0
 

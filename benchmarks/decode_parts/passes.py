@@ -38,7 +38,10 @@ def measure(n=24, each=4, seed=0):
         asked = templates * each
         fillers = [tuple(slot.text for slot in one.template.slots) for one in samples]
         nats = dsl.writer_.score(asked, fillers, decoding=Decoding())
-        sizes = [sum(len(dsl.writer_.spelled(t, g)) + 1 for t, g in zip(f, dsl.writer_.gaps(a), strict=True)) for f, a in zip(fillers, asked, strict=True)]
+        sizes = [
+            sum(len(dsl.writer_.spelled(t, g)) + 1 for t, g in zip(f, dsl.writer_.gaps(a), strict=True))
+            for f, a in zip(fillers, asked, strict=True)
+        ]
         fine = np.isfinite(nats)
         rows.append(
             {

@@ -117,7 +117,10 @@ def inverse(lm, prompt, config=InverseConfig(), law=None):  # noqa: B008 - froze
     judge, read = Judge(lm, prompt, config.ask), 0
     beam = [("", 0.0, 0, False)]  # text, log-likelihood, tokens, is it over
     for turn in range(config.sentences):
-        grown, open_ = [(one, at) for at, one in enumerate(beam) if one[3]], [(at, one) for at, one in enumerate(beam) if not one[3]]
+        grown, open_ = (
+            [(one, at) for at, one in enumerate(beam) if one[3]],
+            [(at, one) for at, one in enumerate(beam) if not one[3]],
+        )
         for at, (text, nats, size, _) in open_:
             tries = width if turn == 0 else config.tries
             seed = int(np.random.SeedSequence([config.seed, turn, at]).generate_state(1)[0])
@@ -250,7 +253,9 @@ def pmi(lm, begin):
         asked = start + tokenizer(begin, add_special_tokens=False).input_ids
         ids = [tokenizer(str(text), add_special_tokens=False).input_ids or start for text in texts]
         with torch.inference_mode():
-            given, alone = (sums(lm.model, head, ids, lambda logits, _: logits.log_softmax(-1)).cpu().numpy() for head in (asked, start))
+            given, alone = (
+                sums(lm.model, head, ids, lambda logits, _: logits.log_softmax(-1)).cpu().numpy() for head in (asked, start)
+            )
         score.read += sum(2 * len(one) + len(asked) for one in ids)
         return given - alone
 

@@ -163,7 +163,9 @@ def _trainable(lm, ebm):
             "them on the result: dataclasses.replace(tuned.proposal, top_p=0.9)."
         )
     if getattr(found, "processor", None) is not None:
-        raise GuideError("A model with a processor cannot be tuned: its gradient would miss what the processor reads. Tune without.")
+        raise GuideError(
+            "A model with a processor cannot be tuned: its gradient would miss what the processor reads. Tune without."
+        )
     return found
 
 

@@ -110,5 +110,3 @@ def _reread(writer, templates, filled, decoding):
                 where.append((i, j))
     found = writer.filler(decoding).score(layouts, pieces) if where else []
     return where, [nats / (len(one[0]) + 1) for nats, one in zip(found, pieces, strict=True)]
-
-

@@ -128,7 +128,9 @@ class GapFiller:
                         i, own = alive[at_row], torch.cat(rows)[index[at_row]][None].to(device)
                         step = torch.tensor([len(fills[i][at[i]])], device=device)
                         added[j] += (network.mapping(own, step + 1) - network.mapping(own, step))[0]
-                behind = _Behind(added, numbers[writing], places[writing, 0], valid[writing], [(k[writing], v[writing]) for k, v in past])
+                behind = _Behind(
+                    added, numbers[writing], places[writing, 0], valid[writing], [(k[writing], v[writing]) for k, v in past]
+                )
                 logits = self._steered(logits, allowed, behind, trail[writing])
             scores, _ = self.cut.log_law(logits, allowed)
             # exponential races instead of multinomial: one draw per piece, the same on every backend
