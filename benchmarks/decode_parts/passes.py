@@ -15,8 +15,8 @@ WAYS = {"left to right": 0, "1 pass": 1, "2 passes": 2, "3 passes": 3}
 def measure(n=24, each=4, seed=0):
     """Steps of the network, seconds, share of slots read as asked, and perplexity, for each way: list of dicts.
 
-    Templates are those of the n prompts with the most commas of 3,000 of the grammar, and all slots are masked. Perplexity is per word
-    piece, of the writer from left to right, nothing cut off.
+    Templates are those of the n prompts with the most commas of 3,000 of the grammar, and all slots are masked. Perplexity
+    is per word piece, of the writer from left to right, nothing cut off.
     """
     dsl, decoding = DeepDSL.load("world"), Decoding(temperature=0.9, top_p=0.95)
     prompts = sorted((one.text for one in grammar.generate(3000, seed=seed + 5)), key=lambda text: -text.count(","))

@@ -5,9 +5,9 @@ import time
 
 import numpy as np
 import torch
-from decode_parts import critic as parts
 from transformers import SuppressTokensLogitsProcessor
 
+from decode_parts import critic as parts
 from workbench import decode, guide, models, proposals, training
 from workbench.search.policy import Play, reinforce
 

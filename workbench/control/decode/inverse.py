@@ -88,7 +88,7 @@ def inverse(lm, prompt, config=InverseConfig(), law=None):  # noqa: B008 - froze
         lm: `models.LM`.
         prompt: str, what the text should be about.
         config: `InverseConfig`.
-        law: `LMProposal` that writes, such as one steered by a critic; its prefix and length are set here. None: the model itself.
+        law: `LMProposal` that writes, such as one steered by a critic; its prefix and length are set here. None: the model.
 
     Returns:
         `Ranked`, at most `beam` texts, without `begin`.
@@ -107,8 +107,8 @@ def inverse(lm, prompt, config=InverseConfig(), law=None):  # noqa: B008 - froze
     if width * config.max_tokens * vocabulary > _ROOM:
         raise ValueError(
             f"A beam of {config.beam} texts with {config.tries} tries of {config.max_tokens} tokens needs "
-            f"{width * config.max_tokens * vocabulary / 2**30:.1f} billion numbers at once, the bound is {_ROOM / 2**30:g}. Take a "
-            f"beam of {max(1, _ROOM // (config.tries * config.max_tokens * vocabulary))} or fewer tries."
+            f"{width * config.max_tokens * vocabulary / 2**30:.1f} billion numbers at once, the bound is {_ROOM / 2**30:g}. Take "
+            f"a beam of {max(1, _ROOM // (config.tries * config.max_tokens * vocabulary))} or fewer tries."
         )
     law = proposals.LMProposal(lm) if law is None else law
     begin = config.begin.replace("{prompt}", prompt)

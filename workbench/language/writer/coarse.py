@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 
-
 _TRIED = 104_729  # between the seeds of two passes
 
 

@@ -58,8 +58,8 @@ class GapFiller:
             blend: float 0..1, how near drawn content is to the given one. 1 takes that as it is, and so is content with a
                 spelling.
             seed: int.
-            enough: function, which layouts are filled bool (b,) -> whether to leave the others as they are; None: never. It is not
-                asked where there are so many that they are filled in turns.
+            enough: function, which layouts are filled bool (b,) -> whether to leave the others as they are; None: never. It is
+                not asked where there are so many that they are filled in turns.
 
         Returns:
             `Filled`. Where content is drawn from the prior, `log_probs` are given that content.
