@@ -17,6 +17,7 @@ from workbench import (
     atlas,
     client,
     corpus,
+    decode,
     encode,
     export,
     files,
@@ -85,6 +86,10 @@ def at_the_seed(seed, dsl, pipeline):
         "soft.config.SoftConfig": lambda: soft.SoftConfig(seed=seed),
         "meta.config.MetaConfig": lambda: meta.MetaConfig(seed=seed),
         "visual.config.VisualConfig": lambda: visual.VisualConfig(seed=seed),
+        "decode.critic.CriticConfig": lambda: decode.CriticConfig(seed=seed),
+        "decode.inverse.InverseConfig": lambda: decode.InverseConfig(seed=seed),
+        "decode.inverse.Ranked.sample": lambda: decode.Ranked(tuple("abcdefgh"), np.zeros(8)).sample(9, seed),
+        "decode.inverse.rerank": lambda: decode.rerank(LAW, np.abs, 5, seed).texts,
         "client.tuning.TuneConfig": lambda: client.TuneConfig(seed=seed),
         "soft_prompt.SoftPrompt.sample": lambda: of_texts().sample(tiny(), 5, seed, max_tokens=5),
         "meta.dialogs.reply": lambda: meta.reply(tiny(), of_dialogs(), ["red"], 5, seed, max_tokens=5),
@@ -291,6 +296,9 @@ def test_one_error_for_what_is_no_path(place, home, dsl, minilm, no_map):
         "library.world": lambda: library.world(place),
         "library.load": lambda: library.load(place, "x"),
         "soft.distil": lambda: soft.distil(tiny(), "a red", ["fox"], soft.SoftConfig(layout="prefix", start="red"), folder=place),
+        "decode.critic.Critic.fit": lambda: decode.Critic(decode.CriticConfig(texts=20)).fit(
+            proposals.LMProposal(tiny(), max_tokens=3), score.contains("red"), folder=place
+        ),
         "soft.tune": lambda: soft.tune(tiny(), ["red", "old"], ["fox", "ship"], soft.SoftConfig(start="red"), folder=place),
         "visual.learning.tune": lambda: visual.tune(tiny_clip(), GREY, ["red", "fox"], folder=place),
         "visual.questions.learn_questions": lambda: visual.learn_questions(

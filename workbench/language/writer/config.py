@@ -57,7 +57,8 @@ class Decoding:
     `temperature` > 0 divides the scores; then the `top_k` best pieces are kept (0: all), then the fewest that hold `top_p` of
     the probability; see `models.cut`. `known` holds words to those of the corpus. `steer`, before all of these, changes the
     scores of the next piece: a function (scores float (n, v), ahead, taken) -> scores, where `ahead` gives the states that
-    pieces would lead to (`GapFiller`), and `taken` int64 (n,) are the pieces of a text that is scored, None in writing; `decode` makes one.
+    pieces would lead to (`GapFiller`), and `taken` int64 (n,) are the pieces of a text that is scored, None in writing;
+    `decode` makes one.
     `passes` above 0 fills the slots of a prompt side by side instead of from left to right, the surest first, see `coarse`: fewer
     steps for many slots. Such prompts cannot be scored under the same decoding.
     """
