@@ -319,7 +319,7 @@ INSIDE = {
     "folder": "artifacts.restored descent.Descent shards.Features export.Export files.check_ours files.replacing_ours "
     "files.make_folder locks.lock_of pages.site.check folders.lists app.page guide.tuning.tune writer.Writer.fit "
     "soft.learning.tune soft.learning.tune_many soft.context.distil meta.tasks.learn prompt_library.Library.open "
-    "meta.dialogs.learn_replies visual.learning.tune visual.questions.learn_questions "
+    "meta.dialogs.learn_replies decode.critic.Critic.fit visual.learning.tune visual.questions.learn_questions "
     "library.shipped.load library.shipped.save library.shipped.world",
 }
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from workbench import checks
+from workbench import checks, files
 from workbench.artifacts import Checkpoint, Saved, check_layout
 from workbench.control import proposals
 from workbench.control.decode.ahead import Ahead
@@ -74,6 +74,7 @@ class Critic(Saved):
             Interrupted: Ctrl-C; the same call with the same folder goes on.
         """
         source, config = steerable(source), self.config
+        folder = None if folder is None else files.path(folder, "folder")
         samples = source.sample(config.texts, seed=config.seed)
         name = name_of(scorer)
         found = scores(scorer, samples, name)
