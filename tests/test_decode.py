@@ -89,7 +89,7 @@ def test_the_processor_works_in_generate_of_transformers(critic, source):
     plain = source.lm.model.generate(begin, do_sample=False, num_beams=3, **options)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        drawn = source.lm.model.generate(begin.expand(60, 1) if False else begin.repeat(20, 1), do_sample=True, **options)
+        drawn = source.lm.model.generate(begin.repeat(20, 1), do_sample=True, **options)
     texts = source.lm.tokenizer.batch_decode(drawn, skip_special_tokens=True)
     assert FOX(texts).mean() > 0.85 and FOX(source.lm.tokenizer.batch_decode(plain, skip_special_tokens=True)).all()
     assert processor.read > 0

@@ -6,7 +6,7 @@ import torch
 from workbench import decode, models, proposals
 from workbench.world import scenes
 
-BEGIN = "A short sentence with the words {prompt}:"
+BEGIN = "<|im_start|>user\nWrite one short sentence with the words {prompt}.<|im_end|>\n<|im_start|>assistant\n"
 ASK = 'The sentence "{text}" has the words {prompt}'
 LENGTH = 24
 
@@ -64,8 +64,8 @@ def measure(prompts=40, tries=12, seed=0):
 
 
 def quick(seed=0):
-    """`inverse_gain`: share of attributes kept beyond the best of beam search, best of n and top-p, on 6 prompts."""
-    found = measure(prompts=6, tries=8, seed=seed)
+    """`inverse_gain`: share of attributes kept beyond the best of beam search, best of n and top-p, on 4 prompts: noisy."""
+    found = measure(prompts=4, tries=6, seed=seed)
     rivals = max(found[name]["kept"] for name in ("beam search", "best of n, likeliest", "top-p"))
     return {"inverse_gain": round(found["inverse"]["kept"] - rivals, 3), "inverse": found}
 

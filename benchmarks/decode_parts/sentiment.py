@@ -34,14 +34,14 @@ def _features(encoder, texts, size=64):
     return np.concatenate(out)
 
 
-def measure(texts=300, n=60, k=8, seed=0):
+def measure(texts=300, n=60, k=8, length=LENGTH, seed=0):
     """Share that the independent reader finds positive, before and after, and the perplexity ratio: dict."""
     lines = [json.loads(line) for line in (DATA / "sst2.jsonl").read_text().splitlines()]
     rows = [(one["text"], one["label"] == "positive") for one in lines if one["split"] == "train"]
     order = np.random.default_rng(seed).permutation(len(rows))
     half, encoder = len(rows) // 2, load_encoder(layer=6)
     ours, other = (reader(encoder, [rows[i] for i in part]) for part in (order[:half][:2000], order[half:][:2000]))
-    base = proposals.LMProposal(models.load_lm("smollm2"), prefix=BEGIN, max_tokens=LENGTH)
+    base = proposals.LMProposal(models.load_lm("smollm2"), prefix=BEGIN, max_tokens=length)
     begin = time.process_time()
     critic = decode.Critic(decode.CriticConfig(texts=texts, steps=150, batch=64, seed=seed))
     critic.fit(base, Scorer(ours, "positive") >= 0.5, progress=False)
