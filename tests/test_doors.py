@@ -20,6 +20,7 @@ from workbench import (
     concepts,
     corpus,
     editor,
+    decode,
     encode,
     ensemble,
     export,
@@ -117,6 +118,10 @@ def at_the_seed(seed, dsl, pipeline):
         "preference.config.LongTermConfig": lambda: preference.LongTermConfig(seed=seed),
         "editor.config.AgentConfig": lambda: editor.AgentConfig(seed=seed),
         "editor.config.FollowConfig": lambda: editor.FollowConfig(seed=seed),
+        "decode.critic.CriticConfig": lambda: decode.CriticConfig(seed=seed),
+        "decode.inverse.InverseConfig": lambda: decode.InverseConfig(seed=seed),
+        "decode.inverse.Ranked.sample": lambda: decode.Ranked(tuple("abcdefgh"), np.zeros(8)).sample(9, seed),
+        "decode.inverse.rerank": lambda: decode.rerank(LAW, np.abs, 5, seed).texts,
         "client.tuning.TuneConfig": lambda: client.TuneConfig(seed=seed),
         "genetic.config.VoteConfig": lambda: genetic.VoteConfig(seed=seed),
         "genetic.voters.Voter": lambda: genetic.Voter(lambda texts: [0] * len(texts), seed=seed).marks("abcdefghij", 9, 0),
@@ -358,6 +363,9 @@ def test_one_error_for_what_is_no_path(place, home, dsl, minilm, no_map):
         "library.world": lambda: library.world(place),
         "library.load": lambda: library.load(place, "x"),
         "soft.distil": lambda: soft.distil(tiny(), "a red", ["fox"], soft.SoftConfig(layout="prefix", start="red"), folder=place),
+        "decode.critic.Critic.fit": lambda: decode.Critic(decode.CriticConfig(texts=20)).fit(
+            proposals.LMProposal(tiny(), max_tokens=3), score.contains("red"), folder=place
+        ),
         "soft.tune": lambda: soft.tune(tiny(), ["red", "old"], ["fox", "ship"], soft.SoftConfig(start="red"), folder=place),
         "genetic.voting.Voting": lambda: genetic.Voting(genetic.Genes.mask(["red", "old"]), folder=place),
         "speaking.learn": lambda: speaker.learn(tiny(), tiny_clip(), GREY, ["red", "fox"], folder=place),
@@ -404,6 +412,8 @@ INSIDE = {
     "adapt.reinforcing.reinforce adapt.on_trl.grpo library.shipped.load library.shipped.save library.shipped.world "
     "preference.reward_model.learn preference.long_term.learn_policy editor.agent.learn "
     "editor.demonstrations.learn_to_follow",
+    "meta.dialogs.learn_replies decode.critic.Critic.fit visual.learning.tune visual.questions.learn_questions "
+    "library.shipped.load library.shipped.save library.shipped.world",
 }
 
 

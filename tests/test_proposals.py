@@ -12,6 +12,7 @@ from tiny_lm import every_text, tiny_lm
 from transformers import DynamicCache
 
 from workbench import corpus, proposals
+from workbench.control.decode import Ranked
 from workbench.control.proposals import FromDistribution, FromDSL, FromScipy, LMProposal
 from workbench.language.dsl import Decoding, DeepDSL
 from workbench.language.writer import Decoder, DecoderConfig
@@ -86,6 +87,12 @@ def _scipy(request):
     return stats.poisson(4).logpmf(law.sample(50, seed=1)), law.log_score(law.sample(50, seed=1))
 
 
+def _ranked(request):
+    law = Ranked(tuple("abc"), np.log([5.0, 3.0, 2.0]))
+    drawn = law.sample(50, seed=1)
+    return [np.log({"a": 0.5, "b": 0.3, "c": 0.2}[one]) for one in drawn], law.log_score(drawn)
+
+
 CASES = {
     "LMProposal": _lm,
     "FromDSL": _dsl,
@@ -95,6 +102,7 @@ CASES = {
     "Decoder": _decoder,
     "FromDistribution": _distribution,
     "FromScipy": _scipy,
+    "Ranked": _ranked,
 }
 NONE = {"Proposal"}  # the protocol itself
 

@@ -17,6 +17,7 @@ _LAZY = {
     "codebook": "language.codebook",
     "concepts": "search.concepts",
     "corpus": "data.corpus",
+    "decode": "control.decode",
     "describe": "search.describe:describe",
     "editor": "search.editor",
     "encode": "language.encode",

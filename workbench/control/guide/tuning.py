@@ -162,6 +162,10 @@ def _trainable(lm, ebm):
             "A model with top_k or top_p cannot be tuned, because it never draws what it might learn. Tune it without, and set "
             "them on the result: dataclasses.replace(tuned.proposal, top_p=0.9)."
         )
+    if getattr(found, "processor", None) is not None:
+        raise GuideError(
+            "A model with a processor cannot be tuned: its gradient would miss what the processor reads. Tune without."
+        )
     return found
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 
 from workbench import checks
 from workbench.control.proposals.causal import LMProposal
@@ -95,6 +96,33 @@ class FromDSL:
     def given(self, context):
         """The language with another template, or the prompt it is read from."""
         return replace(self, template=context)
+
+    def steered(self, steer):
+        """The language with changed scores of the next piece; `steer` is a function (scores (n, v), ahead) -> scores.
+
+        Raises:
+            GuideError: a pretrained decoder writes these prompts, which cannot be steered: give a template.
+        """
+        if self.template is None and self.dsl.decoder_ is not None:
+            raise GuideError("Prompts from nothing are written by this language's decoder, which is not steered: give template=.")
+        own = self.dsl.decoding if self.decoding is None else self.decoding
+        return replace(self, decoding=replace(own, steer=lambda scores, ahead, taken: steer(scores, ahead)))
+
+    def states(self, samples):
+        """What a value head reads along the fillings of prompts: list of n float32 tensors (t, 2 d). Slow: one by one."""
+        found, own = [], self.dsl.decoding if self.decoding is None else self.decoding
+
+        def note(scores, ahead, taken):
+            after, before = ahead(taken[:, None])
+            found[-1] = torch.cat([before[-1], after[-1]]).float()
+            return scores
+
+        reader = replace(self, decoding=replace(own, steer=note))
+        for one in samples:
+            found.append(None)
+            reader.log_score([one])
+        width = next((len(rows[0]) for rows in found if rows is not None), 2)
+        return [torch.zeros(1, width) if rows is None else rows for rows in found]
 
     def _options(self):
         return {"lock": self.lock} | ({} if self.decoding is None else {"decoding": self.decoding})

@@ -25,6 +25,8 @@ class LMProposal:
         prefix: str, the beginning of each text; also called context.
         max_tokens: int, tokens written at most, the end included.
         temperature, top_k, top_p: as in `Cut`; 1, 0 and 1 leave the model as it is.
+        processor: a `LogitsProcessor` of transformers, or any function of it: (tokens so far int64 (n, t), scores float (n, v))
+            -> scores (n, v). It comes before temperature and cuts, in drawing and in scoring alike; `decode` makes some.
     """
 
     lm: object
@@ -33,9 +35,12 @@ class LMProposal:
     temperature: float = 1.0
     top_k: int = 0
     top_p: float = 1.0
+    processor: object = None
 
     def __post_init__(self):
         checks.whole("max_tokens", self.max_tokens)
+        if self.processor is not None and not callable(self.processor):
+            raise TypeError(f"processor must be a LogitsProcessor of transformers, got {type(self.processor).__name__}.")
         if not isinstance(self.prefix, str):
             raise TypeError(f"prefix must be a str, got {type(self.prefix).__name__}.")
         Cut(self.temperature, self.top_k, self.top_p)
@@ -69,6 +74,29 @@ class LMProposal:
     def given(self, context):
         """This model with another prefix."""
         return replace(self, prefix=context)
+
+    def states(self, samples):
+        """What a value head reads along texts: the last hidden state of the model, and the embedding of the token itself.
+
+        A state is there to predict what follows, so that in a small model it often no longer says which word it stands on.
+
+        Args:
+            samples: list of n `Sample` of this model, or of str, which are read as texts that have not ended yet.
+
+        Returns:
+            list of n float32 tensors (t + 1, 2 d), on the CPU: after the prefix, and after each of t tokens.
+        """
+        begin, ends, out = self._begin(), self._ends(), []
+        rows = [self._read(one)[: -1 if ends else None] if getattr(one, "ids", None) is None else one.ids for one in samples]
+        for at in range(0, len(rows), self.batch):
+            some = [torch.tensor([*begin, *row]) for row in rows[at : at + self.batch]]
+            ids = torch.nn.utils.rnn.pad_sequence(some, batch_first=True).to(self.lm.model.device)
+            there = torch.nn.utils.rnn.pad_sequence([torch.ones_like(row) for row in some], batch_first=True).to(ids.device)
+            with torch.inference_mode():
+                hidden = self.lm.model.base_model(input_ids=ids, attention_mask=there, use_cache=False).last_hidden_state
+                found = with_tokens(self.lm.model, hidden, ids)[:, len(begin) - 1 :].cpu()
+            out += [one[: len(row) - len(begin) + 1] for one, row in zip(found, some, strict=True)]
+        return out
 
     # ---- what tuning needs besides -------------------------------------------------------------------------------------------
 
@@ -136,7 +164,10 @@ class LMProposal:
         for t in range(self.max_tokens):
             found = model(input_ids=step, past_key_values=past, use_cache=True)
             past = found.past_key_values
-            law, size = self.cut.log_law(found.logits[:, -1].float().cpu())
+            scores = found.logits[:, -1].float()
+            if self.processor is not None:
+                scores = self.processor(_so_far(begin, ids[alive, :t]).to(device), scores)
+            law, size = self.cut.log_law(scores.cpu())
             # exponential races instead of multinomial: the same draws on every backend
             race = torch.empty(law.shape).exponential_(generator=random)
             token = (law - race.log()).argmax(1)
@@ -205,7 +236,33 @@ class LMProposal:
     def _score(self, ids, kept):
         """Sum of log-probabilities of tokens after the prefix: float64 tensor (n,)."""
         sizes = torch.nn.utils.rnn.pad_sequence([torch.tensor(row) for row in kept], batch_first=True).to(self.lm.model.device)
-        return sums(self.lm.model, self._begin(), ids, lambda logits, there: self.cut.log_law(logits, kept=sizes[there])[0])
+        begin = self._begin()
+
+        def law(logits, there):
+            scores = logits if self.processor is None else self._processed(logits, there, begin, ids)
+            return self.cut.log_law(scores, kept=sizes[there])[0]
+
+        return sums(self.lm.model, begin, ids, law)
+
+    def _processed(self, logits, there, begin, ids):
+        """What the processor makes of scores (m, v) at the places (n, t) of texts: it is asked place by place, as in drawing."""
+        rows, at = there.nonzero().T
+        out = torch.empty_like(logits)
+        for t in range(there.shape[1]):
+            here = at == t
+            written = np.array([ids[row][:t] for row in rows[here].tolist()], np.int64).reshape(int(here.sum()), t)
+            out[here] = self.processor(_so_far(begin, written).to(logits.device), logits[here])
+        return out
+
+
+def with_tokens(model, hidden, ids):
+    """Last hidden states (n, t, d) of tokens int64 (n, t), and their embeddings beside them: float32 (n, t, 2 d)."""
+    return torch.cat([hidden, model.get_input_embeddings()(ids)], -1).float()
+
+
+def _so_far(begin, ids):
+    """The tokens that stand before the next: int64 (n, t)."""
+    return torch.cat([torch.tensor([begin] * len(ids)), torch.from_numpy(np.asarray(ids, np.int64))], 1)
 
 
 def sums(model, begin, ids, law):

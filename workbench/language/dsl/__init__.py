@@ -145,6 +145,11 @@ class DeepDSL:
         """
         artifacts.save(folder, saving.KIND, *saving.to_state(self.learned))
 
+    @property
+    def decoding(self):
+        """How words are chosen where nothing else is asked for: `Decoding`."""
+        return DECODING
+
     # ---- read -----------------------------------------------------------------------------------------------------------
 
     def tag(self, prompt):

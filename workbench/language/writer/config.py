@@ -55,15 +55,23 @@ class Decoding:
     """How pieces are chosen.
 
     `temperature` > 0 divides the scores; then the `top_k` best pieces are kept (0: all), then the fewest that hold `top_p` of
-    the probability; see `models.cut`. `known` holds words to those of the corpus.
+    the probability; see `models.cut`. `known` holds words to those of the corpus. `steer`, before all of these, changes the
+    scores of the next piece: a function (scores float (n, v), ahead, taken) -> scores, where `ahead` gives the states that
+    pieces would lead to (`GapFiller`), and `taken` int64 (n,) are the pieces of a text that is scored, None in writing;
+    `decode` makes one.
+    `passes` above 0 fills the slots of a prompt side by side instead of from left to right, the surest first, see `coarse`: fewer
+    steps for many slots. Such prompts cannot be scored under the same decoding.
     """
 
     temperature: float = 1.0
     top_k: int = 0
     top_p: float = 1.0
     known: bool = True
+    steer: object = None
+    passes: int = 0
 
     def __post_init__(self):
+        checks.whole("passes", self.passes, 0)
         check_cut(self.temperature, self.top_k, self.top_p)
 
     @property

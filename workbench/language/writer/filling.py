@@ -44,11 +44,12 @@ class GapFiller:
     def __init__(self, network, tokens, options, prior=None, most=None):
         self.network, self.tokens, self.prior = network, tokens, prior or ContentPrior()
         self.cut, known = (Cut(), None) if options is None else (options.cut, options.known)
+        self.steer = None if options is None else options.steer
         self.rules = Rules(tokens, known, most or (KNOWN_PIECES if known else FREE_PIECES))
         self.device = next(network.parameters()).device
 
     @torch.inference_mode()
-    def fill(self, layouts, content=None, blend=1.0, seed=0):
+    def fill(self, layouts, content=None, blend=1.0, seed=0, enough=None):
         """Write into every gap, from left to right.
 
         Args:
@@ -57,6 +58,8 @@ class GapFiller:
             blend: float 0..1, how near drawn content is to the given one. 1 takes that as it is, and so is content with a
                 spelling.
             seed: int.
+            enough: function, which layouts are filled bool (b,) -> whether to leave the others as they are; None: never. It is
+                not asked where there are so many that they are filled in turns.
 
         Returns:
             `Filled`. Where content is drawn from the prior, `log_probs` are given that content.
@@ -79,11 +82,12 @@ class GapFiller:
         n_gaps = np.diff(prefix.offsets)
         alive = np.flatnonzero(n_gaps)
         past, valid, there = prefix.past, prefix.valid, np.arange(b)
+        trail = torch.zeros(b, 0, 2 * network.pieces.weight.shape[1], device=device)  # states so far, for `steer`
         while len(alive):
             if len(alive) < len(there):  # finished prompts leave the batch
                 keep = torch.as_tensor(np.flatnonzero(np.isin(there, alive)))
                 past = [(k[keep], v[keep]) for k, v in past]
-                valid, numbers, there = valid[keep], numbers[keep], alive
+                valid, numbers, there, trail = valid[keep], numbers[keep], alive, trail[keep]
             gaps = [layouts[i].gaps[at[i]] for i in alive]
             ids = torch.as_tensor(piece[alive])[:, None].to(device)
             codes = torch.tensor([gap.code for gap in gaps])[:, None].to(device)
@@ -98,6 +102,8 @@ class GapFiller:
             valid = torch.cat([valid, valid.new_ones(len(alive), 1)], 1)
             hidden, past = network.decoder(x, numbers[:, None], places, valid[:, None, None], past)
             hidden, numbers = hidden[:, 0], numbers + 1
+            if self.steer is not None:
+                trail = torch.cat([trail, self._state(hidden, ids[:, 0])[:, None]], 1)
             begins = np.array([j for j, p in enumerate(piece[alive]) if p == FILL], np.int64)
             for j in begins:  # the content of this gap, before its words
                 i = alive[j]
@@ -113,7 +119,20 @@ class GapFiller:
                 continue
             who = alive[writing]
             allowed = torch.as_tensor(np.stack([self.rules.allowed(states[i]) for i in who]))
-            scores, _ = self.cut.log_law(network.logits(hidden[writing]).cpu(), allowed)
+            logits = network.logits(hidden[writing]).cpu()
+            if self.steer is not None:
+                # what stands in the input of the next piece besides that piece, as it stands in the input of this one
+                added = x[writing, 0] - network.pieces(ids[writing, 0])
+                for j, at_row in enumerate(writing.tolist()):
+                    if index[at_row] >= 0:
+                        i, own = alive[at_row], torch.cat(rows)[index[at_row]][None].to(device)
+                        step = torch.tensor([len(fills[i][at[i]])], device=device)
+                        added[j] += (network.mapping(own, step + 1) - network.mapping(own, step))[0]
+                behind = _Behind(
+                    added, numbers[writing], places[writing, 0], valid[writing], [(k[writing], v[writing]) for k, v in past]
+                )
+                logits = self._steered(logits, allowed, behind, trail[writing])
+            scores, _ = self.cut.log_law(logits, allowed)
             # exponential races instead of multinomial: one draw per piece, the same on every backend
             noise = torch.empty(scores.shape).exponential_(generator=generator)
             picked = (scores - noise.log()).argmax(1)
@@ -129,6 +148,8 @@ class GapFiller:
                     states[i].step(one, self.tokens)
                     piece[i] = one
             alive = np.flatnonzero(at < n_gaps)
+            if enough is not None and enough(at >= n_gaps):
+                break
         return Filled([[tuple(f) for f in one] for one in fills], log_probs, torch.cat(rows).numpy(), slots)
 
     def _in_turns(self, layouts, content, blend, seed):
@@ -203,15 +224,51 @@ class GapFiller:
         causal = torch.ones(t, t, dtype=torch.bool, device=device).tril()
         mask = torch.cat([prefix.valid[rows][:, None].expand(c, t, -1), causal.expand(c, t, t)], 2)[:, None]
         past = [(k[rows], v[rows]) for k, v in prefix.past]
-        hidden, _ = self.network.decoder(x, numbers, places, mask, past)
+        hidden, past = self.network.decoder(x, numbers, places, mask, past)
+        trail = None if self.steer is None else self._state(hidden, ids)
         hidden = hidden.reshape(c * t, -1)[torch.as_tensor(positions, device=device)]
         found = np.zeros(len(targets))
-        for first in range(0, len(targets), 2048):
-            part = slice(first, first + 2048)
+        size = 2048 if self.steer is None else _CHUNK
+        for first in range(0, len(targets), size):
+            part = slice(first, first + size)
             allowed = torch.as_tensor(np.stack(masks[part]))
-            scores, _ = self.cut.log_law(self.network.logits(hidden[part]).cpu(), allowed)
+            logits = self.network.logits(hidden[part]).cpu()
+            if self.steer is not None:
+                row, place = np.divmod(np.array(positions[part]), t)
+                added = x[row, place] - self.network.pieces(ids[row, place])
+                for j in np.flatnonzero(content[row, place] >= 0):
+                    own = given[content[row[j], place[j]]][None]
+                    step = torch.tensor([steps[row[j], place[j]]], device=device)
+                    added[j] += (self.network.mapping(own, step + 1) - self.network.mapping(own, step))[0]
+                valid = mask[row, 0, place]
+                behind = _Behind(added, numbers[row, place] + 1, places[row, place], valid, [(k[row], v[row]) for k, v in past])
+                so_far = torch.minimum(torch.arange(t)[None], torch.as_tensor(place)[:, None])  # the last one again and again
+                so_far = trail[torch.as_tensor(row)[:, None], so_far]
+                logits = self._steered(logits, allowed, behind, so_far, torch.tensor(targets[part]))
+            scores, _ = self.cut.log_law(logits, allowed)
             found[part] = scores.gather(1, torch.tensor(targets[part])[:, None])[:, 0].double().numpy()
         return np.bincount(np.array(positions) // t, weights=found, minlength=c)
+
+    def _state(self, hidden, ids):
+        """What a value head reads: hidden states (..., d), and the embeddings of pieces beside them: float (..., 2 d)."""
+        return torch.cat([hidden, self.network.pieces(ids)], -1)
+
+    def _steered(self, logits, allowed, behind, trail, taken=None):
+        """Scores (n, v) as `steer` makes them."""
+
+        def ahead(pieces):
+            """Pieces int64 (n, k) -> states after each, float (n, k, 2 d), and those along the filling, float (n, t, 2 d)."""
+            pieces = pieces.to(self.device)
+            n, k = pieces.shape
+            x = self.network.pieces(pieces) + behind.added[:, None]
+            own = torch.eye(k, dtype=torch.bool, device=self.device).expand(n, k, k)
+            mask = torch.cat([behind.valid[:, None].expand(n, k, -1), own], 2)[:, None]
+            hidden, _ = self.network.decoder(
+                x, behind.numbers[:, None].expand(n, k), behind.places[:, None].expand(n, k), mask, behind.past
+            )
+            return self._state(hidden, pieces), trail
+
+        return self.steer(logits.masked_fill(~allowed, -torch.inf), ahead, taken)
 
     def _prefix(self, layouts):
         """What is the same for all that may fill the gaps."""
@@ -231,6 +288,18 @@ class GapFiller:
         near = torch.tensor(near, dtype=torch.int64, device=self.device).reshape(-1, NEIGHBOURS)
         near = self.network.near(self.network.pieces(near).flatten(1))
         return Prefix(past, valid, lengths, near, np.cumsum([0] + [len(layout.gaps) for layout in layouts]))
+
+
+class _Behind(NamedTuple):
+    """Where n fillings stand: `added` float (n, d), what the next input has besides its piece; `numbers` and `places` int64 (n,),
+    its coordinates; `valid` bool (n, s), what it sees; `past`, keys and values of that.
+    """
+
+    added: torch.Tensor
+    numbers: torch.Tensor
+    places: torch.Tensor
+    valid: torch.Tensor
+    past: list
 
 
 class Prefix(NamedTuple):

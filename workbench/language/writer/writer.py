@@ -9,6 +9,7 @@ import torch
 
 from workbench import checks
 from workbench.artifacts import Checkpoint, Saved, check_layout, from_half
+from workbench.language.writer import coarse
 from workbench.language.writer.batches import Batches, Fillers
 from workbench.language.writer.config import CONTENT_DIMS, WINDOW, Decoding, WriterConfig
 from workbench.language.writer.content import ContentPrior, spelled_rows
@@ -184,19 +185,40 @@ class Writer(Saved):
 
         Raises:
             NotFittedError: before `fit`.
+            ValueError: content, and a decoding with passes.
             TemplateError: nothing to fill, a code this writer has not, or a template longer than its window.
         """
+        if decoding.passes:
+            if content is not None:
+                raise ValueError("Slots are filled in passes without content: leave out content=, or take passes=0.")
+            return coarse.fillers(self, templates, decoding, checks.seed(seed))
         layouts, rows = self._layouts(templates, content)
         tokens = self.tokens_.knowing(words)
         found = GapFiller(self._network(), tokens, decoding, self.content_prior_).fill(layouts, rows, blend, seed)
         texts = [
-            tuple(
-                tokens.dress(tokens.text(ids)).removeprefix(" " if gap.spaced and not gap.apart else "")
-                for ids, gap in zip(fills, layout.gaps, strict=True)
-            )
+            tuple(self.dressed(ids, gap, tokens) for ids, gap in zip(fills, layout.gaps, strict=True))
             for layout, fills in zip(layouts, found.fills, strict=True)
         ]
         return texts, found.log_probs
+
+    # ---- for `coarse` -----------------------------------------------------------------------------------------------------
+
+    def layout(self, template):
+        """The `Layout` of a template with masked slots, without content; errors as of `fillers`."""
+        return self._layout(template, None, [])
+
+    def filler(self, decoding):
+        """The `GapFiller` of this writer."""
+        return GapFiller(self._network(), self.tokens_, decoding, self.content_prior_)
+
+    def dressed(self, ids, gap, tokens=None):
+        """Pieces of a filling as text: str."""
+        tokens = tokens or self.tokens_
+        return tokens.dress(tokens.text(ids)).removeprefix(" " if gap.spaced and not gap.apart else "")
+
+    def spelled(self, text, gap):
+        """Text as pieces of a filling: tuple of int."""
+        return self._spell(text, gap)
 
     def score(self, templates, fillers, owner=None, content=None, decoding=Decoding()):  # noqa: B008 - frozen
         """Log-probability of fillers for the masked slots of templates, exactly as `fill` draws them, or of any text.
@@ -212,6 +234,8 @@ class Writer(Saved):
             float64 (c,), nats; -inf for what this decoding cannot write, such as words that are not known. No decoding writes
             separators, brackets or other markup (`trie.writable`).
         """
+        if decoding is not None and decoding.passes:
+            raise ValueError("What is written in passes has no log-probability of its own; score it with passes=0.")
         layouts, rows = self._layouts(templates, content)
         if any(gap.slot == NOISE for layout in layouts for gap in layout.gaps):
             raise ValueError("Content cannot be 'noise' here, as what was drawn is not known: give vectors, or None for absent.")

@@ -1,0 +1,87 @@
+"""Steering while writing: critics, inverse prompts, coarse to fine, and one table for one wish.
+
+    python benchmarks/decode.py [--n 1000] [--seeds 1] [--sentiment] [--out FILE]   # all tables
+    python benchmarks/decode.py --quick        # one core, some minutes; the last line is JSON
+
+Seconds are CPU seconds of this process. Truth is read by rule (the words of the world), by a language model's own exact law, or
+by a reader that was trained on other rows; never by the scorer that was learned from, except where that is the rule itself.
+"""
+
+import argparse
+import importlib
+import json
+import time
+from pathlib import Path
+
+from decode_parts import critic, inverted, passes
+
+OTHERS = ("votes", "speaker")  # parts with a `quick()` of their own, if they are there
+
+
+def main():
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--n", type=int, default=1000, help="texts for each row of the table")
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--sentiment", action="store_true", help="positive sentiment on SmolLM2 too, some ten minutes")
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--out", type=Path)
+    args = parser.parse_args()
+    begin = time.process_time()
+    found = quick() if args.quick else whole(args)
+    found["cpu_s"] = round(time.process_time() - begin, 1)
+    if args.out:
+        args.out.write_text(json.dumps(found, indent=1))
+    print(json.dumps(found))
+
+
+def quick():
+    """The figures of the issue: dict."""
+    out = {}
+    told = critic.quick()
+    print("critic", told, flush=True)
+    out |= {name: told[name] for name in ("critic_r", "critic_night", "critic_tv")}
+    told = inverted.quick()
+    print("inverse", told["inverse"], flush=True)
+    out["inverse_gain"] = told["inverse_gain"]
+    rows = {row["way"]: row for row in passes.measure(n=8, each=2)}
+    print("passes", rows, flush=True)
+    out["passes_ratio"] = round(rows["left to right"]["steps"] / rows["2 passes"]["steps"], 2)
+    for name in OTHERS:
+        try:
+            part = importlib.import_module(f"decode_parts.{name}")
+        except ModuleNotFoundError:
+            continue
+        out |= part.quick()
+    return out
+
+
+def whole(args):
+    """All tables: dict."""
+    from decode_parts import gate, wish
+
+    out = {}
+    for seed in range(args.seeds):
+        out[f"critic, seed {seed}"] = critic.measure(seed=seed)
+        print(out[f"critic, seed {seed}"], flush=True)
+    out["critic, last state alone"] = critic.measure(memory=False, beginnings=60, each=100, n=256, exact=400)
+    print(out["critic, last state alone"], flush=True)
+    out["critic, k = 10"] = critic.measure(k=10, beginnings=10, each=10)
+    print(out["critic, k = 10"], flush=True)
+    out["wish"] = wish.table(args.n)
+    out["passes"] = passes.measure()
+    out["gate"] = gate.measure()
+    for name in ("passes", "gate"):
+        print(*out[name], sep="\n", flush=True)
+    out["inverse"] = inverted.measure()
+    print(*out["inverse"].items(), sep="\n", flush=True)
+    if args.sentiment:
+        from decode_parts import sentiment
+
+        out["sentiment"] = sentiment.measure()
+        print(out["sentiment"], flush=True)
+    return out
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""The gate before coarse to fine on pictures: what the checker still reads after the latents were rounded to codes."""
+
+import numpy as np
+import torch
+from sklearn.cluster import MiniBatchKMeans
+
+from workbench.models.checker import load_checker
+from workbench.models.pipeline import load_pipeline
+from workbench.world import render, scenes
+
+GATE = 0.95
+
+
+def measure(pictures=3000, seed=0, sizes=((128, 0), (512, 0), (128, 128), (256, 256)), unseen=512):
+    """Share of new pictures of which all four attributes are read from rounded latents: list of dicts, one for each codebook.
+
+    Two numbers are the codes of a first and of a second codebook, which rounds what the first one leaves.
+    """
+    pipe, checker = load_pipeline().pipe, load_checker()
+    learned, known = _latents(pipe, pictures, seed + 1), scenes.scenes(unseen, seed + 2)
+    drawn = render.render_all(known, seed=seed + 2)
+    z = _encode(pipe, drawn)
+    rows = [{"codes": "pictures", "all": checker.accuracy(drawn, known)["all"], "left": 0.0}]
+    rows.append({"codes": "latents", "all": checker.accuracy(_decode(pipe, z), known)["all"], "left": 0.0})
+    train, test = (x.transpose(0, 2, 3, 1).reshape(-1, x.shape[1]) for x in (learned, z))
+    for first, second in sizes:
+        coarse = MiniBatchKMeans(first, random_state=seed, batch_size=4096, n_init=1).fit(train)
+        found = coarse.cluster_centers_[coarse.predict(test)]
+        if second:
+            rest = train - coarse.cluster_centers_[coarse.predict(train)]
+            fine = MiniBatchKMeans(second, random_state=seed, batch_size=4096, n_init=1).fit(rest)
+            found = found + fine.cluster_centers_[fine.predict(test - found)]
+        back = found.reshape(len(z), *z.shape[2:], z.shape[1]).transpose(0, 3, 1, 2).astype(np.float32)
+        left = float(((test - found) ** 2).sum() / ((test - test.mean(0)) ** 2).sum())
+        name = f"{first} + {second}" if second else str(first)
+        rows.append({"codes": name, "all": checker.accuracy(_decode(pipe, back), known)["all"], "left": left})
+    return rows
+
+
+def _latents(pipe, n, seed):
+    return _encode(pipe, render.render_all(scenes.scenes(n, seed), seed=seed))
+
+
+@torch.inference_mode()
+def _encode(pipe, pictures):
+    x = torch.from_numpy(np.stack([np.asarray(one) for one in pictures])).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return torch.cat([pipe.vae.encode(part).latents for part in x.split(256)]).numpy()
+
+
+@torch.inference_mode()
+def _decode(pipe, latents):
+    x = torch.cat([pipe.vae.decode(part).sample for part in torch.from_numpy(latents).split(256)])
+    return [np.uint8(np.clip(one, 0, 255)) for one in ((x.permute(0, 2, 3, 1) + 1) * 127.5).round().numpy()]
