@@ -19,8 +19,8 @@ from workbench import (
     client,
     concepts,
     corpus,
-    editor,
     decode,
+    editor,
     encode,
     ensemble,
     export,
@@ -411,9 +411,7 @@ INSIDE = {
     "concepts.inversion.learn concepts.concept.Concept.export world.judging.judge adapt.rewriter.rewriter "
     "adapt.reinforcing.reinforce adapt.on_trl.grpo library.shipped.load library.shipped.save library.shipped.world "
     "preference.reward_model.learn preference.long_term.learn_policy editor.agent.learn "
-    "editor.demonstrations.learn_to_follow",
-    "meta.dialogs.learn_replies decode.critic.Critic.fit visual.learning.tune visual.questions.learn_questions "
-    "library.shipped.load library.shipped.save library.shipped.world",
+    "editor.demonstrations.learn_to_follow decode.critic.Critic.fit",
 }
 
 

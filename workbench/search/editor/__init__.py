@@ -10,6 +10,7 @@ from workbench.search.editor.agent import Agent, earned, learn, search
 from workbench.search.editor.config import REWARDS, AgentConfig, FollowConfig
 from workbench.search.editor.demonstrations import Episode, Follower, demonstrate, learn_to_follow
 from workbench.search.editor.scene_editor import SceneEditor, View
+from workbench.search.policy import RewardError
 
-__all__ = ["REWARDS", "Agent", "AgentConfig", "Episode", "FollowConfig", "Follower", "SceneEditor", "View", "demonstrate"]
-__all__ += ["earned", "learn", "learn_to_follow", "search"]
+__all__ = ["REWARDS", "Agent", "AgentConfig", "Episode", "FollowConfig", "Follower", "RewardError", "SceneEditor", "View"]
+__all__ += ["demonstrate", "earned", "learn", "learn_to_follow", "search"]
