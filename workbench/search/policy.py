@@ -165,7 +165,8 @@ def reinforce(
     def loss(step):
         done = play(step)
         rewards = np.asarray(done.rewards, dtype=np.float64)
-        memo["dull"] = memo["dull"] + 1 if (memo["dull"] == step and (np.ptp(rewards, axis=1) <= _EVEN).all()) else memo["dull"]
+        if memo["dull"] == step and (np.ptp(rewards, axis=1) <= _EVEN).all():
+            memo["dull"] += 1
         if memo["dull"] >= _DULL:
             raise RewardError(
                 f"In the first {_DULL} steps all tries at a task earned the same, {rewards.flat[0]:.4g} at last. A reward that "
