@@ -1,6 +1,7 @@
 """Soft prompts of SmolLM2: against peft's prompt tuning, and what they learn of small tasks against simpler ways.
 
-    python benchmarks/soft.py              # three tasks, five draws of 128 rows, 500 unseen texts: about an hour on one core
+    python benchmarks/soft.py              # five tasks, five draws of 128 rows, 500 unseen texts: two hours on one core
+    python benchmarks/soft.py --dtype bfloat16          # the same; half the time on a processor with instructions for it
     python benchmarks/soft.py --quick      # one task, one draw, 200 unseen texts: minutes; the last line is JSON
 
 The folder of `--data` holds `tasks/sst2.jsonl` and others, one JSON object a line: text, label, split (train or valid). Seconds
@@ -22,12 +23,14 @@ from library import halves
 
 from workbench import soft
 from workbench.models import load_lm
+from workbench.models.lm import DTYPES
 from workbench.search.soft.frozen import Frozen, frozen
 from workbench.search.soft.rows import read_rows
 
 STEP_ROWS, STEP_VECTORS = 8, 16  # of the steps that are timed
 QUICK_ROWS = 12  # of a half task, whose sibling is looked for
 KEYS = ("sst2", "sst2_zero_shot", "sst2_logreg", "peft_loss_difference", "times_peft_fp32", "times_peft_suffix8")
+PARTS = ("peft", "tasks", "meta")
 LATER = ("siblings_first", "world_meta_unseen", "world_meta_shuffled")
 
 
@@ -36,7 +39,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=os.environ.get("WORKBENCH_DATA", "../shared/data"), help="folder of data")
     parser.add_argument("--lm", default="smollm2")
-    parser.add_argument("--tasks", nargs="+", default=["sst2", "agnews", "subj"])
+    parser.add_argument("--dtype", choices=DTYPES, default="float32", help="of the model's weights, here and in peft's run")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="steps beside peft, tasks, prompts from prompts")
+    parser.add_argument("--tasks", nargs="+", default=["sst2", "agnews", "subj", "trec", "cola"])
     parser.add_argument("--rows", type=int, default=128, help="texts to learn from")
     parser.add_argument("--valid", type=int, help="unseen texts: 500, or 200 with --quick")
     parser.add_argument("--steps", type=int, default=40)
@@ -49,17 +54,27 @@ def main():
     args.valid = args.valid or (200 if args.quick else 500)
     torch.set_num_threads(1)
     tasks = {name: Task(args.data / "tasks" / f"{name}.jsonl") for name in args.tasks}
-    lm = load_lm(args.lm)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
-        found = beside_peft(lm, next(iter(tasks.values())), args.rounds)
-    for name, task in tasks.items():
+    lm, found = loaded(args.lm, args.dtype), {}
+    if "peft" in args.parts:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            found |= beside_peft(lm, next(iter(tasks.values())), args.rounds)
+    for name, task in tasks.items() if "tasks" in args.parts else ():
         found |= learned(lm, name, task, args)
     if args.quick:
         right, n = halves(lm, args.data / "tasks", QUICK_ROWS, longest=150)["gradient"]
         found["siblings_first"] = round(right / n, 3)
-    found |= soft_meta.measure(load_lm("world"), min(args.seeds, 3))
+    if "meta" in args.parts:
+        found |= soft_meta.measure(load_lm("world"), min(args.seeds, 3))
     print(json.dumps({key: found.get(key) for key in (*KEYS, *LATER)}))
+
+
+def loaded(name, dtype):
+    """The language model; in bfloat16 with the attention whose gradient is not slow there."""
+    lm = load_lm(name, dtype)
+    if dtype == "bfloat16":
+        lm.model.set_attn_implementation("eager")
+    return lm
 
 
 class Task:
@@ -125,7 +140,7 @@ class Peft:
     def __init__(self, lm, vectors, texts, labels):
         import peft
 
-        base = load_lm(lm.name).model.requires_grad_(False)
+        base = loaded(lm.name, str(lm.model.dtype).removeprefix("torch.")).model.requires_grad_(False)
         options = peft.PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=len(vectors))
         self.model = peft.get_peft_model(base, options)
         (self.weights,) = [weight for weight in self.model.parameters() if weight.requires_grad]
