@@ -52,8 +52,6 @@ class ConceptConfig(checks.Options):
             wholes={"vectors": 1, "steps": 0, "batch": 1},
             numbers={"rate": (0, math.inf, True), "zoom": (1, 4)},
         )
-        if not isinstance(self.flips, bool):
-            raise ValueError(f"ConceptConfig: flips must be True or False, got {self.flips!r}.")
 
     def replace(self, **changes):
         """The same options with some changed; another `how` has its own rate and steps where these were those of the old one."""
