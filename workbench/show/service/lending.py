@@ -129,7 +129,7 @@ class Lending:
         """A prompt that others have left."""
         entry = await self.take(user, body)
         rows = await self._turn(lambda: self.library.as_user(user).rows(entry)) if body.rows else None
-        found = {"vectors": bodies.encode({"vectors": entry.vectors}), "classes": list(entry.labels), **told(entry)}
+        found = {"vectors": bodies.encode({"vectors": entry.vectors}), **told(entry)}
         found |= {name: entry.state["options"].get(name) for name in ("layout", "template")}
         return found | ({} if rows is None else {"texts": rows[0], "labels": rows[1]})
 

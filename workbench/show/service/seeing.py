@@ -110,7 +110,7 @@ class Seeing:
         with in_words():
             prompt = shelving.from_entry(entry)
         options = {name: value for name, value in entry.state["options"].items() if name != "layout"}
-        return {"tensors": bodies.encode(prompt.tensors), "options": options, "classes": list(prompt.labels), **told(entry)}
+        return {"tensors": bodies.encode(prompt.tensors), "options": options, **told(entry)}
 
     def pictures(self, text):
         """Pictures that came as text: uint8 (n, height, width, 3). Raises `Refused` for what is none."""
