@@ -134,7 +134,7 @@ class Lending:
         return found | ({} if rows is None else {"texts": rows[0], "labels": rows[1]})
 
     async def remove(self, user, body):
-        """Remove what this user added."""
+        """Remove what this user added, and the rows that were kept with it."""
         return {"removed": await self._turn(lambda: self.library.as_user(user).remove(body.name, body.version))}
 
     async def near(self, user, query, start, body, by="prompt"):
