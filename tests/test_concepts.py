@@ -1,10 +1,12 @@
 """Concepts: what each way leaves alone, what diffusers loads, what merging keeps exactly, and what is refused."""
 
 import copy
+import functools
 
 import numpy as np
 import PIL.Image
 import pytest
+import safetensors.numpy
 import torch
 from tiny_diffusion import tiny_diffusion
 
@@ -334,3 +336,71 @@ def test_merging_names_what_it_lacks(pipeline, lava, arrow, call, message):
     both = [learn(pipeline, shown, FAST.replace(how="attention", steps=1)) for shown in (lava, arrow)]
     with pytest.raises(ValueError, match=message):
         call(pipeline, *both)
+
+
+@pytest.mark.parametrize("call", ["learn", "merge"])
+def test_an_old_caption_with_a_new_word_is_refused(pipeline, lava, arrow, call):
+    config = FAST.replace(how="attention", steps=1)
+    with pytest.raises(ValueError, match=r"kept.* 'a <lava> heart'.* new word"):
+        if call == "learn":
+            learn(pipeline, lava, config, kept=[*KEPT, "a <lava> heart"])
+        else:
+            both = [learn(pipeline, shown, config) for shown in (lava, arrow)]
+            concepts.merge(pipeline, both, prompts=[lava[1][0], arrow[1][0]], kept=[*KEPT, "a <lava> heart"])
+
+
+def test_words_of_like_names_go_to_files_of_their_own(pipeline, lava, tmp_path):
+    words = {"<a.b>": 1.0, "<ab>": 2.0, "<\N{CYRILLIC SMALL LETTER A}>": 3.0, "<2>": 4.0}
+    rows = {word: np.full((1, 128), value, np.float32) for word, value in words.items()}
+    concept = concepts.Concept(rows, {}, FAST, "0" * 64)
+    files = concept.export(tmp_path / "out")
+    found = [safetensors.numpy.load_file(path) for path in files]
+    assert len(set(files)) == 4 and {word: float(array[0]) for one in found for word, array in one.items()} == words
+
+
+def test_the_highest_noise_is_a_step_that_the_scheduler_has(pipeline, lava, monkeypatch):
+    monkeypatch.setattr(inversion, "_spread", lambda n: torch.ones(n))  # what rounding can make of the highest level
+    assert learn(pipeline, lava).words
+
+
+def test_a_pipeline_in_half_precision_is_refused_in_words(pipeline, lava):
+    other = Pipeline("other", "", copy.copy(pipeline.pipe))
+    other.pipe.unet = copy.deepcopy(pipeline.pipe.unet).to(torch.bfloat16)
+    with pytest.raises(ModelError, match=r"float32, its unet has torch.bfloat16.*pipe\.to\(torch\.float32\)"):
+        learn(other, lava)
+
+
+def test_a_pipeline_of_another_class_learns_without_being_built_anew(pipeline, lava):
+    class Other(type(pipeline.pipe)):
+        @functools.wraps(type(pipeline.pipe).__init__)
+        def __init__(self, *_, **__):
+            raise TypeError("this class takes other parts")
+
+    other = Pipeline("world", "", copy.copy(pipeline.pipe))
+    other.pipe.__class__ = Other
+    found = learn(other, lava, FAST.replace(steps=1))
+    known = found.on(other)
+    assert type(known.pipe) is Other and same(known.draw(lava[1], steps=1), found.on(pipeline).draw(lava[1], steps=1))
+
+
+def test_the_folder_of_another_run_is_refused_before_old_captions_are_drawn(pipeline, lava, tmp_path, monkeypatch):
+    config = FAST.replace(how="attention", steps=1)
+    learn(pipeline, lava, config, kept=KEPT, folder=tmp_path / "run")
+    monkeypatch.setattr(Pipeline, "draw", lambda *_, **__: pytest.fail("pictures were drawn"))
+    with pytest.raises(ArtifactError, match="another run"):
+        learn(pipeline, lava, config.replace(seed=4), kept=KEPT, folder=tmp_path / "run")
+
+
+@pytest.mark.parametrize("bad", [0, 1, 2, 3])
+@pytest.mark.parametrize("change", [lambda x: x * np.nan, lambda x: x[:0], lambda x: x[0]])
+def test_the_closed_form_takes_finite_matrices_only(bad, change):
+    random = np.random.default_rng(0)
+    given = [random.normal(size=size) for size in ((4, 6), (40, 6), (2, 6), (2, 4))]
+    given[bad] = change(given[bad])
+    with pytest.raises(ValueError, match="finite matrices"):
+        concepts.closed_form(*given)
+
+
+def test_a_merged_concept_has_the_options_of_one_with_weights(pipeline, lava, arrow):
+    word, weights = learn(pipeline, lava), learn(pipeline, arrow, FAST.replace(how="attention", steps=1))
+    assert concepts.merge(pipeline, [word, weights]).config.how == "attention"

@@ -1,10 +1,11 @@
 """Newcomers and their judge: what is new is drawn, said and read; what is old is as it was."""
 
+import time
+
 import numpy as np
 import pytest
 
 from workbench import world
-from workbench.values import ArtifactError
 from workbench.world import newcomers, render, scenes
 
 
@@ -51,5 +52,19 @@ def test_a_judge_reads_a_new_color_and_is_kept(tmp_path):
     assert judge.accuracy(newcomers.render_all(old, 10**9), old)["all"] >= 0.9
     again = world.judge(["lava"], steps=30, folder=tmp_path / "judge")
     assert again.read(newcomers.render_all(new, 1)) == judge.read(newcomers.render_all(new, 1))
-    with pytest.raises(ArtifactError, match="a judge of other values"):
-        world.judge(["lime"], folder=tmp_path / "judge")
+
+
+def test_a_folder_holds_the_judges_of_several_calls_and_no_call_gets_that_of_another(tmp_path):
+    one, two = (world.judge(["lava"], steps=1, seed=seed, folder=tmp_path, progress=False) for seed in (0, 1))
+    weights = [next(judge.model.parameters()) for judge in (one, two, world.judge(["lava"], steps=1, seed=1, folder=tmp_path))]
+    assert not (weights[0] == weights[1]).all() and (weights[1] == weights[2]).all()
+
+
+def test_many_examples_take_no_longer_each_than_few():
+    def seconds(n):
+        begun = time.process_time()
+        newcomers._different(newcomers.sample(8 * n, "lava"), n)
+        return time.process_time() - begun
+
+    seconds(20)
+    assert seconds(800) < 1.5  # a comparison of all with all takes 4

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from workbench import library
+from workbench import artifacts, library
 from workbench.data.library import searching
 from workbench.values import ArtifactError, LibraryError, NotFittedError
 
@@ -556,3 +556,43 @@ def test_what_a_classifier_cannot_choose_from_is_refused(shelf):
         chooser.fit(shelf).choose(["a"], ["x", "y"])
     with pytest.raises(ValueError, match="least must be a number from 0 to 1"):
         library.Chooser(counted, least=2)
+
+
+# ---- what is taken back -------------------------------------------------------------------------------------------------
+
+
+def test_rows_are_stored_once_and_go_from_the_disk_with_the_last_entry_that_names_them(shelf, tmp_path):
+    canary = "".join(["cana", "ry", "7391"])
+    rows = ([f"old {canary} fox", "moon"], ["no", "yes"])
+
+    def held():
+        return [path for path in tmp_path.rglob("*") if path.is_file() and canary.encode() in path.read_bytes()]
+
+    for seed, name in enumerate(("one", "one", "two")):
+        shelf.add(some(seed), card(name, data=library.DataSet("own")), START, rows=rows)
+    shelf.as_user("ben").add(some(9), card("of ben", data=library.DataSet("own")), START, rows=(["red"], ["no"]))
+    assert len(held()) == 1
+    shelf.remove("one", version=1)
+    shelf.remove("two")
+    assert shelf.rows("one") == rows
+    shelf.remove("one")
+    assert not held() and shelf.rows("of ben") == (["red"], ["no"])
+
+
+def test_entries_that_are_each_others_parents_are_refused_and_not_read_for_ever(shelf, tmp_path):
+    for i in range(2):
+        shelf.add(some(i), card(f"task {i}"), START)
+    library.save(shelf, tmp_path / "saved")
+    config, tensors = artifacts.load(tmp_path / "saved", "prompts of a library")
+    for one, other in zip(config["entries"], config["entries"][::-1], strict=True):
+        one["card"]["parents"] = [other["id"]]
+    artifacts.save(tmp_path / "saved", "prompts of a library", config, tensors)
+    with pytest.raises(ArtifactError, match="made from one another"):
+        library.load(tmp_path / "saved", tmp_path / "new")
+
+
+def test_an_address_that_was_made_a_path_is_refused_and_no_folder_is_made(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="address as a str"):
+        library.Library.open(Path("s3://shelves/mine"))
+    assert not list(tmp_path.iterdir())

@@ -1,16 +1,19 @@
 """Picture guidance: without a pull it is the pipeline to the bit, with one it moves; and ensembles of prompts."""
 
+import copy
+
 import numpy as np
 import PIL.Image
 import pytest
 import torch
 
 from workbench import ensemble, picture_guidance
+from workbench.control import picture_guidance as module
 from workbench.control.picture_guidance import GuidanceConfig, Guide
 from workbench.models import load_clip, load_pipeline
 from workbench.models.aesthetic import beauty
 from workbench.models.pipeline import Pipeline
-from workbench.values import ModelError
+from workbench.values import ModelError, PictureError
 from workbench.world import render, scenes
 
 PROMPTS = ["a red circle in the snow", "a blue star at night"]
@@ -45,8 +48,6 @@ def test_without_a_pull_the_pictures_are_those_of_the_pipeline_to_the_bit(pipeli
             picture_guidance.draw(pipeline, clip, PROMPTS, [what] if isinstance(what, Guide) else Guide(what), config), plain
         )
     # and the loop itself, which the two above leave out
-    from workbench.control import picture_guidance as module
-
     zero = GuidanceConfig(steps=4, scale=0)
     assert same(module._drawn(pipeline, clip, PROMPTS, clip.text_features("mosaic"), torch.ones(1), zero, 3), plain)
 
@@ -152,3 +153,46 @@ def test_an_ensemble_names_bad_options(clip):
 
 def test_the_built_in_pipeline_takes_four_steps_where_nothing_is_said(pipeline):
     assert same(pipeline.draw(PROMPTS, seed=1), pipeline.draw(PROMPTS, steps=4, seed=1))
+
+
+def test_a_scheduler_that_adds_noise_draws_it_from_the_seed_of_the_picture(pipeline, clip):
+    from diffusers import DDPMScheduler
+
+    other = Pipeline("world", "", copy.copy(pipeline.pipe))
+    other.pipe.scheduler = DDPMScheduler.from_config(pipeline.pipe.scheduler.config)
+    config = GuidanceConfig(steps=3, seed=5)
+    first = picture_guidance.draw(other, clip, PROMPTS, "mosaic", config)
+    torch.manual_seed(99)
+    assert same(first, picture_guidance.draw(other, clip, PROMPTS, "mosaic", config))
+    pulled = module._drawn(other, clip, PROMPTS, clip.text_features("mosaic"), torch.ones(1), config.replace(scale=0), 5)
+    assert same(pulled, other.draw(PROMPTS, steps=3, seed=5))
+
+
+def test_a_picture_does_not_depend_on_the_batch_where_parts_are_looked_at_too(pipeline, clip):
+    config = GuidanceConfig(steps=2, cutouts=2)
+    one, two = (picture_guidance.draw(pipeline, clip, PROMPTS, "mosaic", config, batch=n) for n in (1, 2))
+    assert all(np.abs(np.asarray(a, int) - np.asarray(b, int)).max() <= 1 for a, b in zip(one, two, strict=True))
+
+
+def test_the_path_of_a_picture_is_a_picture_and_no_text(pipeline, clip, tmp_path):
+    PIL.Image.fromarray(guides("mosaic", 1)[0]).save(tmp_path / "guide.png")
+    by_path, by_array = (module._targets(clip, one)[0] for one in (str(tmp_path / "guide.png"), guides("mosaic", 1)[0]))
+    assert torch.equal(by_path, by_array)
+    with pytest.raises(PictureError, match=r"no picture .*none\.png"):
+        picture_guidance.draw(pipeline, clip, PROMPTS, str(tmp_path / "none.png"))
+
+
+@pytest.mark.parametrize("guidance", [float("nan"), "much"])
+def test_a_weight_of_the_prompt_that_is_no_number_is_refused(guidance):
+    with pytest.raises(ValueError, match="guidance must be a number"):
+        GuidanceConfig(guidance=guidance)
+
+
+@pytest.mark.parametrize("scores", [[1.0], [1.0, float("nan")], [[1.0], [2.0]]])
+def test_a_head_that_gives_no_number_for_each_picture_is_named(clip, scores):
+    class Odd:
+        def score_pictures(self, images, clip):
+            return scores
+
+    with pytest.raises(ValueError, match="head"):
+        ensemble.draw_best(Painter(), "red", ["red", "blue"], clip=clip, head=Odd())

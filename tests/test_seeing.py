@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
 
 from benchmarks.service_parts import fuzz
 from workbench import client, library, service, visual
@@ -106,6 +107,11 @@ BAD = [
     ({"options": {"width": 10**9}}, "at most 256"),
     ({"options": {"width": 16}}, "leaves nothing"),
     ({"options": {"template": "none"}}, "template must"),
+    ({"options": {"template": "{label}" + "x" * 9_000}}, "template is at most 1000 letters"),
+    ({"options": {"shrink": 10**9}}, "shrink must be True or False"),
+    ({"options": {"kind": "mask", "binary": 10**12}}, "binary must be True or False"),
+    ({"options": {"kind": "mask", "shared": "no"}}, "shared must be True or False"),
+    ({"options": {"kind": "deep", "tokens": 256, "maker": 250}}, "numbers, and 4000000 are allowed"),
     ({"classes": ["red"]}, "classes must be 2 to"),
     ({"labels": ["red", "green"]}, "labels must be one of classes"),
     ({"labels": ["red"]}, "labels must be one of classes"),
@@ -136,3 +142,26 @@ def test_a_server_without_a_vision_model_says_so_and_a_checker_refuses_tokens(pi
         assert len(found.visual_predict(found.visual_start(scenes.COLORS), pictures, scenes.COLORS)) == 6
         with pytest.raises(client.ClientError, match="tokens need a model that reads patches"):
             found.visual_start(scenes.COLORS, {"kind": "tokens"})
+
+
+@pytest.mark.parametrize("path", ["start", "upload", "search"])
+def test_a_prompt_of_too_many_numbers_is_refused_before_they_are_made(there, path, monkeypatch):
+    monkeypatch.setattr(shelving, "Numbers", None)
+    body = {"options": {"kind": "deep", "tokens": 256, "maker": 250}, "classes": LABELS}
+    body |= {} if path == "start" else {"tensors": client.remote.encode({"own.tokens": np.zeros((1, 4, 256, 128))})}
+    body |= {"card": CARD} if path == "upload" else {}
+    with pytest.raises(client.ClientError, match="numbers, and 4000000 are allowed"):
+        there.ask("POST", f"/visual/{path}", body)
+
+
+def test_what_has_no_rows_cannot_be_asked_for_rows(there):
+    with pytest.raises(client.ClientError, match="rows is no field"):
+        there.ask("POST", "/visual/read", {"name": "mask", "rows": True})
+
+
+@given(request=fuzz.requests(128))
+@settings(max_examples=60, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+def test_no_request_breaks_a_service_with_a_vision_model(there, request):
+    answer = there._http.request(request[0], request[1], content=request[2], headers={"content-type": "application/json"})
+    assert answer.status_code < 500, answer.text
+    assert answer.status_code < 400 or not fuzz.NEVER.search(answer.json()["error"])

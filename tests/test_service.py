@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 import types
+from concurrent.futures import Future
 
 import numpy as np
 import pytest
@@ -289,6 +290,26 @@ def test_a_request_that_takes_too_long_is_given_up(lm, monkeypatch):
         there.gradient(numbers(), TEXTS, LABELS)
     assert err.value.status == 408
     app.state.engine.close()
+
+
+def test_a_request_that_was_given_up_is_not_computed_and_one_that_is_computed_cannot_break_the_thread(lm):
+    engine, begun, busy, asked = engines.Engine(lm), threading.Event(), threading.Event(), []
+
+    async def ask():
+        first = asyncio.ensure_future(engine.alone(lambda _: (begun.set(), busy.wait(10), asked.append("first"))))
+        while not begun.is_set():
+            await asyncio.sleep(0.001)
+        second = asyncio.ensure_future(engine.alone(lambda _: asked.append("second")))
+        await asyncio.sleep(0.01)
+        first.cancel(), second.cancel()
+        await asyncio.sleep(0.01)
+        busy.set()
+        return await asyncio.wait_for(engine.alone(lambda _: "third"), 5)
+
+    assert asyncio.run(ask()) == "third" and asked == ["first"]
+    job = engines._Job(None, lambda _: job.done.cancel(), 0, Future())
+    assert engine._serve([job]) and job.done.result(1) is False  # between its answer and its end nobody can take it back
+    engine.close()
 
 
 def test_tokens_say_who_asks_and_beyond_the_loopback_they_are_needed(lm, tmp_path):

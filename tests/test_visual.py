@@ -1,5 +1,8 @@
 """Visual prompts: what each kind leaves alone, what it can solve, and what is refused. The truth of the shifts is known."""
 
+import copy
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +11,7 @@ from workbench import visual
 from workbench.models import load_clip, load_lm
 from workbench.models.checker import load_checker
 from workbench.search.visual.kinds import Numbers, edge, prompted, starts
-from workbench.search.visual.towers import tower_of
+from workbench.search.visual.towers import CheckerTower, tower_of
 from workbench.values import ArtifactError, ModelError, PictureError
 from workbench.world import render, scenes, shifts
 
@@ -269,3 +272,53 @@ def sha(lm):
     from workbench.models.lm import fingerprint
 
     return fingerprint(lm)
+
+
+# ---- what must not pass silently, and what is asked first -----------------------------------------------------------------
+
+
+def test_no_tokens_cannot_be_learned_and_have_no_gradient(clip):
+    with pytest.raises(ValueError, match="no tokens there is nothing to learn: take steps=0"):
+        visual.VisualConfig(kind="deep", tokens=0)
+    pictures, labels = drawn(4)
+    none = visual.tune(clip, pictures, labels, visual.VisualConfig(kind="tokens", tokens=0, steps=0))
+    loss, grads, _ = visual.gradient(clip, none, pictures, labels)
+    assert np.isfinite(loss) and grads["own.tokens"].shape == (1, 1, 0, 128)
+
+
+def test_pixels_of_many_pictures_are_made_in_parts(checker, monkeypatch):
+    pictures, labels = drawn(300)
+    prompt, sizes = visual.tune(checker, pictures[:20], labels[:20], FAST.replace(steps=0)), []
+    real = type(tower_of(checker, prompt.labels, "{label}")).pixels
+    monkeypatch.setattr(CheckerTower, "pixels", lambda self, some: (sizes.append(len(some)), real(self, some))[1])
+    assert len(prompt.classify(checker, pictures)) == 300 and sum(sizes) == 300 and max(sizes) <= 128
+
+
+@pytest.fixture
+def learned(clip):
+    pictures, labels = drawn(4)
+    config = visual.questions._CONFIG.replace(steps=0)
+    return visual.learn_questions(clip, load_lm("world"), pictures, ["color"] * 4, labels, config, progress=False)
+
+
+def test_questions_are_looked_at_before_pictures(clip, learned, monkeypatch):
+    lm, pictures = load_lm("world"), drawn(3)[0]
+    monkeypatch.setattr(type(clip), "image_features", lambda *_: pytest.fail("the pictures were looked at"))
+    for call, words in (
+        (lambda: learned.answer(clip, lm, pictures, ["style"] * 3), "Unknown questions: style"),
+        (lambda: learned.answer(clip, lm, pictures, ["color"] * 2), "3 pictures and 2 questions"),
+        (lambda: visual.learn_questions(clip, lm, pictures, ["color"] * 3, ["red"] * 2), "3 questions and 2 answers"),
+        (lambda: visual.learn_questions(clip, lm, pictures, ["color"] * 3, ["red"] * 3), "two answers or more"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            call()
+
+
+def test_questions_belong_to_their_clip(clip, learned, tmp_path):
+    other = replace(clip, model=copy.deepcopy(clip.model))
+    with torch.no_grad():
+        other.model.visual_projection.weight.mul_(-1)
+    learned.save(tmp_path / "questions")
+    for one in (learned, visual.Questions.load(tmp_path / "questions")):
+        with pytest.raises(ModelError, match="learned with another CLIP than world"):
+            one.answer(other, load_lm("world"), drawn(1)[0], ["color"])

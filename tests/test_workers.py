@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,10 @@ import pytest
 
 from workbench import client, library
 from workbench.__main__ import main
+from workbench.show.service import workers as behind
 from workbench.show.service.config import Limits
 from workbench.show.service.rates import Rates
+from workbench.show.service.serving import listening
 
 psutil = pytest.importorskip("psutil")
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs file locks and signals")
@@ -140,3 +143,41 @@ def test_a_number_of_workers_below_one_is_refused(n, capsys):
 def test_workers_that_cannot_start_end_with_one_sentence(tmp_path, capfd):
     assert main(["serve", "--model", str(tmp_path / "none"), "--workers", "2", "--port", "0"]) == 2
     assert "error: " in capfd.readouterr().err
+
+
+def test_a_worker_that_cannot_start_again_ends_the_service_and_says_why(monkeypatch, capsys):
+    said, started = iter(["", "", "shelf/library.json is damaged."]), []
+
+    class Child:
+        """A process that says the next thing and is alive if that was nothing; the first one dies later."""
+
+        exitcode = 0
+
+        def __init__(self, target, args, daemon):
+            self.far, self.looks = args[-1], 0
+
+        def start(self):
+            self.first, self.word = not started, next(said)
+            started.append(self)
+            self.far.send(self.word)
+
+        def is_alive(self):
+            self.looks += 1
+            return not self.word and not (self.first and self.looks > 3)
+
+        def terminate(self):
+            self.word = "ended"
+
+        def join(self, seconds=None):
+            pass
+
+    context = types.SimpleNamespace(Pipe=multiprocessing.Pipe, Process=Child)
+    monkeypatch.setattr(behind.multiprocessing, "get_context", lambda _: context)
+    options, before = types.SimpleNamespace(workers=2, host="127.0.0.1"), signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(ValueError, match=r"shelf/library\.json is damaged"):
+            behind.run(options, None, listening("127.0.0.1", 0))
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert len(started) == 3
+    assert "A worker ended. Another takes its place." in capsys.readouterr().out

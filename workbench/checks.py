@@ -16,12 +16,15 @@ class Options:
     """What frozen dataclasses of options share: one way to check them, and `replace`."""
 
     def check(self, choices=(), wholes=(), numbers=(), places=()):
-        """Check options by name, and bring `seed` into its range; ValueError for what is out of it.
+        """Check options by name, each bool, and bring `seed` into its range; ValueError for what is out of it.
 
         `choices` are sequences of str, `wholes` least ints (None will do where it is the default), `numbers` limits as of
         `number`, and `places` what a text must hold once each.
         """
         values, kind = vars(self), type(self).__name__
+        for field in dataclasses.fields(self):
+            if field.type is bool and not isinstance(values[field.name], bool):
+                raise ValueError(f"{kind}: {field.name} must be True or False, got {values[field.name]!r}.")
         for name, options in dict(choices).items():
             one_of(f"{kind}: {name}", values[name], options)
         for name, least in dict(wholes).items():

@@ -13,11 +13,12 @@ from torch.nn import functional
 
 from workbench import checks
 from workbench.models.clip import CLIP, pooled, target_of
+from workbench.pictures import is_named
 from workbench.values import ModelError
 
 
 class Guide(NamedTuple):
-    """What pulls: a text, a picture, or a list of pictures for what they share; and a weight, below 0 to push away."""
+    """What pulls: a text, a picture or its path, or a list of pictures for what they share; a weight below 0 pushes away."""
 
     what: object
     weight: float = 1.0
@@ -31,7 +32,8 @@ class GuidanceConfig(checks.Options):
         scale: float >= 0, how strongly all guides together pull; 0 is the pipeline alone.
         steps: int, denoising steps.
         guidance: float or None, weight of the prompt, as in `Pipeline.draw`.
-        cutouts: int, parts of the picture that are looked at besides the whole, at random places and sizes in each step.
+        cutouts: int, parts of the picture that are looked at besides the whole, at random places and sizes in each step, the same
+            for all pictures of a call.
         seed: int.
 
     Raises:
@@ -45,7 +47,8 @@ class GuidanceConfig(checks.Options):
     seed: int = 0
 
     def __post_init__(self):
-        self.check(wholes={"steps": 1, "cutouts": 0}, numbers={"scale": (0,)})
+        prompt = {} if self.guidance is None else {"guidance": ()}
+        self.check(wholes={"steps": 1, "cutouts": 0}, numbers={"scale": (0,), **prompt})
 
 
 def draw(pipeline, clip, prompts, guides, config=None, *, batch=32):
@@ -99,10 +102,14 @@ def _targets(clip, guides):
     for one in guides:
         checks.number("the weight of a guide", one.weight)
     guides = [one for one in guides if one.weight]
-    features = [clip.text_features(one.what)[0] if isinstance(one.what, str) else target_of(clip, one.what) for one in guides]
     total = sum(abs(one.weight) for one in guides)
+    features = [clip.text_features(what)[0] if _is_text(what) else target_of(clip, what) for what, _ in guides]
     found = functional.normalize(torch.stack(features), dim=-1) if features else torch.zeros(0, clip.width)
     return found, torch.tensor([one.weight / total for one in guides], device=found.device)
+
+
+def _is_text(what):
+    return isinstance(what, str) and not is_named(what)
 
 
 def _check(pipe):
@@ -122,7 +129,8 @@ def _drawn(pipeline, clip, prompts, targets, weights, config, seed):
     guidance = config.guidance if config.guidance is not None else 3.0 if pipeline.name == "world" else 7.5
     scheduler = copy.deepcopy(pipe.scheduler)
     draws = [torch.Generator("cpu").manual_seed(checks.seed(seed + i)) for i in range(n)]
-    places = torch.Generator("cpu").manual_seed(checks.seed(seed))
+    places = torch.Generator("cpu").manual_seed(config.seed)
+    noise = pipe.prepare_extra_step_kwargs(draws, 0.0)  # of a scheduler that adds some in each step
     with torch.no_grad():
         states, none = pipe.encode_prompt(prompts, device, 1, guidance > 1)
         states = torch.cat([none, states]) if guidance > 1 else states
@@ -136,7 +144,7 @@ def _drawn(pipeline, clip, prompts, targets, weights, config, seed):
         far = _distance(pipe, clip, clean, targets, weights, config.cutouts, places)
         (gradient,) = torch.autograd.grad(far, z)  # through the UNet: at the predicted picture alone it hardly moves a style
         with torch.no_grad():
-            z = scheduler.step(found, time, z, return_dict=False)[0] - config.scale * spread * gradient
+            z = scheduler.step(found.detach(), time, z, return_dict=False, **noise)[0] - config.scale * spread * gradient
     with torch.no_grad():
         pixels = pipe.vae.decode(z / pipe.vae.config.scaling_factor + _shift(pipe), return_dict=False)[0]
     return pipe.image_processor.postprocess(pixels.detach(), output_type="pil", do_denormalize=[True] * n)
@@ -168,10 +176,11 @@ def _distance(pipe, clip, clean, targets, weights, cutouts, places):
     views = [pixels, *(_cutout(pixels, places) for _ in range(cutouts))]
     size = clip.model.config.vision_config.image_size
     views = [one if one.shape[-1] == size else functional.interpolate(one, (size, size), mode="bilinear") for one in views]
+    seen = torch.cat(views).to(clip.device, torch.float32)  # which may be another device and type than those of the pipeline
     mean, std = (
-        torch.tensor(x, device=pixels.device)[:, None, None] for x in (clip.processor.image_mean, clip.processor.image_std)
+        torch.tensor(x, device=clip.device)[:, None, None] for x in (clip.processor.image_mean, clip.processor.image_std)
     )
-    features = pooled(clip.model.get_image_features(pixel_values=((torch.cat(views) + 1) / 2 - mean) / std))
+    features = pooled(clip.model.get_image_features(pixel_values=((seen + 1) / 2 - mean) / std))
     chord = (functional.normalize(features, dim=-1)[:, None] - targets).norm(dim=-1)
     return ((2 * torch.arcsin((chord / 2).clamp(max=1 - 1e-6)) ** 2) @ weights).sum() / len(views)
 

@@ -44,7 +44,7 @@ def draw_best(pipeline, wish, variants, keep=4, *, clip="world", head=None, weig
 
     Raises:
         TypeError: wish or variants that are no str.
-        ValueError: no variants, or an option out of its range.
+        ValueError: no variants, an option out of its range, or a head that does not give a finite number for each picture.
 
     Source:
         Drawing many and choosing by a CLIP: Ramesh et al., "Zero-Shot Text-to-Image Generation", arXiv:2102.12092, section 2.6;
@@ -61,6 +61,8 @@ def draw_best(pipeline, wish, variants, keep=4, *, clip="world", head=None, weig
     drawn = pipeline.draw(prompts, steps=steps, seed=seeds, batch=48)
     relevance = (clip.image_features(drawn) @ clip.text_features(wish)[0]).cpu().numpy()
     beauty = np.asarray((head or load_aesthetic()).score_pictures(drawn, clip), np.float64)
+    if beauty.shape != relevance.shape or not np.isfinite(beauty).all():
+        raise ValueError(f"head must give a finite number for each of {len(drawn)} pictures; got an array {beauty.shape}.")
     score = (1 - weight) * _standard(relevance) + weight * _standard(beauty)
     best = np.argsort(-score, kind="stable")[:keep]
     return [Kept(prompts[i], seeds[i], drawn[i], float(relevance[i]), float(beauty[i]), float(score[i])) for i in best]

@@ -6,10 +6,9 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from workbench import checks, files
+from workbench import artifacts, checks, files
 from workbench.models.checker import Checker, as_tensor, load_checker, network
 from workbench.training import adamw, cosine, train
-from workbench.values import ArtifactError
 from workbench.world import newcomers, scenes
 
 _PICTURES, _BATCH, _STEPS, _RATE = 12_000, 96, 260, 2e-3
@@ -25,8 +24,8 @@ def judge(values=None, *, seed=0, steps=_STEPS, folder=None, progress=True):
         values: sequence of str, new values among `newcomers.KINDS`; None takes all.
         seed: int.
         steps: int, steps of training; 260 take about 20 CPU seconds.
-        folder: str, Path or None: where the judge is kept. If one made by the same call is there, it is loaded in place of
-            training; None takes `judge-...` in the cache folder of the workbench.
+        folder: str, Path or None: where judges are kept, each in a folder `judge-...` of its own. One made by the same call is
+            loaded in place of training; None takes the cache folder of the workbench.
         progress: bool, show a progress bar.
 
     Returns:
@@ -34,7 +33,7 @@ def judge(values=None, *, seed=0, steps=_STEPS, folder=None, progress=True):
 
     Raises:
         ValueError: an unknown new value, or steps below 1.
-        ArtifactError: `folder` holds something else.
+        ArtifactError: what is kept there is damaged, or the disk is full.
     """
     values = sorted(newcomers.KINDS) if values is None else sorted(set(checks.texts(values, "values")))
     for value in values:
@@ -42,14 +41,11 @@ def judge(values=None, *, seed=0, steps=_STEPS, folder=None, progress=True):
     checks.whole("steps", steps)
     seed, old = checks.seed(seed), load_checker()
     known = {kind: (*old.values[kind], *(v for v in newcomers.VALUES.get(kind, ()) if v in values)) for kind in old.values}
-    if folder is None:
-        told = repr((values, seed, steps, _PICTURES, _BATCH, _RATE, newcomers.COLORS, newcomers.STYLES)).encode()
-        folder = files.cache_folder() / f"judge-{hashlib.sha256(told).hexdigest()[:16]}"
-    if (files.path(folder, "folder") / "config.json").exists():
-        kept = Checker.load(folder)
-        if kept.values != known:
-            raise ArtifactError(f"{folder} holds a judge of other values. Give another folder.")
-        return kept
+    told = repr((values, seed, steps, _PICTURES, _BATCH, _RATE, newcomers.COLORS, newcomers.STYLES)).encode()
+    folder = files.cache_folder() if folder is None else files.path(folder, "folder")
+    folder /= f"judge-{hashlib.sha256(told).hexdigest()[:16]}"
+    if (folder / artifacts.CONFIG).exists():
+        return Checker.load(folder)
     made = Checker(_learned(old, known, values, seed, steps, progress), known)
     made.save(folder)
     return Checker.load(folder)  # as it will be loaded from now on: rounded to float16

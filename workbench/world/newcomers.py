@@ -112,13 +112,14 @@ def examples(n, values=(), seed=0, split="train"):
 
 def _different(some, n):
     """Of many scenes n, one after another that which repeats the fewest old values."""
-    chosen, seen = [], {}
+    repeats, chosen = np.zeros(len(some), int), []  # of each scene: how often its values were chosen
+    columns = [np.array([str(value) for value in column]) for column in zip(*some, strict=True)]
     for _ in range(n):
-        best = min(some, key=lambda scene: sum(seen.get(pair, 0) for pair in enumerate(scene)))
-        some.remove(best)
-        chosen.append(best)
-        for pair in enumerate(best):
-            seen[pair] = seen.get(pair, 0) + 1
+        best = int(repeats.argmin())
+        chosen.append(some[best])
+        for column in columns:
+            repeats += column == column[best]
+        repeats[best] = np.iinfo(int).max // 2
     return chosen
 
 

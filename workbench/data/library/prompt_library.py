@@ -92,8 +92,7 @@ class Library:
             for parent in sorted(parents - known):
                 raise LibraryError(f"There is no parent {parent!r} that you may see.")
             self._shelves.keep_starts({row["start_sha256"]: begun for row, begun, _, _ in read})
-            rows = {card.data[0].sha256: texts for _, _, card, texts in read if texts}
-            self._shelves.append("rows", [{"id": sha256, "owner": self.user} | texts for sha256, texts in rows.items()])
+            self._shelves.keep_rows(self.user, {card.data[0].sha256: texts for _, _, card, texts in read if texts})
             for shape in sorted({(row["k"], row["w"]) for row, _, _, _ in read}):
                 fresh = [row for row, _, _, _ in read if (row["k"], row["w"]) == shape]
                 self._shelves.put(shape, fresh, [name for name, of in replaced.items() if of == shape])
@@ -128,7 +127,9 @@ class Library:
             latest[row["name"]] = copies[row["vectors_sha256"], row["model_sha256"]] = row
 
     def remove(self, name, version=None):
-        """Remove an entry that this user added: one version, or all.
+        """Remove an entry that this user added: one version, or all; with the last one that names a data set, also its rows.
+
+        Nobody finds it any more. From the disk its rows go at once; what else it had goes when LanceDB clears older states away.
 
         Args:
             name: str, name or id.
@@ -141,14 +142,18 @@ class Library:
             LibraryError: there is no such entry of this user.
         """
         with self._shelves.turn():
-            own = self._rows(_called(name, version) + f" AND owner = {quoted(self.user)}", versions=True)
+            mine = f"owner = {quoted(self.user)}"
+            own = self._rows(f"{_called(name, version)} AND {mine}", versions=True, more=("data_sha256",))
             if not own:
                 raise refuse_unknown(name)
             gone, table = {row["id"] for row in own}, self._shelves.prompts((own[0]["k"], own[0]["w"]))
             table.delete(among("id", gone))
-            left = self._rows(f"owner = {quoted(self.user)} AND name = {quoted(own[0]['name'])}", versions=True)
+            left = self._rows(f"{mine} AND name = {quoted(own[0]['name'])}", versions=True)
             if left:
                 table.update(where=f"id = {quoted(max(left, key=lambda row: row['version'])['id'])}", values={"latest": True})
+            data = {one for row in own for one in row["data_sha256"]}
+            alone = {one for one in data if not self._rows(f"{mine} AND {filters({'data_sha256': one})}", versions=True)}
+            self._shelves.forget_rows(self.user, alone)
         return len(gone)
 
     # ---- to read ----------------------------------------------------------------------------------------------------------
@@ -209,9 +214,8 @@ class Library:
         more = rows_of(table, where, ["id", "layout", "gradient", "features"])[0]
         arrays = [None if more[one] is None else np.array(more[one], np.float32) for one in ("gradient", "features")]
         gradient = None if arrays[0] is None else arrays[0].reshape(row["k"], row["w"])
-        return Known(
-            row["model"], row["model_sha256"], more["layout"], self._shelves.start(row["start_sha256"]), gradient, arrays[1]
-        )
+        start = self._shelves.start(row["start_sha256"])
+        return Known(row["model"], row["model_sha256"], more["layout"], start, gradient, arrays[1])
 
     def rows(self, name, version=None):
         """The rows of the data that an entry was learned from.
@@ -227,14 +231,14 @@ class Library:
             LibraryError: as in `get`, or the rows are not in the library; the error says which, and a link where there is one.
         """
         row = self._one(name.id if isinstance(name, Entry) else name, version)
-        entry, texts, labels, table = entry_of(row, self.user), [], [], self._shelves.table("rows")
+        entry, texts, labels = entry_of(row, self.user), [], []
+        with self._shelves.turn():  # older states of this table do not stay
+            known = self._shelves.rows(row["owner"], {data.sha256 for data in entry.card.data})
         for data in entry.card.data:
-            same = f"id = {quoted(data.sha256)} AND owner = {quoted(row['owner'])}"
-            found = rows_of(table, same, ["id", "texts", "labels"]) if table is not None else []
-            if not found:
+            if data.sha256 not in known:
                 link = f" See {data.link}." if data.link else " The card has no link to it."
                 raise LibraryError(f"The rows of {data.name!r} are not in this library.{link}")
-            texts, labels = texts + found[0]["texts"], labels + found[0]["labels"]
+            texts, labels = texts + known[data.sha256]["texts"], labels + known[data.sha256]["labels"]
         return texts, labels
 
     def search(self, query, k=5, *, by="prompt", metric="centred", where=None, start=None):
@@ -325,9 +329,7 @@ class Library:
     def ledger(self):
         """What this user gave and took: list of dicts with `id`, `change` (+1 or -1) and `what` ("upload" or "reading")."""
         table = self._shelves.table("ledger")
-        if table is None:
-            return []
-        return rows_of(table, f'"user" = {quoted(self.user)}', ["id", "change", "what"])
+        return [] if table is None else rows_of(table, f'"user" = {quoted(self.user)}', ["id", "change", "what"])
 
     def buy(self, name, version=None):
         """Pay one credit to read an entry "in exchange" from now on. What is one's own, free or bought costs nothing.
@@ -353,16 +355,13 @@ class Library:
     def _seen(self):
         """What this user may see, as SQL."""
         user, ledger = quoted(self.user), self.ledger()
-        bought = ", ".join(quoted(row["id"]) for row in ledger if row["change"] < 0)
-        exchange = (
-            "access = 'exchange'" if sum(row["change"] for row in ledger) > 0 else f"id IN ({bought})" if bought else "false"
-        )
+        bought = among("id", {row["id"] for row in ledger if row["change"] < 0})
+        exchange = "access = 'exchange'" if sum(row["change"] for row in ledger) > 0 else bought
         return f"(access = 'free' OR owner = {user} OR array_has(readers, {user}) OR {exchange})"
 
     def _paid(self, row):
-        if row["access"] != "exchange" or row["owner"] == self.user:
-            return True
-        return any(one["id"] == row["id"] and one["change"] < 0 for one in self.ledger())
+        free = row["access"] != "exchange" or row["owner"] == self.user
+        return free or any(one["id"] == row["id"] and one["change"] < 0 for one in self.ledger())
 
     def _rows(self, where, versions=False, more=()):
         wanted = f"{self._seen()} AND ({where})" + ("" if versions else " AND latest")

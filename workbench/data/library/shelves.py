@@ -3,6 +3,8 @@
 import json
 import os
 import re
+import warnings
+from datetime import timedelta
 
 import numpy as np
 
@@ -38,6 +40,7 @@ class Shelves:
     Raises:
         ImportError: LanceDB is not installed.
         ArtifactError: the folder holds something else, or a library of another version.
+        ValueError: an address of another kind, or one that is no str.
     """
 
     def __init__(self, folder):
@@ -49,6 +52,8 @@ class Shelves:
             self._reached(self._check_remote)
             return
         self.folder = files.path(folder, "folder")
+        if re.match(r"\w{2,}:/", str(folder)):  # a Path has lost one of the slashes
+            raise ValueError(f"{folder} looks like an address. Give an address as a str: 's3://bucket/path'.")
         _check_head(self.folder)
         self.db = lancedb.connect(str(self.folder))
 
@@ -119,6 +124,27 @@ class Shelves:
         """Add rows, dicts, to a table beside the prompts."""
         if rows:
             self._written(name, self.table(name, _others_schema(name)).add(rows))
+
+    def rows(self, owner, wanted):
+        """Rows of data sets by sha256, of those that are there: dict of sha256 -> dict with texts and labels."""
+        table, same = self.table("rows"), f"owner = {quoted(owner)} AND {among('id', wanted)}"
+        found = rows_of(table, same, ["id", "texts", "labels"]) if table is not None else []
+        return {row["id"]: row for row in found}
+
+    def keep_rows(self, owner, rows):
+        """Keep rows of data sets, each once for its owner: dict of sha256 -> dict with texts and labels."""
+        known = self.rows(owner, rows)
+        self.append("rows", [{"id": one, "owner": owner} | cells for one, cells in rows.items() if one not in known])
+
+    def forget_rows(self, owner, gone):
+        """Delete rows of data sets by sha256, from the disk too: older states of the table go with them."""
+        table, same = self.table("rows"), f"owner = {quoted(owner)} AND {among('id', gone)}"
+        if table is None or not table.count_rows(same):
+            return
+        table.delete(same)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about others who read: this table is read and written in turn
+            table.optimize(cleanup_older_than=timedelta(0))
 
     def put(self, shape, fresh, old):
         """Add prompts of a shape and note of older ones, by id, that they are not the latest, in one write."""

@@ -73,6 +73,10 @@ def load(saved, folder, user="me"):
     saved_ids, at = {known["id"] for known in waiting}, {known["id"]: i for i, known in enumerate(waiting)}
     while waiting:  # parents before those that were made from them
         ready = [known for known in waiting if not set(known["card"]["parents"]) & saved_ids - set(ids)]
+        if not ready:
+            raise ArtifactError(
+                f"{saved} cannot be read: {len(waiting)} of its entries were made from one another. Save it again."
+            )
         added = library.add_many([_item(known, at[known["id"]], tensors, ids) for known in ready])
         ids |= {known["id"]: name for known, name in zip(ready, added, strict=True)}
         waiting = [known for known in waiting if known["id"] not in ids]

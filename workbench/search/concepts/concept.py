@@ -2,7 +2,6 @@
 
 import copy
 import re
-import warnings
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
@@ -10,7 +9,7 @@ import safetensors.numpy
 import torch
 
 from workbench import checks, files
-from workbench.artifacts import Saved
+from workbench.artifacts import Saved, check_layout
 from workbench.models.loading import quiet
 from workbench.search.concepts.config import ConceptConfig
 from workbench.search.visual.towers import sha256
@@ -84,11 +83,8 @@ class Concept(Saved):
             named = dict(unet.named_parameters())
             for name, value in self.weights.items():
                 named[name].copy_(torch.from_numpy(value))
-        parts = {**pipe.components, "tokenizer": tokenizer, "text_encoder": encoder.requires_grad_(False), "unet": unet}
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            known = type(pipe)(**parts, requires_safety_checker=pipe.config.get("requires_safety_checker", False))
-        known.set_progress_bar_config(disable=True)
+        known = copy.copy(pipe)
+        known.register_modules(tokenizer=tokenizer, text_encoder=encoder.requires_grad_(False), unet=unet)
         return replace(pipeline, pipe=known)
 
     def export(self, folder):
@@ -99,7 +95,7 @@ class Concept(Saved):
 
         Args:
             folder: str or Path, new or empty. One `learned_embeds.safetensors` a word, named `lava.safetensors` where there are
-                several, and `pytorch_custom_diffusion_weights.safetensors`.
+                several (`lava-2.safetensors` where two would have one name), and `pytorch_custom_diffusion_weights.safetensors`.
 
         Returns:
             list of Path, the files; that of the weights, if there is one, is the last.
@@ -117,9 +113,8 @@ class Concept(Saved):
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise ArtifactError(f"{folder} is not empty. Give a new folder: nothing was written.")
         files.make_folder(folder)
-        out = []
-        for word, rows in self.words.items():
-            name = WORDS_FILE if len(self.words) == 1 else f"{re.sub(r'[^0-9A-Za-z_-]', '', word) or len(out)}.safetensors"
+        names, out = [WORDS_FILE] if len(self.words) == 1 else _file_names(self.words), []
+        for name, (word, rows) in zip(names, self.words.items(), strict=True):
             out.append(_written(folder / name, {word: rows if len(rows) > 1 else rows[0]}))
         if self.weights:
             named = {_of_processor(name): value for name, value in self.weights.items()}
@@ -140,8 +135,7 @@ class Concept(Saved):
         """The `Concept` that `to_state` described; KeyError, TypeError or ValueError for what is none."""
         checks.one_of("stopped", config["stopped"], STOPPED)
         words = {word: tensors[f"word.{word}"] for word in checks.texts(config["words"], "words")}
-        if len({rows.shape[1:] for rows in words.values()}) != 1 or any(rows.ndim != 2 for rows in words.values()):
-            raise ValueError("its words have vectors of different widths")
+        check_layout(tensors, {f"word.{word}": f"float32 k{i} w" for i, word in enumerate(words)})
         weights = {name.removeprefix("weight."): value for name, value in tensors.items() if name.startswith("weight.")}
         options, history = ConceptConfig(**config["options"]), tuple(dict(row) for row in config["history"])
         return cls(words, weights, options, config["sha256"], history, config["stopped"])
@@ -167,7 +161,7 @@ def check_parts(pipeline):
     """Refuse what has not the parts that are needed here.
 
     Raises:
-        ModelError: no pipeline, or one with other parts.
+        ModelError: no pipeline, or one with other parts or another precision.
     """
     pipe = getattr(pipeline, "pipe", None)
     lacking = [part for part in ("tokenizer", "text_encoder", "unet", "vae", "scheduler") if getattr(pipe, part, None) is None]
@@ -178,6 +172,9 @@ def check_parts(pipeline):
         )
     if getattr(pipe, "text_encoder_2", None) is not None:
         raise ModelError(f"{type(pipe).__name__} reads with two text encoders; pipelines with one are supported.")
+    for part in ("text_encoder", "unet", "vae"):
+        if (dtype := getattr(pipe, part).dtype) != torch.float32:
+            raise ModelError(f"New words need a pipeline in float32, its {part} has {dtype}: pipe.to(torch.float32).")
 
 
 def readers(unet):
@@ -209,6 +206,18 @@ def with_words(tokenizer, words):
 def tokens_of(word, count):
     """The tokens of a word with several vectors, as diffusers names them: list of str."""
     return [word, *(f"{word}_{i}" for i in range(1, count))]
+
+
+def _file_names(words):
+    """A file for each word, named like it; no two names are equal, also where upper and lower case are one: list of str."""
+    out = {}
+    for word in words:
+        stem, number = re.sub(r"[^0-9A-Za-z_-]", "", word) or "word", 1
+        name = stem
+        while name.lower() in out:
+            name, number = f"{stem}-{number + 1}", number + 1
+        out[name.lower()] = f"{name}.safetensors"
+    return list(out.values())
 
 
 def _of_processor(name):

@@ -20,7 +20,8 @@ class ConceptConfig(checks.Options):
         vectors: int, vectors of each new word.
         steps: int or None, steps of training; None takes 250 for "word" and 450 for the others. 0 gives the start.
         batch: int, pictures of a step; half as many old ones are added where old captions are given.
-        rate: float or None, the highest learning rate of the weights; None takes that of `how`. Words learn at 5e-3.
+        rate: float or None, the highest learning rate: of the words for "word", else of the weights, beside which words learn at
+            5e-3. None takes that of `how`.
         flips: bool, mirror half of the pictures; do not where left and right differ, as in an arrow.
         zoom: float >= 1; pictures are cut to a part of 1 / zoom of their side at least, at a random place. 1 cuts nothing.
         seed: int.
@@ -51,8 +52,6 @@ class ConceptConfig(checks.Options):
             wholes={"vectors": 1, "steps": 0, "batch": 1},
             numbers={"rate": (0, math.inf, True), "zoom": (1, 4)},
         )
-        if not isinstance(self.flips, bool):
-            raise ValueError(f"ConceptConfig: flips must be True or False, got {self.flips!r}.")
 
     def replace(self, **changes):
         """The same options with some changed; another `how` has its own rate and steps where these were those of the old one."""

@@ -5,6 +5,7 @@ import hashlib
 from dataclasses import asdict
 from types import SimpleNamespace
 
+import numpy as np
 import torch
 from torch.nn import functional
 
@@ -46,11 +47,11 @@ def learn(pipeline, pictures, captions, config=None, *, starts=None, kept=(), fo
         `Concept`. Ctrl-C ends the training after the step and returns the concept so far, with `stopped` "interrupted".
 
     Raises:
-        ModelError: a pipeline without the parts that are trained.
+        ModelError: a pipeline without the parts that are trained, or in half precision.
         PictureError: one of them is no picture, too small or too large.
         TypeError: captions that are no str.
-        ValueError: one picture only, another number of captions, a caption without a new word or too long for its words, a word
-            that exists already, a start that is no word of one token, or a loss that is not finite.
+        ValueError: one picture only, another number of captions, a caption without a new word or too long for its words, an old
+            caption with one, a word that exists already, a start that is no word of one token, or a loss that is not finite.
         ArtifactError: `folder` holds another run.
 
     Source:
@@ -62,7 +63,7 @@ def learn(pipeline, pictures, captions, config=None, *, starts=None, kept=(), fo
         files.path(folder, "folder")
     check_parts(pipeline)
     pictures, captions = as_pictures(pictures), checks.texts(captions, "captions")
-    kept = checks.texts(kept, "kept") if len(kept) else []
+    kept = old_captions(kept) if len(kept) else []
     if len(pictures) < 2:
         raise ValueError("One picture cannot show what is new and what is chance. Give two or more, with different surroundings.")
     if len(captions) != len(pictures):
@@ -73,10 +74,8 @@ def learn(pipeline, pictures, captions, config=None, *, starts=None, kept=(), fo
     study.check(captions)
     starts = _starts(starts or {}, words, pipeline.pipe.tokenizer)
     with study.quiet():
-        new = [study.latents(pictures, captions, zoom) for zoom in _zooms(config)]
-        if config.flips:
-            new += [study.latents([p.transpose(0) for p in pictures], captions, zoom) for zoom in _zooms(config)]
-        old = study.latents(pipeline.draw(kept, seed=config.seed), kept) if kept and weights else None
+        sides = [pictures, [picture.transpose(0) for picture in pictures]] if config.flips else [pictures]
+        new = [study.latents(some, zoom) for some in sides for zoom in _zooms(config)]
         first = torch.cat([study.start(starts.get(word, ()), word, new[0], captions, config) for word in words])
         module = _Learned(first, {name: study.named[name] for name in weights}, RATES["word"] / config.rate).to(study.device)
         history, stopped = (), "steps"
@@ -86,6 +85,9 @@ def learn(pipeline, pictures, captions, config=None, *, starts=None, kept=(), fo
                 digest.update(one.cpu().numpy().tobytes())
             run = {"options": asdict(config), "model": sum_of(pipeline), "data": digest.hexdigest()}
             checkpoint = None if folder is None else Checkpoint(folder, "concept training", run)
+            if checkpoint is not None:
+                checkpoint.load()  # refuses another run before old captions are drawn
+            old = study.latents(pipeline.draw(kept, seed=config.seed)) if kept and weights else None
             loss = _loss(study, module, new, captions, old, kept, config)
             done, stopped = descend(loss, {"concept": module}, config, "learning a concept", checkpoint, progress)
             history = tuple({name: round(value, 5) for name, value in row.items()} for row in done.history)
@@ -166,7 +168,7 @@ class _Study:
         finally:
             encoder.set_input_embeddings(table)
 
-    def latents(self, pictures, captions=(), zoom=1.0):
+    def latents(self, pictures, zoom=1.0):
         """Latents of pictures, float32 (n, c, h, w): cut to a square, resized, encoded without chance."""
         pixels = torch.stack([_square(picture, self.side, zoom, row) for row, picture in enumerate(as_pictures(pictures))])
         out = []
@@ -227,7 +229,8 @@ def _loss(study, module, new, captions, old, kept, config):
             texts += ["" if float(torch.rand(())) < _DROPPED else kept[row] for row in more]
         noise = torch.randn(clean.shape).to(study.device)
         spread = torch.cat([_spread(n) ** _NOISY, _spread(len(clean) - n)])
-        times = (spread * study.noise.config.num_train_timesteps).long().to(study.device)
+        levels = study.noise.config.num_train_timesteps
+        times = (spread * levels).long().clamp(max=levels - 1).to(study.device)  # a spread just below 1 may be rounded to it
         states = study.states(texts, module.vectors())
         noisy = study.noise.add_noise(clean, noise, times)
         found = study.predict(noisy, times, states, module.named())
@@ -254,14 +257,20 @@ def _zooms(config):
 
 def _square(picture, side, zoom, row):
     """A picture as float32 (3, side, side) in -1..1: its middle square, or a smaller square within, the same for equal rows."""
-    import numpy as np
-
     width, height = picture.size
     edge = max(1, round(min(width, height) / zoom))
     x, y = (np.random.default_rng([row, 7]).random(2) if zoom > 1 else (0.5, 0.5)) * np.array([width - edge, height - edge])
     box = (round(x), round(y), round(x) + edge, round(y) + edge)
     array = np.asarray(picture.crop(box).resize((side, side), resample=3), np.float32)  # bicubic
     return torch.from_numpy(array / 127.5 - 1).permute(2, 0, 1)
+
+
+def old_captions(kept):
+    """Captions without new words: list of str. Raises TypeError and ValueError for anything else."""
+    for row, caption in enumerate(kept := checks.texts(kept, "kept")):
+        if WORD.search(caption):
+            raise ValueError(f"kept are old captions, but row {row}, {caption!r:.80}, has a new word: it would be held as it is.")
+    return kept
 
 
 def _words(captions):

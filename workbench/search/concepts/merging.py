@@ -7,7 +7,7 @@ import torch
 
 from workbench import checks
 from workbench.search.concepts.concept import WORD, Concept, check_same
-from workbench.search.concepts.inversion import _Study
+from workbench.search.concepts.inversion import _Study, old_captions
 
 HOW = ("closed_form", "sum", "mean")
 _RIDGE = 1e-6  # of the mean of the diagonal, so that few texts suffice
@@ -32,7 +32,7 @@ def merge(pipeline, concepts, how="closed_form", *, prompts=(), kept=()):
     Raises:
         TypeError: something else than concepts.
         ValueError: fewer than two, a word twice, weights that are no matrices of cross-attention, a prompt without a word of
-            exactly one concept, a concept without a prompt, or no old captions.
+            exactly one concept, a concept without a prompt, no old captions, or one with a new word.
         ModelError: concepts of another pipeline.
 
     Source:
@@ -52,7 +52,7 @@ def merge(pipeline, concepts, how="closed_form", *, prompts=(), kept=()):
             raise ValueError(f"Two concepts have the word {min(twice)}. Learn one of them anew, by another name.")
         words |= one.words
     weighty = [one for one in concepts if one.weights]
-    first = concepts[0]
+    first = (weighty or concepts)[0]
     named = dict(pipeline.pipe.unet.named_parameters())
     old = {name: _numpy(named[name]) for name in dict.fromkeys(itertools.chain(*(one.weights for one in weighty)))}
     if how == "sum" or len(weighty) < 2:  # one alone agrees with itself
@@ -78,12 +78,16 @@ def closed_form(weight, regular, targets, values):
         float64 (o, d).
 
     Raises:
-        ValueError: inputs of which one is a mix of the others but its output is not.
+        ValueError: inputs of which one is a mix of the others but its output is not, or what are no finite matrices.
 
     Source:
         Kumari et al., arXiv:2212.04488, appendix on the optimisation.
     """
     weight, regular, targets, values = (np.asarray(x, np.float64) for x in (weight, regular, targets, values))
+    shapes = [x.shape for x in (weight, regular, targets, values)]
+    fits = all(len(shape) == 2 and 0 not in shape for shape in shapes) and len(targets) == len(values)
+    if not fits or not all(np.isfinite(x).all() for x in (weight, regular, targets, values)):
+        raise ValueError(f"closed_form needs finite matrices (o, d), (n, d), (m, d) and (m, o), none empty; got {shapes}.")
     gram = regular.T @ regular
     gram += _RIDGE * np.trace(gram) / len(gram) * np.eye(len(gram))
     d = np.linalg.solve(gram, targets.T).T  # (m, d)
@@ -99,7 +103,7 @@ def _fitted(pipeline, concepts, weighty, words, old, how, prompts, kept):
     """Merged weights: dict of name -> float64 (o, d)."""
     if any(value.ndim != 2 or ".attn2.to_" not in name for name, value in old.items()):
         raise ValueError("Only keys and values of cross-attention are merged so. Take how='sum' for whole UNets.")
-    prompts, kept = checks.texts(prompts, "prompts"), checks.texts(kept, "kept")
+    prompts, kept = checks.texts(prompts, "prompts"), old_captions(kept)
     study = _Study(pipeline, {word: len(rows) for word, rows in words.items()})
     vectors = torch.from_numpy(np.concatenate(list(words.values()))).to(study.device)
     owner = {word: number for number, one in enumerate(concepts) for word in one.words}

@@ -23,7 +23,7 @@ class VisualConfig(checks.Options):
         shrink: bool; the border stands around a picture made smaller; otherwise it covers the picture's edge.
         shared: bool; the mask has one factor for all three colors.
         binary: bool; the factors of the mask are 0 and 1.
-        tokens: int, vectors of the kinds "tokens" and "deep".
+        tokens: int, vectors of the kinds "tokens" and "deep"; 0 only with `steps` 0: the model alone.
         template: str, the text of a label for a CLIP, such as "a photo of a {label}".
         maker: int, width of a small network that makes the prompt from each picture, added to a prompt for all; 0 for none.
         steps: int, steps of training; 0 gives the prompt as it starts.
@@ -61,6 +61,8 @@ class VisualConfig(checks.Options):
             numbers={"rate": (0, math.inf, True)},
             places={"template": ("{label}",)},
         )
+        if self.kind in ("tokens", "deep") and self.steps and not self.tokens:
+            raise ValueError("VisualConfig: with no tokens there is nothing to learn: take steps=0, or some tokens.")
 
     def replace(self, **changes):
         """The same options with some changed; another kind has its own rate unless one is given."""

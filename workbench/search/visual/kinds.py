@@ -66,6 +66,12 @@ def edge(size, width):
     return ~inside
 
 
+def count(start, maker):
+    """How many numbers a prompt has that begins as `start`, with a maker of some width: int."""
+    n = sum(value.numel() for value in start.values())
+    return n + bool(maker) * ((3 * _POOLED**2 + 1) * maker + (maker + 1) * n)
+
+
 class Numbers(torch.nn.Module):
     """The numbers of a prompt, and the network that changes them for each picture, if there is one.
 

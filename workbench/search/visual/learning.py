@@ -86,8 +86,10 @@ def gradient(vision, prompt, pictures, labels):
     with frozen(tower):
         found = scores(tower, numbers, pixels, prompt.config)
         loss = functional.cross_entropy(found, targets)
-        loss.backward()
-    grads = {name: value.grad.cpu().numpy() for name, value in numbers.named_parameters()}
+        if loss.requires_grad:  # not without tokens
+            loss.backward()
+    slopes = {name: torch.zeros_like(value) if value.grad is None else value.grad for name, value in numbers.named_parameters()}
+    grads = {name: slope.cpu().numpy() for name, slope in slopes.items()}
     return float(loss.detach()), grads, [classes[best] for best in found.argmax(1).tolist()]
 
 

@@ -9,9 +9,11 @@ import torch
 from workbench import checks
 from workbench.artifacts import Checkpoint, Saved, check_layout
 from workbench.models.clip import CLIP
+from workbench.pictures import as_pictures
 from workbench.search.soft.config import SoftConfig
 from workbench.search.soft.learning import batch, descend, gradient_many
 from workbench.search.soft.soft_prompt import sha256
+from workbench.search.visual import towers
 from workbench.values import ModelError
 
 _CONFIG = SoftConfig(layout="prefix", vectors=4, steps=400, batch=32, rate=0.01)
@@ -25,7 +27,7 @@ class Questions(Saved):
         weight: float32 array (d + 1, k * w), from the features of a picture, and 1, to k soft tokens before the question.
         answers: dict of question -> tuple of str, the answers there are.
         config: `SoftConfig`.
-        sha256: str, of the language model; another one is refused.
+        sha256: str, of the language model; `clip_sha256`: str, of the CLIP; others are refused.
         history: tuple of dicts, see `SoftPrompt`.
 
     Source:
@@ -38,14 +40,15 @@ class Questions(Saved):
     answers: dict
     config: SoftConfig
     sha256: str
+    clip_sha256: str
     history: tuple = ()
 
     def answer(self, clip, lm, pictures, questions):
         """Answer a question about each picture.
 
         Args:
-            clip: the `models.CLIP` whose features the map reads.
-            lm: the `models.LM` that answers.
+            clip: the `models.CLIP` it was learned with.
+            lm: the `models.LM` it was learned with.
             pictures: n pictures, see `pictures.as_pictures`.
             questions: list of n str, among those of `answers`.
 
@@ -53,16 +56,17 @@ class Questions(Saved):
             list of n str.
 
         Raises:
-            ModelError: another language model, or features of another width.
+            ModelError: another CLIP or language model.
             ValueError: an unknown question, or another number of questions than of pictures.
         """
         if sha256(lm) != self.sha256:
             raise ModelError(f"These questions were learned with another language model than {lm.name}: load the old one.")
-        features = _features(clip, pictures, questions)
-        if features.shape[1] != len(self.weight):
-            raise ModelError(f"{clip.name} has features of width {clip.width}, expected {len(self.weight) - 1}.")
+        pictures, questions = _asked(clip, pictures, questions)
+        if towers.sha256(clip.model) != self.clip_sha256:
+            raise ModelError(f"These questions were learned with another CLIP than {clip.name}: load the old one.")
         if unknown := set(questions) - set(self.answers):
             raise ValueError(f"Unknown questions: {', '.join(sorted(unknown))}. Known: {', '.join(sorted(self.answers))}.")
+        features = _features(clip, pictures)
         vectors = (features @ torch.from_numpy(self.weight)).view(len(features), self.config.vectors, -1).numpy()
         said = []
         for start in range(0, len(questions), self.config.batch):
@@ -76,8 +80,8 @@ class Questions(Saved):
     def to_state(self):
         """Config (JSON values) and tensors that `from_state` reads."""
         answers = {question: list(known) for question, known in self.answers.items()}
-        config = {"options": asdict(self.config), "answers": answers, "sha256": self.sha256, "history": list(self.history)}
-        return config, {"weight": self.weight}
+        config = {"options": asdict(self.config), "answers": answers, "history": list(self.history)}
+        return config | {"sha256": self.sha256, "clip_sha256": self.clip_sha256}, {"weight": self.weight}
 
     @classmethod
     def from_state(cls, config, tensors):
@@ -85,7 +89,8 @@ class Questions(Saved):
         check_layout(tensors, {"weight": "float32 d w"})
         answers = {question: tuple(checks.texts(known, "answers")) for question, known in config["answers"].items()}
         history = tuple(dict(row) for row in config["history"])
-        return cls(tensors["weight"], answers, SoftConfig(**config["options"]), config["sha256"], history)
+        models = config["sha256"], config["clip_sha256"]
+        return cls(tensors["weight"], answers, SoftConfig(**config["options"]), *models, history)
 
 
 def learn_questions(clip, lm, pictures, questions, answers, config=None, *, folder=None, progress=True):
@@ -112,7 +117,7 @@ def learn_questions(clip, lm, pictures, questions, answers, config=None, *, fold
         ArtifactError: `folder` holds another run.
     """
     config = (config or _CONFIG).replace(layout="prefix")
-    features, answers = _features(clip, pictures, questions), checks.texts(answers, "answers")
+    (pictures, questions), answers = _asked(clip, pictures, questions), checks.texts(answers, "answers")
     if len(answers) != len(questions):
         raise ValueError(f"There are {len(questions)} questions and {len(answers)} answers; each question needs one.")
     known = {}
@@ -121,6 +126,7 @@ def learn_questions(clip, lm, pictures, questions, answers, config=None, *, fold
     if single := [question for question, some in known.items() if len(some) < 2]:
         raise ValueError(f"A question needs two answers or more: {single[0]!r} has one.")
     known = {question: tuple(sorted(some)) for question, some in known.items()}
+    features = _features(clip, pictures)
     width = lm.model.get_input_embeddings().weight.shape[1]
     net = torch.nn.Linear(features.shape[1], config.vectors * width, bias=False)
     with torch.no_grad():
@@ -144,15 +150,20 @@ def learn_questions(clip, lm, pictures, questions, answers, config=None, *, fold
     if config.steps:
         done, _ = descend(loss, {"map": net}, config, "learning to answer questions", checkpoint, progress)
         history = [{name: round(value, 5) for name, value in row.items()} for row in done.history]
-    return Questions(net.weight.detach().T.contiguous().numpy(), known, config, model, tuple(history))
+    return Questions(net.weight.detach().T.contiguous().numpy(), known, config, model, towers.sha256(clip.model), tuple(history))
 
 
-def _features(clip, pictures, questions):
-    """Features of pictures and 1: float32 (n, d + 1) on the CPU."""
+def _asked(clip, pictures, questions):
+    """Pictures and questions, checked: (list of n PIL images, list of n str)."""
     if not isinstance(clip, CLIP):
         raise TypeError(f"clip is what models.load_clip returns, got {type(clip).__name__}.")
-    checks.texts(questions, "questions")
+    pictures, questions = as_pictures(pictures), checks.texts(questions, "questions")
+    if len(pictures) != len(questions):
+        raise ValueError(f"There are {len(pictures)} pictures and {len(questions)} questions; each picture needs one.")
+    return pictures, questions
+
+
+def _features(clip, pictures):
+    """Features of pictures and 1: float32 (n, d + 1) on the CPU."""
     found = clip.image_features(pictures).cpu()
-    if len(found) != len(questions):
-        raise ValueError(f"There are {len(found)} pictures and {len(questions)} questions; each picture needs one.")
     return torch.cat([found * found.shape[1] ** 0.5, torch.ones(len(found), 1)], 1)  # each number about 1

@@ -6,9 +6,11 @@ from typing import NamedTuple
 import numpy as np
 
 from workbench.search.visual.config import VisualConfig
-from workbench.search.visual.kinds import Numbers, starts
+from workbench.search.visual.kinds import Numbers, count, starts
 from workbench.search.visual.towers import sha256, tower_of
 from workbench.search.visual.visual_prompt import VisualPrompt, arrays
+
+MOST = 4_000_000  # numbers of a prompt
 
 
 class _Layout(NamedTuple):
@@ -21,7 +23,8 @@ class Shelved:
 
     Attributes:
         vectors: float32 (1, n), all its numbers, by the names of its tensors in order.
-        start: float32 (1, n), what such a prompt begins as: the same for all of a kind and a model, so that they can be compared.
+        start: float32 (1, n), what such a prompt begins as: the same for all of a kind and a model, so that they can be compared;
+            of tokens and makers, which begin at random, the same for one seed.
         labels: tuple of str; `model` str, a name; `sha256` str, of the weights.
         config: has `layout`, such as "visual pad 4": a search finds prompts of the same layout.
         state: dict, all else of the prompt.
@@ -54,9 +57,9 @@ def shelved(vision, prompt, name="vision"):
     Raises:
         ModelError: another model.
         TypeError: no vision model.
+        ValueError: a prompt of more than 4 million numbers.
     """
-    prompt._on(vision)
-    begun = start_arrays(vision, prompt.labels, prompt.config)
+    begun = start_arrays(prompt._on(vision)[0], prompt.config)
     shapes = {key: list(array.shape) for key, array in sorted(prompt.tensors.items())}
     state, _ = prompt.to_state()
     state = {**state, "shapes": shapes, "options": {**state["options"], "layout": layout_of(prompt.config)}}
@@ -81,9 +84,16 @@ def from_entry(entry):
     return VisualPrompt.from_state({**state, "options": options}, found)
 
 
-def start_arrays(vision, labels, config):
-    """What a prompt of some options begins as, of several beginnings the first: dict of name -> float32 array."""
-    return arrays(Numbers(starts(tower_of(vision, labels, config.template), config)[0], config.maker, config.seed))
+def start_arrays(tower, config):
+    """What a prompt of some options begins as, of several beginnings the first: dict of name -> float32 array.
+
+    Raises:
+        ValueError: more than 4 million numbers.
+    """
+    start = starts(tower, config)[0]
+    if (n := count(start, config.maker)) > MOST:
+        raise ValueError(f"Such a prompt has {n} numbers, and {MOST} are allowed.")
+    return arrays(Numbers(start, config.maker, config.seed))
 
 
 def layout_of(config):
@@ -105,12 +115,12 @@ def read(vision, tensors, labels, config):
     Raises:
         ValueError: other names or shapes than the options ask for.
     """
-    wanted = {name: array.shape for name, array in start_arrays(vision, labels, config).items()}
+    tower = tower_of(vision, labels, config.template)
+    wanted = {name: array.shape for name, array in start_arrays(tower, config).items()}
     came = {name: array.shape for name, array in tensors.items()}
     if came != wanted:
         said = ", ".join(f"{name} {shape}" for name, shape in sorted(wanted.items()))
         raise ValueError(f"The numbers of such a prompt are {said}.")
-    tower = tower_of(vision, labels, config.template)
     return VisualPrompt(tensors, tuple(labels), config, sha256(tower.model))
 
 

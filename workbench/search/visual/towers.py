@@ -127,10 +127,10 @@ def read_pictures(vision, pictures, labels, template, known=None):
         raise ValueError(f"There must be two labels or more, got {', '.join(classes)}.")
     if extra := set(labels) - set(classes):
         raise ValueError(f"These labels are not among the classes: {', '.join(sorted(extra))}.")
-    tower = tower_of(vision, classes, template)
+    tower, pictures = tower_of(vision, classes, template), as_pictures(pictures)
+    if len(pictures) != len(labels):
+        raise ValueError(f"There are {len(pictures)} pictures and {len(labels)} labels; each picture needs one.")
     pixels = tower.pixels(pictures)
-    if len(pixels) != len(labels):
-        raise ValueError(f"There are {len(pixels)} pictures and {len(labels)} labels; each picture needs one.")
     return tower, pixels, classes, torch.tensor([classes.index(label) for label in labels], device=pixels.device)
 
 

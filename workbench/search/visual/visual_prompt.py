@@ -6,6 +6,7 @@ import torch
 
 from workbench import checks
 from workbench.artifacts import Saved
+from workbench.pictures import as_pictures
 from workbench.search.visual.config import VisualConfig
 from workbench.search.visual.kinds import PIXELS, Numbers, prompted, starts
 from workbench.search.visual.towers import as_array, sha256, tower_of
@@ -61,10 +62,11 @@ class VisualPrompt(Saved):
             PictureError: one of them is not a picture.
             TypeError: no vision model.
         """
-        tower, numbers = self._on(vision)
+        (tower, numbers), pictures = self._on(vision), as_pictures(pictures)
+        parts = (pictures[at : at + _CHUNK] for at in range(0, len(pictures), _CHUNK))
         with torch.inference_mode():
-            parts = [scores(tower, numbers, part, self.config) for part in tower.pixels(pictures).split(_CHUNK)]
-            return torch.cat(parts).softmax(1).cpu().numpy()
+            found = [scores(tower, numbers, tower.pixels(part), self.config) for part in parts]
+            return torch.cat(found).softmax(1).cpu().numpy()
 
     def classify(self, vision, pictures):
         """The likeliest label of each picture: list of n str. Arguments and errors as in `probabilities`."""

@@ -11,13 +11,15 @@ from workbench import __version__
 from workbench.search import meta, soft
 from workbench.search.soft.learning import start_vectors
 from workbench.search.soft.soft_prompt import SoftPrompt, sha256
-from workbench.show.service import bodies, lending, making, manual, seeing
+from workbench.show.service import bodies, manual
 from workbench.show.service.bodies import Refused
 from workbench.show.service.engine import Engine, settings
 from workbench.show.service.gate import Gate, users
 from workbench.show.service.keeping import Keeping
 from workbench.show.service.lending import Lending
+from workbench.show.service.making import Making
 from workbench.show.service.rates import Rates
+from workbench.show.service.seeing import Seeing
 
 
 def build(lm, limits, tokens, start, library, meta_prompts, keep, rates, vision):
@@ -43,9 +45,10 @@ def build(lm, limits, tokens, start, library, meta_prompts, keep, rates, vision)
         k = len(lm.tokenizer(start, add_special_tokens=False)["input_ids"])
         begun = start_vectors(lm, soft.SoftConfig(start=start, vectors=max(1, k))).cpu().numpy().copy()
     shelf = None if library is None else Lending(engine, library, start)
-    lending.add_endpoints(app, shelf)
-    making.add_endpoints(app, making.Making(engine, meta_prompts, shelf, start))
-    seeing.add_endpoints(app, None if vision is None else seeing.Seeing(engine, vision, shelf))
+    makers = Making(engine, meta_prompts, shelf, start)
+    _add_endpoints(app, Lending, shelf, "This server has no library.")
+    _add_endpoints(app, Making, makers)
+    _add_endpoints(app, Seeing, None if vision is None else Seeing(engine, vision, shelf), "This server has no vision model.")
 
     @app.get("/about")
     async def about():
@@ -57,7 +60,6 @@ def build(lm, limits, tokens, start, library, meta_prompts, keep, rates, vision)
             "start": None if begun is None else bodies.encode({"vectors": begun}),
             "limits": limits,
         }
-        found |= {"vision": vision is not None}
         return found | {"library": library is not None, "keeps": kept.folder is not None, "version": __version__}
 
     async def slope(body):
@@ -108,6 +110,11 @@ def build(lm, limits, tokens, start, library, meta_prompts, keep, rates, vision)
 
         return {"rows": await engine.alone(ask, cost)}
 
+    @app.get("/meta-prompts")
+    async def names(request: Request):
+        """The meta-prompts that there are for this user."""
+        return {"meta_prompts": makers.seen(request.scope["user"])}
+
     @app.get("/kept")
     async def list_kept(request: Request):
         """What is kept of this user's rows, by the user's own consent."""
@@ -120,6 +127,21 @@ def build(lm, limits, tokens, start, library, meta_prompts, keep, rates, vision)
         return {"deleted": name}
 
     return app
+
+
+def _add_endpoints(app, kind, thing, lacking=""):
+    """Add the `ENDPOINTS` of a class, path -> (body, method of user and body). Where there is no such thing, each says so."""
+    for path, (body, method) in kind.ENDPOINTS.items():
+        app.post(path, name=method.__name__, description=method.__doc__)(_endpoint(body, method, thing, lacking))
+
+
+def _endpoint(kind, method, thing, lacking):
+    async def endpoint(body: kind, request: Request):
+        if thing is None:
+            raise Refused(404, lacking)
+        return await method(thing, request.scope["user"], body)
+
+    return endpoint
 
 
 def step(vectors, gradient, rule, state):

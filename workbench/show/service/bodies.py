@@ -13,11 +13,11 @@ from workbench.search.meta import CHOICES
 from workbench.search.soft import LAYOUTS, LOSSES
 
 FARTHEST = 1e4  # no embedding is near to this; beyond, sums overflow
-_WORDS = 1_000  # letters of a template or a name
+WORDS = 1_000  # letters of a template or a name
 _LETTERS = 1_000_000  # of a text: the body is bounded as well, and tokens are counted
 Text = Annotated[str, Field(min_length=1, max_length=_LETTERS)]
 Texts = Annotated[list[Text], Field(min_length=1)]
-Name = Annotated[str, Field(min_length=1, max_length=_WORDS)]
+Name = Annotated[str, Field(min_length=1, max_length=WORDS)]
 Encoded = Annotated[str, Field(description="base64 of a safetensors file")]
 
 
@@ -40,7 +40,7 @@ class Prompted(Body):
 
     vectors: Encoded
     layout: Literal[LAYOUTS] = "suffix"
-    template: Annotated[str, Field(min_length=6, max_length=_WORDS)] = "{text}"
+    template: Annotated[str, Field(min_length=6, max_length=WORDS)] = "{text}"
 
 
 class Examples(Prompted):

@@ -162,10 +162,10 @@ class Engine:
         return jobs
 
     def _serve(self, jobs):
-        """Answer jobs: True to go on. Nothing of them is kept."""
+        """Answer the jobs that were not given up: True to go on. Nothing of them is kept."""
         groups = {}
         for job in jobs:
-            if job is not None:
+            if job is not None and job.done.set_running_or_notify_cancel():  # from here on nobody can give it up
                 groups.setdefault(job.key or id(job), []).append(job)
         for some in groups.values():
             self._together(some)
@@ -180,12 +180,10 @@ class Engine:
                 for job in jobs:
                     self._together([job])
                 return
-            if not jobs[0].done.cancelled():
-                jobs[0].done.set_exception(err)
+            jobs[0].done.set_exception(err)
             return
         for job, answer in zip(jobs, found, strict=True):
-            if not job.done.cancelled():
-                job.done.set_result(answer)
+            job.done.set_result(answer)
 
     def _answers(self, jobs):
         if jobs[0].key is None:

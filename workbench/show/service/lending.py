@@ -1,12 +1,12 @@
 """The library of a service: search, add, read and remove, each for the user who asks and by the rights of that user."""
 
 import asyncio
+import contextlib
 import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Annotated, Literal
 
-from fastapi import Request
 from pydantic import Field
 
 from workbench.data.library import Card, DataSet
@@ -80,10 +80,15 @@ class ForEntry(Body):
     version: Annotated[int, Field(ge=1, le=2**31)] | None = None
 
 
-class ForReading(ForEntry):
-    """An entry; `buy` pays for one that is given in exchange, `rows` asks for its rows too."""
+class ForTaking(ForEntry):
+    """An entry; `buy` pays for one that is given in exchange."""
 
     buy: bool = False
+
+
+class ForReading(ForTaking):
+    """An entry; `buy` pays for one that is given in exchange, `rows` asks for its rows too."""
+
     rows: bool = False
 
 
@@ -101,7 +106,7 @@ class Lending:
         self._turns = ThreadPoolExecutor(1, "service library")
 
     async def search(self, user, body):
-        """Answer of `Library.search` as plain values."""
+        """Entries that are nearest to a prompt or to the rows of a task, of those that this user may see."""
         config = self._config(body, body.size)
         if body.by == "prompt":
             vectors = bodies.read_vectors(body.vectors or "", self.engine.width, self.engine.limits.vectors)
@@ -109,43 +114,45 @@ class Lending:
             query = soft.SoftPrompt(vectors, (), config, self.engine.lm.name, sha256(self.engine.lm))
         else:
             query, begun = await self.sketch(body.texts, body.labels, config, body.by), None
-        ask = {"by": body.by, "metric": body.metric, "where": body.where, "start": begun}
-        answer = await self._turn(lambda: self.library.as_user(user).search(query, body.k, **ask))
-        hits = [{"score": hit.score, **told(hit.entry)} for hit in answer]
-        return {"hits": hits, "compared": answer.compared, "left_out": answer.left_out, "meaning": answer.meaning}
+        return await self.near(user, query, begun, body, body.by)
 
     async def upload(self, user, body):
         """Add a prompt."""
-        config = settings(body)
         vectors = bodies.read_vectors(body.vectors, self.engine.width, self.engine.limits.vectors)
         config = self._config(body, len(vectors))
-        rows = None if body.rows is None else (body.rows[0], body.rows[1])
-        try:
-            card = body.card.model_dump() | {"data": [DataSet(**one.model_dump()) for one in body.card.data]}
-            card = Card(**card)
-        except (ValueError, TypeError) as err:
-            raise refused(err) from None
+        card, rows = read_card(body.card), body.rows
         prompt = soft.SoftPrompt(vectors, tuple(body.classes), config, self.engine.lm.name, sha256(self.engine.lm))
         begun = self._begun(config) if rows is None else await self.sketch(*rows, config, "gradient")
-        entry = await self._turn(lambda: self.library.as_user(user).add(prompt, card, begun, rows=rows))
-        return {"id": entry.id, "version": entry.version}
+        return await self.add(user, prompt, card, begun, rows)
 
     async def read(self, user, body):
-        """An entry with its vectors."""
-
-        def ask():
-            mine = self.library.as_user(user)
-            entry = (mine.buy if body.buy else mine.get)(body.name, body.version)
-            return entry, mine.rows(entry) if body.rows else None
-
-        entry, rows = await self._turn(ask)
-        found = {"vectors": bodies.encode({"vectors": entry.vectors}), "classes": list(entry.labels), **told(entry)}
+        """A prompt that others have left."""
+        entry = await self.take(user, body)
+        rows = await self._turn(lambda: self.library.as_user(user).rows(entry)) if body.rows else None
+        found = {"vectors": bodies.encode({"vectors": entry.vectors}), **told(entry)}
         found |= {name: entry.state["options"].get(name) for name in ("layout", "template")}
         return found | ({} if rows is None else {"texts": rows[0], "labels": rows[1]})
 
     async def remove(self, user, body):
-        """Remove what this user added."""
+        """Remove what this user added, and the rows that were kept with it."""
         return {"removed": await self._turn(lambda: self.library.as_user(user).remove(body.name, body.version))}
+
+    async def near(self, user, query, start, body, by="prompt"):
+        """Answer of `Library.search` as plain values."""
+        ask = {"by": by, "metric": body.metric, "where": body.where, "start": start}
+        answer = await self._turn(lambda: self.library.as_user(user).search(query, body.k, **ask))
+        hits = [{"score": hit.score, **told(hit.entry)} for hit in answer]
+        return {"hits": hits, "compared": answer.compared, "left_out": answer.left_out, "meaning": answer.meaning}
+
+    async def add(self, user, prompt, card, start, rows=None):
+        """Put a prompt into the library: dict that says under which id."""
+        entry = await self._turn(lambda: self.library.as_user(user).add(prompt, card, start, rows=rows))
+        return {"id": entry.id, "version": entry.version}
+
+    async def take(self, user, body):
+        """The `Entry` of a `ForTaking`, with its vectors."""
+        mine = self.library.as_user(user)
+        return await self._turn(lambda: (mine.buy if body.buy else mine.get)(body.name, body.version))
 
     async def relatives(self, user, texts, labels, config, k):
         """The k nearest entries to rows by gradient, as far as their rows can be read: list of (entry, score, rows or None)."""
@@ -180,10 +187,21 @@ class Lending:
         return start_vectors(self.engine.lm, config).cpu().numpy().copy()
 
     async def _turn(self, ask):
-        try:
+        with in_words():
             return await asyncio.get_running_loop().run_in_executor(self._turns, ask)
-        except (ValueError, TypeError) as err:
-            raise refused(err) from None
+
+    ENDPOINTS = {
+        "/library/search": (ForSearch, search),
+        "/library/upload": (ForUpload, upload),
+        "/library/read": (ForReading, read),
+        "/library/remove": (ForEntry, remove),
+    }
+
+
+def read_card(body):
+    """The `Card` of a `CardBody`."""
+    with in_words():
+        return Card(**body.model_dump() | {"data": [DataSet(**one.model_dump()) for one in body.data]})
 
 
 def told(entry):
@@ -192,36 +210,11 @@ def told(entry):
     return {"id": entry.id, "version": entry.version, "mine": entry.mine, "card": card, "classes": list(entry.labels)}
 
 
-def refused(err):
-    """An error of the package as a refusal, in words that need no Python."""
-    said = _OPTION.sub("", _CALL.sub("the library", _OWN.sub("", str(err))))
-    return Refused(404 if said.startswith("There is no ") and "filter" not in said else 422, said)
-
-
-def add_endpoints(app, lending):
-    """Add the library to an app; without one, it says that there is none."""
-
-    def there():
-        if lending is None:
-            raise Refused(404, "This server has no library.")
-        return lending
-
-    @app.post("/library/search")
-    async def search(body: ForSearch, request: Request):
-        """Entries that are nearest to a prompt or to the rows of a task, of those that this user may see."""
-        return await there().search(request.scope["user"], body)
-
-    @app.post("/library/upload")
-    async def upload(body: ForUpload, request: Request):
-        """Add a prompt."""
-        return await there().upload(request.scope["user"], body)
-
-    @app.post("/library/read")
-    async def read(body: ForReading, request: Request):
-        """A prompt that others have left."""
-        return await there().read(request.scope["user"], body)
-
-    @app.post("/library/remove")
-    async def remove(body: ForEntry, request: Request):
-        """Remove what this user added."""
-        return await there().remove(request.scope["user"], body)
+@contextlib.contextmanager
+def in_words():
+    """Errors of the package in the block become refusals, in words that need no Python."""
+    try:
+        yield
+    except (ValueError, TypeError) as err:
+        said = _OPTION.sub("", _CALL.sub("the library", _OWN.sub("", str(err))))
+        raise Refused(404 if said.startswith("There is no ") and "filter" not in said else 422, said) from None

@@ -6,7 +6,6 @@ from dataclasses import asdict
 from typing import Annotated, Literal
 
 import numpy as np
-from fastapi import Request
 from pydantic import Field
 
 from workbench.search import meta
@@ -15,7 +14,7 @@ from workbench.search.soft.config import LAYOUTS, SoftConfig
 from workbench.search.soft.soft_prompt import sha256
 from workbench.show.service import bodies
 from workbench.show.service.bodies import Body, Encoded, Name, Refused, Text, Texts
-from workbench.show.service.lending import refused
+from workbench.show.service.lending import in_words
 
 GENERAL = "general"  # the meta-prompt that answers where none is named
 _MOST = 4_000_000  # numbers of a meta-prompt: its map grows with the square of the vectors
@@ -89,7 +88,7 @@ class Making:
         return sorted(name for name, one in self.named.items() if one.user in (None, user))
 
     async def make(self, user, body):
-        """A prompt for a task: dict that says which meta-prompt made it."""
+        """A prompt made from examples, or a description, without training. Equal requests get equal answers."""
         name = "own" if body.own is not None else await self._which(user, body)
         maker = self._given(body.own) if body.own is not None else self.named[name]
         known = {label for _, label in body.examples} if isinstance(body.examples, list) else set()
@@ -97,10 +96,8 @@ class Making:
             raise Refused(422, f"There are {len(body.examples)} examples, and {self.engine.limits.rows} are allowed.")
         if body.classes is None and len(known) < 2:
             raise Refused(422, "classes must name the labels there are: the examples do not show two.")
-        try:
+        with in_words():
             found = await self.engine.alone(lambda lm: maker.make(lm, body.examples, body.classes, user=maker.user))
-        except (ValueError, TypeError) as err:
-            raise refused(err) from None
         answer = {"vectors": bodies.encode({"vectors": found.vectors}), "classes": list(found.labels), "meta_prompt": name}
         return answer | {"layout": found.config.layout, "template": found.config.template}
 
@@ -127,18 +124,16 @@ class Making:
         return GENERAL
 
     async def learn(self, user, body):
-        """A meta-prompt learned from data sets and their relatives: dict of what it is and what was added. Nothing is kept."""
+        """A meta-prompt learned from data sets. It goes back to the caller and is not kept."""
         limits = self.engine.limits
         if body.steps > limits.steps:
             raise Refused(422, f"steps must be at most {limits.steps}.")
         if self.start is None:
             raise Refused(422, "This server gives no vectors to begin with, and made prompts need some.")
-        try:
+        with in_words():
             prompt = SoftConfig(layout=body.layout, vectors=body.vectors, start=self.start)
             more = {name: getattr(body, name) for name in ("examples", "example", "map", "join", "steps", "rate", "seed")}
             config = MetaConfig(prompt=prompt, **more)
-        except ValueError as err:
-            raise refused(err) from None
         self._fits(config)
         if sum(len(task.texts) for task in body.tasks) > limits.rows:
             raise Refused(422, f"There are more than {limits.rows} texts in all.")
@@ -171,10 +166,8 @@ class Making:
             raise Refused(429, "Somebody learns a meta-prompt here at the moment: try again.", {"retry-after": "10"})
         self._busy = True
         try:
-            lm = self.engine.another()
-            return await asyncio.get_running_loop().run_in_executor(self._learner, ask, lm)
-        except (ValueError, TypeError) as err:
-            raise refused(err) from None
+            with in_words():
+                return await asyncio.get_running_loop().run_in_executor(self._learner, ask, self.engine.another())
         finally:
             self._busy = False
 
@@ -201,21 +194,4 @@ class Making:
         if config.map != "none" and k * self.engine.width * k * 16 > _MOST:
             raise Refused(422, f"{k} vectors with a map are too many for this model: take fewer.")
 
-
-def add_endpoints(app, making):
-    """Add meta-prompts to an app."""
-
-    @app.get("/meta-prompts")
-    async def names(request: Request):
-        """The meta-prompts that there are for this user."""
-        return {"meta_prompts": making.seen(request.scope["user"])}
-
-    @app.post("/meta-prompt")
-    async def make(body: ForMaking, request: Request):
-        """A prompt made from examples, or a description, without training. Equal requests get equal answers."""
-        return await making.make(request.scope["user"], body)
-
-    @app.post("/meta-prompt/learn")
-    async def learn(body: ForLearning, request: Request):
-        """A meta-prompt learned from data sets. It goes back to the caller and is not kept."""
-        return await making.learn(request.scope["user"], body)
+    ENDPOINTS = {"/meta-prompt": (ForMaking, make), "/meta-prompt/learn": (ForLearning, learn)}

@@ -5,6 +5,7 @@ and take one writer at a time, requests are counted in one file. What is each wo
 batches that it makes of requests, and one meta-prompt at a time that it learns.
 """
 
+import contextlib
 import multiprocessing
 import signal
 import tempfile
@@ -56,9 +57,11 @@ def run(options, tokens, held):
             begun = time.monotonic()
             while True:
                 time.sleep(_PAUSE)
-                for i, (child, _) in enumerate(children):
+                for i, (child, near) in enumerate(children):
                     if child.is_alive():
                         continue
+                    if said := _said(near):
+                        raise ValueError(said)
                     if time.monotonic() - begun < _SOON and child.exitcode > 0:
                         raise ValueError("A worker ended at once: see its message above.")
                     print("A worker ended. Another takes its place.", flush=True)
@@ -75,15 +78,17 @@ def run(options, tokens, held):
 
 def _wait(child, near):
     """Wait until a worker answers."""
-    while not near.poll(_PAUSE):
-        if not child.is_alive():
-            raise ValueError("A worker could not start: see its message above.")
-    try:
-        said = near.recv()
-    except EOFError:
-        raise ValueError("A worker could not start: see its message above.") from None
-    if said is not None:
-        raise ValueError(said)
+    while not near.poll(_PAUSE) and child.is_alive():
+        pass
+    if (said := _said(near)) != "":
+        raise ValueError(said or "A worker could not start: see its message above.")
+
+
+def _said(near):
+    """Why a worker could not start, in its own words: str, "" where it did; None where it has not said anything."""
+    with contextlib.suppress(EOFError, OSError):  # it was killed
+        if near.poll():
+            return near.recv()
 
 
 def _work(options, tokens, held, rates, far):
@@ -92,7 +97,7 @@ def _work(options, tokens, held, rates, far):
     try:
         server = uvicorn_of(loaded(options, tokens, rates))
     except Exception as err:
-        far.send(" ".join(str(err).split()))
+        far.send(" ".join(str(err).split()) or type(err).__name__)
         return
 
     def watch():
@@ -100,5 +105,5 @@ def _work(options, tokens, held, rates, far):
         server.should_exit = True
 
     threading.Thread(target=watch, daemon=True).start()
-    far.send(None)
+    far.send("")
     server.run(sockets=[held])
