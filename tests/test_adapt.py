@@ -1,6 +1,7 @@
 """Prompts that learn from reward: what is known to be best, runs that go on bit-equal, black boxes, and what is refused."""
 
 import signal
+import sys
 import time
 from dataclasses import asdict
 
@@ -272,11 +273,15 @@ def test_a_box_gives_replies_counts_them_and_shows_nothing_else():
         (lambda texts: time.sleep(5), "no reply to 1 texts within 0.05 seconds"),
         (lambda texts: [], "got 0 \\(nothing\\)"),
         (lambda texts: [3], "got 1 \\(int\\)"),
+        (lambda texts: "y", "got one str for all"),
+        (lambda texts: None, "The box failed: TypeError"),
+        (lambda texts: sys.exit(3), "The box failed: SystemExit"),
+        (lambda texts: [str(torch.nn.Linear(1, 1)(torch.ones(1)).sum().backward())], "The box failed: RuntimeError.*grad"),
     ],
 )
 def test_a_box_that_fails_says_how(reply, text):
     with pytest.raises(adapt.BoxError, match=text):
-        adapt.Box(reply, timeout=0.05).reply("hello")
+        adapt.Box(reply, timeout=0.05 if "within" in text else 20).reply("hello")
 
 
 def test_a_box_must_be_a_function_with_time():
