@@ -9,10 +9,14 @@ import numpy as np
 import pytest
 import torch
 from tiny_lm import every_text, tiny_lm
+from tokenizers import Tokenizer
+from tokenizers.decoders import ByteFallback, Fuse, Sequence
+from tokenizers.models import BPE
+from transformers import PreTrainedTokenizerFast
 
 from workbench import adapt, models, proposals, template
 from workbench.search.adapt.reinforcing import check_prompts
-from workbench.search.adapt.rewriter import distinct_pairs, token_log_probs, tokens
+from workbench.search.adapt.rewriter import distinct_pairs, texts_of, token_log_probs, tokens
 from workbench.values import ArtifactError, ModelError, Sample
 from workbench.world import captions, render, scenes
 
@@ -111,9 +115,57 @@ def test_pairs_that_cannot_be_learned_are_refused(pairs, kind, text):
         adapt.rewriter(tiny_lm(), pairs, adapt.RewriterConfig(max_tokens=4), progress=False)
 
 
-def test_a_prompt_longer_than_the_window_is_refused(policy):
-    with pytest.raises(ValueError, match="do not fit into 16"):
-        policy.write(["old " * 13])
+def test_a_prompt_longer_than_the_window_is_refused_before_the_work(policy, monkeypatch):
+    monkeypatch.setattr(sys.modules["workbench.search.adapt.rewriter"], "continued", lambda *_: pytest.fail("the work began"))
+    prompts = [*["red"] * 100, "old " * 13]
+    for use in (
+        policy.write,
+        policy.best,
+        lambda prompts: policy.log_score(prompts, [f"{one} fox fox fox" for one in prompts]),
+        lambda prompts: adapt.reinforce(policy, lambda _: pytest.fail("the work began"), prompts, SMALL, progress=False),
+        lambda prompts: adapt.rewriter(
+            policy.lm, [(one, f"{one} fox fox fox") for one in prompts], adapt.RewriterConfig(max_tokens=4), progress=False
+        ),
+    ):
+        with pytest.raises(ValueError, match="do not fit into 16"):
+            use(prompts)
+
+
+def test_an_empty_prompt_is_refused_where_nothing_begins_a_text():
+    lm = tiny_lm()
+    lm.tokenizer.bos_token = None
+    for use in (
+        lambda: adapt.Rewriter(lm, 4).best(["red", ""]),
+        lambda: adapt.Rewriter(lm, 4).log_score([""], ["red fox"]),
+        lambda: adapt.rewriter(lm, [("", "red fox")], adapt.RewriterConfig(max_tokens=4), progress=False),
+    ):
+        with pytest.raises(ValueError, match="no token to begin a text with"):
+            use()
+
+
+def test_a_rewriter_of_what_cannot_write_or_learn_is_refused():
+    with pytest.raises(TypeError, match="what models.load_lm returns, got str"):
+        adapt.Rewriter("smollm2")
+    with pytest.raises(ValueError, match="max_tokens must be an int of 1 or more"):
+        adapt.Rewriter(tiny_lm(), 0)
+    with pytest.raises(ValueError, match="layers must be an int of 1 or more"):
+        adapt.Rewriter(tiny_lm(), 4, 0)
+    half = tiny_lm()
+    half.model.bfloat16()
+    assert adapt.Rewriter(half, 4).best(["red fox"])[0].startswith("red fox")
+    with pytest.raises(ModelError, match="learns in float32, tiny is in bfloat16"):
+        adapt.rewriter(half, PAIRS, adapt.RewriterConfig(max_tokens=4), progress=False)
+    with pytest.raises(ModelError, match="learns in float32, tiny is in bfloat16"):
+        adapt.reinforce(adapt.Rewriter(half, 4), ends_in_moon, ["red fox"], SMALL, progress=False)
+
+
+def test_a_prompt_is_not_written_twice_where_its_tokens_read_otherwise_with_more_behind_them():
+    tokenizer = Tokenizer(BPE({"<end>": 0, "<0xC3>": 1, "<0xA9>": 2}, [], byte_fallback=True))
+    tokenizer.decoder = Sequence([ByteFallback(), Fuse()])
+    lm = models.LM("bytes", tiny_lm().model, PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<end>"))
+    assert tokens(lm, "é") == [1, 2] and lm.tokenizer.decode([1, 2, 1]) == 3 * "\ufffd"  # a byte more spoils the letter before
+    (one,) = texts_of(lm, ["é"], [(1, 0)])
+    assert one.startswith("é") and one.count("\ufffd") == 1
 
 
 # ---- learning from reward ---------------------------------------------------------------------------------------------------
