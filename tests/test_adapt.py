@@ -17,6 +17,7 @@ from transformers import PreTrainedTokenizerFast
 from workbench import adapt, models, proposals, template
 from workbench.search.adapt.reinforcing import check_prompts
 from workbench.search.adapt.rewriter import distinct_pairs, texts_of, token_log_probs, tokens
+from workbench.training import Interrupted
 from workbench.values import ArtifactError, ModelError, Sample
 from workbench.world import captions, render, scenes
 
@@ -207,6 +208,77 @@ def test_equal_seeds_give_equal_policies_and_a_stopped_run_goes_on_bit_equal(tmp
     assert again.history == whole.history
     with pytest.raises(ArtifactError, match="options.rate"):
         run(ends_in_moon, config.replace(rate=1e-3), folder)
+
+
+def killed_at(call, function):
+    """The function, which dies at its `call`-th call."""
+    calls = []
+
+    def dies(*arguments):
+        calls.append(1)
+        if len(calls) == call:
+            raise MemoryError
+        return function(*arguments)
+
+    return dies
+
+
+@pytest.mark.parametrize("layers", [None, 1])
+def test_a_supervised_run_that_was_stopped_or_killed_goes_on_bit_equal(tmp_path, policy, monkeypatch, layers):
+    config = adapt.RewriterConfig(max_tokens=4, steps=60, batch=2, rate=1e-2, layers=layers)
+    module = sys.modules["workbench.search.adapt.rewriter"]
+
+    def run(folder=None):
+        return adapt.rewriter(policy.lm, PAIRS, config, folder=folder, progress=False)
+
+    def pressed(*arguments):
+        signal.raise_signal(signal.SIGINT)
+        return token_log_probs(*arguments)
+
+    whole = run()
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "token_log_probs", pressed)
+        with pytest.raises(Interrupted, match="stopped after step 1"):
+            run(tmp_path / "run")
+        patch.setattr(module, "token_log_probs", killed_at(57, token_log_probs))  # the last checkpoint is of step 50
+        with pytest.raises(MemoryError):
+            run(tmp_path / "run")
+    again = run(tmp_path / "run")
+    assert again.sha256() == whole.sha256() and again.history == whole.history and len(whole.history) == 6
+    for one, other in zip(whole.lm.model.parameters(), again.lm.model.parameters(), strict=True):
+        assert torch.equal(one, other)
+    with pytest.raises(ArtifactError, match="data differs"):
+        adapt.rewriter(policy.lm, PAIRS[:1], config, folder=tmp_path / "run", progress=False)
+
+
+def test_a_reinforced_run_that_was_killed_goes_on_bit_equal_with_frozen_layers_and_truth(tmp_path, policy):
+    start, config = adapt.Rewriter(policy.lm, 4, layers=1), SMALL.replace(steps=24, scaled=False)
+
+    def run(reward, folder=None, prompts=("red fox", "blue", "old")):
+        truth = {"long": lambda texts: [len(text) for text in texts]}
+        return adapt.reinforce(start, reward, list(prompts), config, truth=truth, folder=folder, progress=False)
+
+    whole = run(ends_in_moon)
+    with pytest.raises(MemoryError):
+        run(killed_at(23, ends_in_moon), tmp_path / "run")  # the last checkpoint is of step 20
+    again = run(ends_in_moon, tmp_path / "run")
+    assert again.history == whole.history
+    for one, other in zip(whole.policy.lm.model.parameters(), again.policy.lm.model.parameters(), strict=True):
+        assert torch.equal(one, other)
+    with pytest.raises(ArtifactError, match="prompts differs"):
+        run(ends_in_moon, tmp_path / "run", ["red fox", "blue", "ship"])
+
+
+def test_learning_leaves_the_given_model_and_all_generators_as_they_were(policy):
+    np.random.seed(0)
+    torch.manual_seed(0)
+    before = np.random.get_state()[1].copy(), torch.get_rng_state().clone(), policy.sha256()
+    flags = [weight.requires_grad for weight in policy.lm.model.parameters()]
+    adapt.rewriter(policy.lm, PAIRS, adapt.RewriterConfig(max_tokens=4, steps=2, layers=1), progress=False)
+    adapt.reinforce(adapt.Rewriter(policy.lm, 4, layers=1), ends_in_moon, ["red fox"], SMALL, progress=False)
+    assert np.array_equal(np.random.get_state()[1], before[0]) and torch.equal(torch.get_rng_state(), before[1])
+    assert policy.sha256() == before[2] and [weight.requires_grad for weight in policy.lm.model.parameters()] == flags
+    assert not policy.lm.model.training
 
 
 @pytest.mark.parametrize(
