@@ -1,5 +1,6 @@
 """Prompts that learn from reward: what is known to be best, runs that go on bit-equal, black boxes, and what is refused."""
 
+import random
 import signal
 import sys
 import time
@@ -12,6 +13,7 @@ from tiny_lm import every_text, tiny_lm
 from tokenizers import Tokenizer
 from tokenizers.decoders import ByteFallback, Fuse, Sequence
 from tokenizers.models import BPE
+from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedTokenizerFast
 
 from workbench import adapt, models, proposals, template
@@ -474,6 +476,44 @@ def test_grpo_learns_with_trl_or_says_what_is_missing(policy, tmp_path, monkeypa
     learned, history = adapt.grpo(policy, ends_in_moon, ["red fox", "blue"], config, folder=tmp_path, progress=False)
     assert len(history) == 12 and policy.sha256() == before and history[-1]["reward"] > history[0]["reward"]
     assert np.mean(ends_in_moon(learned.write(["red fox"], 50)[0])) > 0.5
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # of trl, about names of transformers
+def test_grpo_takes_fewer_prompts_than_a_step_has_begins_each_text_once_and_leaves_the_generators_alone(tmp_path):
+    pytest.importorskip("trl")
+    lm, begun = tiny_lm(), TemplateProcessing(single="<end> $A", special_tokens=[("<end>", 0)])
+    lm.tokenizer.backend_tokenizer.post_processor = begun  # begins texts itself, as that of Llama
+    seen, real = [], torch.nn.Embedding.forward
+
+    def reward(texts):
+        seen.extend(texts)
+        return ends_in_moon(texts)
+
+    def spy(module, ids):
+        assert ids.ndim != 2 or not (ids[:, :2] == 0).all(), "two begin tokens"
+        return real(module, ids)
+
+    before = np.random.get_state()[1].copy(), torch.get_rng_state().clone(), random.getstate()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.nn.Embedding, "forward", spy)
+        adapt.grpo(adapt.Rewriter(lm, 4), reward, ["red fox"], SMALL.replace(steps=3), folder=tmp_path, progress=False)
+    assert len(seen) == 3 * SMALL.samples and {one.context for one in seen} == {"red fox"}
+    assert np.array_equal(np.random.get_state()[1], before[0]) and torch.equal(torch.get_rng_state(), before[1])
+    assert random.getstate() == before[2]
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # of trl, about names of transformers
+def test_the_pull_of_grpo_goes_to_the_given_policy_and_not_to_the_model_that_it_was_made_of(policy, tmp_path):
+    pytest.importorskip("trl")
+    policy.save(tmp_path / "lm")
+    lm = models.load_lm(str(tmp_path / "lm"))
+    start = adapt.rewriter(lm, PAIRS, adapt.RewriterConfig(max_tokens=4, steps=10, rate=1e-2), progress=False)
+    for given, name in ((start, "one"), (policy, "two")):  # the second is of no folder
+        config = SMALL.replace(steps=8, beta=0.1)
+        learned, history = adapt.grpo(given, ends_in_moon, ["red fox", "blue"], config, folder=tmp_path / name, progress=False)
+        assert abs(history[0]["kl"]) < 1e-6 < history[-1]["kl"]
+        assert learned.lm.model.config.name_or_path == given.lm.model.config.name_or_path
+        assert sum(file.stat().st_size for file in (tmp_path / name).rglob("*.safetensors")) == 0
 
 
 def test_grpo_takes_a_rewriter(tmp_path):

@@ -10,6 +10,7 @@ import torch
 from workbench import checks, files
 from workbench.artifacts import Checkpoint
 from workbench.models.lm import LM, fingerprint
+from workbench.models.loading import quiet
 from workbench.search.adapt.config import RewriterConfig
 from workbench.search.soft.learning import batch
 from workbench.training import adamw, cosine, train
@@ -99,7 +100,7 @@ class Rewriter:
         Raises:
             ArtifactError: the folder holds something else, it cannot be written, or the disk is full.
         """
-        with files.replacing_ours(files.path(folder, "folder"), "rewriter", "files.json") as part:
+        with files.replacing_ours(files.path(folder, "folder"), "rewriter", "files.json") as part, quiet():
             self.lm.model.save_pretrained(part)
             self.lm.tokenizer.save_pretrained(part)
 
