@@ -331,8 +331,10 @@ def test_promptist_punishes_a_picture_that_lost_what_was_typed():
     kept, lost = reward([Sample(asked, context="a red circle"), Sample(asked, context="a blue star")])
     assert kept > lost + 3
     assert reward([Sample(other, context="a blue star")])[0] > lost
-    with pytest.raises(TypeError, match="does not say which words were typed"):
-        reward([asked])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(pipeline), "draw", lambda *_, **__: pytest.fail("the work began"))
+        with pytest.raises(TypeError, match="Text 1 does not say which words were typed"):
+            reward([Sample("new", context="new"), "never drawn"])
     some = scenes.scenes(40, 1)
     short = [f"a {scene.color} {scene.object}" for scene in some]
     assert 0.3 < adapt.relevance_threshold(clip, short, list(render.render_all(some, 0))) < 0.8
@@ -430,6 +432,13 @@ def test_a_policy_of_phrases_learns_tasks_behind_a_box_and_a_new_task_begins_wit
     other = alone.for_tasks({"moon": "about moon"}, embed)
     assert list(other.tasks) == ["moon"] and alone.law("red").max() > 0.8
     assert box.calls == 3
+
+
+@pytest.mark.parametrize("kind", ["list", "array", "tensor"])
+def test_features_of_phrases_may_come_in_any_form(kind):
+    forms = {"list": np.ndarray.tolist, "array": np.float16, "tensor": lambda x: torch.tensor(x).bfloat16().requires_grad_()}
+    policy = adapt.Phrases(["say red", "please"], {"red": "about red"}, lambda texts: forms[kind](embed(texts)))
+    assert policy.features.tolist() == [[1, 0, 0], [0, 0, 1]] and not policy.features.requires_grad
 
 
 def test_phrases_are_saved_and_loaded_and_bad_ones_refused(tmp_path):
