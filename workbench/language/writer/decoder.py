@@ -23,7 +23,8 @@ _RATE, _FLOOR = 1.2e-3, 0.05
 _SAVE_EVERY = 10  # steps between checkpoints
 _HELD, _HELD_SHARE = 200, 20  # prompts that are not learned, at most, and one in how many: they say how much the model counts
 _SHARES = np.linspace(0.3, 0.7, 5)  # less of the model would be a little likelier after a short training, and has less sense
-_ROWS = 64  # prompts written or scored at once
+_ROWS = 64  # prompts scored at once
+_TOGETHER = 192  # prompts written at once, at most: a step for a few costs nearly as much as one for many
 _NEW = -12.0  # nats of a word that the corpus lacks
 
 
@@ -222,10 +223,9 @@ class Decoder(Saved):
             ModelError: the base is not on this machine.
             ArtifactError: the base is another than the one that was learned with.
         """
-        law, random, out = self._law(decoding), torch.Generator().manual_seed(checks.seed(seed)), []
-        for at in range(0, checks.whole("n", n), _ROWS):
-            out += self._write(min(_ROWS, n - at), law, decoding.cut, random)
-        return out
+        law, random = self._law(decoding), torch.Generator().manual_seed(checks.seed(seed))
+        turns = -(-checks.whole("n", n) // _TOGETHER)
+        return [one for i in range(turns) for one in self._write((n + i) // turns, law, decoding.cut, random)]
 
     @torch.inference_mode()
     def _write(self, n, law, cut, random):
