@@ -146,6 +146,13 @@ def test_an_empty_prompt_is_refused_where_nothing_begins_a_text():
             use()
 
 
+def test_an_end_that_the_model_does_not_have_is_not_learned():
+    lm = tiny_lm()
+    lm.tokenizer.add_special_tokens({"eos_token": "<more>"})  # number 8 of 8
+    learned = adapt.rewriter(lm, PAIRS, adapt.RewriterConfig(max_tokens=4, steps=1), progress=False)
+    assert len(learned.history) == 1
+
+
 def test_a_rewriter_of_what_cannot_write_or_learn_is_refused():
     with pytest.raises(TypeError, match="what models.load_lm returns, got str"):
         adapt.Rewriter("smollm2")

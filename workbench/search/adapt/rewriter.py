@@ -13,6 +13,7 @@ from workbench.models.lm import LM, fingerprint
 from workbench.models.loading import quiet
 from workbench.search.adapt.config import RewriterConfig
 from workbench.search.soft.learning import batch
+from workbench.search.soft.rows import window
 from workbench.training import adamw, cosine, train
 from workbench.values import ModelError, Sample
 
@@ -283,6 +284,7 @@ def ends_of(lm):
     """Tokens that end a text: list of int."""
     found = [lm.tokenizer.eos_token_id, lm.model.config.eos_token_id]
     flat = {e for one in found for e in (one if isinstance(one, (list, tuple)) else [one]) if e is not None}
+    flat = {e for e in flat if e < lm.model.config.vocab_size}  # a tokenizer may have more tokens than its model
     if not flat:
         raise ModelError(f"{lm.name} has no token for the end of a text, so it would never stop.")
     return sorted(flat, key=lambda e: e != lm.tokenizer.eos_token_id)
@@ -337,12 +339,13 @@ def continued(lm, starts, max_tokens, generator=None):
 
 def check_room(lm, starts, max_tokens):
     """Refuse prompts that leave no room in the window of a model, or are empty without a begin token; ValueError."""
-    window = getattr(lm.model.config, "max_position_embeddings", None) or 1 << 60
     longest, shortest = max(map(len, starts)), min(map(len, starts))
     if not shortest:
         raise ValueError(f"A prompt is empty, and {lm.name} has no token to begin a text with. Give one word or more.")
-    if longest + max_tokens > window:
-        raise ValueError(f"A prompt of {longest} tokens and {max_tokens} more do not fit into {window}, the window of {lm.name}.")
+    if longest + max_tokens > window(lm):
+        raise ValueError(
+            f"A prompt of {longest} tokens and {max_tokens} more do not fit into {window(lm)}, the window of {lm.name}."
+        )
 
 
 def texts_of(lm, prompts, written):
