@@ -1,6 +1,8 @@
 """Prompts that learn from reward: what is known to be best, runs that go on bit-equal, black boxes, and what is refused."""
 
+import random
 import signal
+import sys
 import time
 from dataclasses import asdict
 
@@ -8,10 +10,16 @@ import numpy as np
 import pytest
 import torch
 from tiny_lm import every_text, tiny_lm
+from tokenizers import Tokenizer
+from tokenizers.decoders import ByteFallback, Fuse, Sequence
+from tokenizers.models import BPE
+from tokenizers.processors import TemplateProcessing
+from transformers import PreTrainedTokenizerFast
 
 from workbench import adapt, models, proposals, template
 from workbench.search.adapt.reinforcing import check_prompts
-from workbench.search.adapt.rewriter import distinct_pairs, token_log_probs, tokens
+from workbench.search.adapt.rewriter import distinct_pairs, texts_of, token_log_probs, tokens
+from workbench.training import Interrupted
 from workbench.values import ArtifactError, ModelError, Sample
 from workbench.world import captions, render, scenes
 
@@ -110,9 +118,64 @@ def test_pairs_that_cannot_be_learned_are_refused(pairs, kind, text):
         adapt.rewriter(tiny_lm(), pairs, adapt.RewriterConfig(max_tokens=4), progress=False)
 
 
-def test_a_prompt_longer_than_the_window_is_refused(policy):
-    with pytest.raises(ValueError, match="do not fit into 16"):
-        policy.write(["old " * 13])
+def test_a_prompt_longer_than_the_window_is_refused_before_the_work(policy, monkeypatch):
+    monkeypatch.setattr(sys.modules["workbench.search.adapt.rewriter"], "continued", lambda *_: pytest.fail("the work began"))
+    prompts = [*["red"] * 100, "old " * 13]
+    for use in (
+        policy.write,
+        policy.best,
+        lambda prompts: policy.log_score(prompts, [f"{one} fox fox fox" for one in prompts]),
+        lambda prompts: adapt.reinforce(policy, lambda _: pytest.fail("the work began"), prompts, SMALL, progress=False),
+        lambda prompts: adapt.rewriter(
+            policy.lm, [(one, f"{one} fox fox fox") for one in prompts], adapt.RewriterConfig(max_tokens=4), progress=False
+        ),
+    ):
+        with pytest.raises(ValueError, match="do not fit into 16"):
+            use(prompts)
+
+
+def test_an_empty_prompt_is_refused_where_nothing_begins_a_text():
+    lm = tiny_lm()
+    lm.tokenizer.bos_token = None
+    for use in (
+        lambda: adapt.Rewriter(lm, 4).best(["red", ""]),
+        lambda: adapt.Rewriter(lm, 4).log_score([""], ["red fox"]),
+        lambda: adapt.rewriter(lm, [("", "red fox")], adapt.RewriterConfig(max_tokens=4), progress=False),
+    ):
+        with pytest.raises(ValueError, match="no token to begin a text with"):
+            use()
+
+
+def test_an_end_that_the_model_does_not_have_is_not_learned():
+    lm = tiny_lm()
+    lm.tokenizer.add_special_tokens({"eos_token": "<more>"})  # number 8 of 8
+    learned = adapt.rewriter(lm, PAIRS, adapt.RewriterConfig(max_tokens=4, steps=1), progress=False)
+    assert len(learned.history) == 1
+
+
+def test_a_rewriter_of_what_cannot_write_or_learn_is_refused():
+    with pytest.raises(TypeError, match="what models.load_lm returns, got str"):
+        adapt.Rewriter("smollm2")
+    with pytest.raises(ValueError, match="max_tokens must be an int of 1 or more"):
+        adapt.Rewriter(tiny_lm(), 0)
+    with pytest.raises(ValueError, match="layers must be an int of 1 or more"):
+        adapt.Rewriter(tiny_lm(), 4, 0)
+    half = tiny_lm()
+    half.model.bfloat16()
+    assert adapt.Rewriter(half, 4).best(["red fox"])[0].startswith("red fox")
+    with pytest.raises(ModelError, match="learns in float32, tiny is in bfloat16"):
+        adapt.rewriter(half, PAIRS, adapt.RewriterConfig(max_tokens=4), progress=False)
+    with pytest.raises(ModelError, match="learns in float32, tiny is in bfloat16"):
+        adapt.reinforce(adapt.Rewriter(half, 4), ends_in_moon, ["red fox"], SMALL, progress=False)
+
+
+def test_a_prompt_is_not_written_twice_where_its_tokens_read_otherwise_with_more_behind_them():
+    tokenizer = Tokenizer(BPE({"<end>": 0, "<0xC3>": 1, "<0xA9>": 2}, [], byte_fallback=True))
+    tokenizer.decoder = Sequence([ByteFallback(), Fuse()])
+    lm = models.LM("bytes", tiny_lm().model, PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<end>"))
+    assert tokens(lm, "é") == [1, 2] and lm.tokenizer.decode([1, 2, 1]) == 3 * "\ufffd"  # a byte more spoils the letter before
+    (one,) = texts_of(lm, ["é"], [(1, 0)])
+    assert one.startswith("é") and one.count("\ufffd") == 1
 
 
 # ---- learning from reward ---------------------------------------------------------------------------------------------------
@@ -154,6 +217,77 @@ def test_equal_seeds_give_equal_policies_and_a_stopped_run_goes_on_bit_equal(tmp
     assert again.history == whole.history
     with pytest.raises(ArtifactError, match="options.rate"):
         run(ends_in_moon, config.replace(rate=1e-3), folder)
+
+
+def killed_at(call, function):
+    """The function, which dies at its `call`-th call."""
+    calls = []
+
+    def dies(*arguments):
+        calls.append(1)
+        if len(calls) == call:
+            raise MemoryError
+        return function(*arguments)
+
+    return dies
+
+
+@pytest.mark.parametrize("layers", [None, 1])
+def test_a_supervised_run_that_was_stopped_or_killed_goes_on_bit_equal(tmp_path, policy, monkeypatch, layers):
+    config = adapt.RewriterConfig(max_tokens=4, steps=60, batch=2, rate=1e-2, layers=layers)
+    module = sys.modules["workbench.search.adapt.rewriter"]
+
+    def run(folder=None):
+        return adapt.rewriter(policy.lm, PAIRS, config, folder=folder, progress=False)
+
+    def pressed(*arguments):
+        signal.raise_signal(signal.SIGINT)
+        return token_log_probs(*arguments)
+
+    whole = run()
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "token_log_probs", pressed)
+        with pytest.raises(Interrupted, match="stopped after step 1"):
+            run(tmp_path / "run")
+        patch.setattr(module, "token_log_probs", killed_at(57, token_log_probs))  # the last checkpoint is of step 50
+        with pytest.raises(MemoryError):
+            run(tmp_path / "run")
+    again = run(tmp_path / "run")
+    assert again.sha256() == whole.sha256() and again.history == whole.history and len(whole.history) == 6
+    for one, other in zip(whole.lm.model.parameters(), again.lm.model.parameters(), strict=True):
+        assert torch.equal(one, other)
+    with pytest.raises(ArtifactError, match="data differs"):
+        adapt.rewriter(policy.lm, PAIRS[:1], config, folder=tmp_path / "run", progress=False)
+
+
+def test_a_reinforced_run_that_was_killed_goes_on_bit_equal_with_frozen_layers_and_truth(tmp_path, policy):
+    start, config = adapt.Rewriter(policy.lm, 4, layers=1), SMALL.replace(steps=24, scaled=False)
+
+    def run(reward, folder=None, prompts=("red fox", "blue", "old")):
+        truth = {"long": lambda texts: [len(text) for text in texts]}
+        return adapt.reinforce(start, reward, list(prompts), config, truth=truth, folder=folder, progress=False)
+
+    whole = run(ends_in_moon)
+    with pytest.raises(MemoryError):
+        run(killed_at(23, ends_in_moon), tmp_path / "run")  # the last checkpoint is of step 20
+    again = run(ends_in_moon, tmp_path / "run")
+    assert again.history == whole.history
+    for one, other in zip(whole.policy.lm.model.parameters(), again.policy.lm.model.parameters(), strict=True):
+        assert torch.equal(one, other)
+    with pytest.raises(ArtifactError, match="prompts differs"):
+        run(ends_in_moon, tmp_path / "run", ["red fox", "blue", "ship"])
+
+
+def test_learning_leaves_the_given_model_and_all_generators_as_they_were(policy):
+    np.random.seed(0)
+    torch.manual_seed(0)
+    before = np.random.get_state()[1].copy(), torch.get_rng_state().clone(), policy.sha256()
+    flags = [weight.requires_grad for weight in policy.lm.model.parameters()]
+    adapt.rewriter(policy.lm, PAIRS, adapt.RewriterConfig(max_tokens=4, steps=2, layers=1), progress=False)
+    adapt.reinforce(adapt.Rewriter(policy.lm, 4, layers=1), ends_in_moon, ["red fox"], SMALL, progress=False)
+    assert np.array_equal(np.random.get_state()[1], before[0]) and torch.equal(torch.get_rng_state(), before[1])
+    assert policy.sha256() == before[2] and [weight.requires_grad for weight in policy.lm.model.parameters()] == flags
+    assert not policy.lm.model.training
 
 
 @pytest.mark.parametrize(
@@ -204,8 +338,10 @@ def test_promptist_punishes_a_picture_that_lost_what_was_typed():
     kept, lost = reward([Sample(asked, context="a red circle"), Sample(asked, context="a blue star")])
     assert kept > lost + 3
     assert reward([Sample(other, context="a blue star")])[0] > lost
-    with pytest.raises(TypeError, match="does not say which words were typed"):
-        reward([asked])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(pipeline), "draw", lambda *_, **__: pytest.fail("the work began"))
+        with pytest.raises(TypeError, match="Text 1 does not say which words were typed"):
+            reward([Sample("new", context="new"), "never drawn"])
     some = scenes.scenes(40, 1)
     short = [f"a {scene.color} {scene.object}" for scene in some]
     assert 0.3 < adapt.relevance_threshold(clip, short, list(render.render_all(some, 0))) < 0.8
@@ -272,11 +408,15 @@ def test_a_box_gives_replies_counts_them_and_shows_nothing_else():
         (lambda texts: time.sleep(5), "no reply to 1 texts within 0.05 seconds"),
         (lambda texts: [], "got 0 \\(nothing\\)"),
         (lambda texts: [3], "got 1 \\(int\\)"),
+        (lambda texts: "y", "got one str for all"),
+        (lambda texts: None, "The box failed: TypeError"),
+        (lambda texts: sys.exit(3), "The box failed: SystemExit"),
+        (lambda texts: [str(torch.nn.Linear(1, 1)(torch.ones(1)).sum().backward())], "The box failed: RuntimeError.*grad"),
     ],
 )
 def test_a_box_that_fails_says_how(reply, text):
     with pytest.raises(adapt.BoxError, match=text):
-        adapt.Box(reply, timeout=0.05).reply("hello")
+        adapt.Box(reply, timeout=0.05 if "within" in text else 20).reply("hello")
 
 
 def test_a_box_must_be_a_function_with_time():
@@ -299,6 +439,13 @@ def test_a_policy_of_phrases_learns_tasks_behind_a_box_and_a_new_task_begins_wit
     other = alone.for_tasks({"moon": "about moon"}, embed)
     assert list(other.tasks) == ["moon"] and alone.law("red").max() > 0.8
     assert box.calls == 3
+
+
+@pytest.mark.parametrize("kind", ["list", "array", "tensor"])
+def test_features_of_phrases_may_come_in_any_form(kind):
+    forms = {"list": np.ndarray.tolist, "array": np.float16, "tensor": lambda x: torch.tensor(x).bfloat16().requires_grad_()}
+    policy = adapt.Phrases(["say red", "please"], {"red": "about red"}, lambda texts: forms[kind](embed(texts)))
+    assert policy.features.tolist() == [[1, 0, 0], [0, 0, 1]] and not policy.features.requires_grad
 
 
 def test_phrases_are_saved_and_loaded_and_bad_ones_refused(tmp_path):
@@ -345,6 +492,44 @@ def test_grpo_learns_with_trl_or_says_what_is_missing(policy, tmp_path, monkeypa
     learned, history = adapt.grpo(policy, ends_in_moon, ["red fox", "blue"], config, folder=tmp_path, progress=False)
     assert len(history) == 12 and policy.sha256() == before and history[-1]["reward"] > history[0]["reward"]
     assert np.mean(ends_in_moon(learned.write(["red fox"], 50)[0])) > 0.5
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # of trl, about names of transformers
+def test_grpo_takes_fewer_prompts_than_a_step_has_begins_each_text_once_and_leaves_the_generators_alone(tmp_path):
+    pytest.importorskip("trl")
+    lm, begun = tiny_lm(), TemplateProcessing(single="<end> $A", special_tokens=[("<end>", 0)])
+    lm.tokenizer.backend_tokenizer.post_processor = begun  # begins texts itself, as that of Llama
+    seen, real = [], torch.nn.Embedding.forward
+
+    def reward(texts):
+        seen.extend(texts)
+        return ends_in_moon(texts)
+
+    def spy(module, ids):
+        assert ids.ndim != 2 or not (ids[:, :2] == 0).all(), "two begin tokens"
+        return real(module, ids)
+
+    before = np.random.get_state()[1].copy(), torch.get_rng_state().clone(), random.getstate()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.nn.Embedding, "forward", spy)
+        adapt.grpo(adapt.Rewriter(lm, 4), reward, ["red fox"], SMALL.replace(steps=3), folder=tmp_path, progress=False)
+    assert len(seen) == 3 * SMALL.samples and {one.context for one in seen} == {"red fox"}
+    assert np.array_equal(np.random.get_state()[1], before[0]) and torch.equal(torch.get_rng_state(), before[1])
+    assert random.getstate() == before[2]
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # of trl, about names of transformers
+def test_the_pull_of_grpo_goes_to_the_given_policy_and_not_to_the_model_that_it_was_made_of(policy, tmp_path):
+    pytest.importorskip("trl")
+    policy.save(tmp_path / "lm")
+    lm = models.load_lm(str(tmp_path / "lm"))
+    start = adapt.rewriter(lm, PAIRS, adapt.RewriterConfig(max_tokens=4, steps=10, rate=1e-2), progress=False)
+    for given, name in ((start, "one"), (policy, "two")):  # the second is of no folder
+        config = SMALL.replace(steps=8, beta=0.1)
+        learned, history = adapt.grpo(given, ends_in_moon, ["red fox", "blue"], config, folder=tmp_path / name, progress=False)
+        assert abs(history[0]["kl"]) < 1e-6 < history[-1]["kl"]
+        assert learned.lm.model.config.name_or_path == given.lm.model.config.name_or_path
+        assert sum(file.stat().st_size for file in (tmp_path / name).rglob("*.safetensors")) == 0
 
 
 def test_grpo_takes_a_rewriter(tmp_path):

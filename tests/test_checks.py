@@ -1,7 +1,11 @@
+import importlib
+import pkgutil
+
 import numpy as np
 import pytest
 import torch
 
+import workbench
 from workbench import checks
 
 
@@ -83,3 +87,17 @@ def test_hints_are_given_only_where_a_name_is_near():
 def test_unit_rows_have_length_one_and_zeros_stay():
     out = checks.unit_rows(np.array([[3.0, 4.0], [0.0, 0.0]], np.float32))
     assert out.tolist() == [[pytest.approx(0.6), pytest.approx(0.8)], [0, 0]] and out.dtype == np.float32
+
+
+@pytest.mark.parametrize("rate", [0, -1.0, float("nan"), float("inf"), "fast", True, None])
+def test_a_rate_is_above_0_in_all_options_that_have_one(rate):
+    names = [one.name for one in pkgutil.walk_packages(workbench.__path__, "workbench.")]
+    modules = [importlib.import_module(name) for name in names if name.endswith(("config", "tuning"))]
+    kinds = {kind for module in modules for kind in vars(module).values() if isinstance(kind, type)}
+    found = [kind for kind in kinds if issubclass(kind, checks.Options) and "rate" in kind.__annotations__]
+    assert len(found) > 10
+    for kind in found:
+        if rate is None and kind.rate is None:
+            continue  # means the usual one
+        with pytest.raises(ValueError, match=f"{kind.__name__}: rate must be a number above 0"):
+            kind(rate=rate)

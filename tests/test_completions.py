@@ -36,5 +36,9 @@ def test_pairs_begin_as_typed_and_half_of_them_have_a_background():
 def test_values_of_no_world_are_refused():
     with pytest.raises(ValueError, match="no object 'cow'"):
         completions.typed("cow", "red")
+    for call in (completions.endings, lambda place: completions.typed("star", "red", place)):
+        for place in ("moon", ""):
+            with pytest.raises(ValueError, match="background"):
+                call(place)
     with pytest.raises(ValueError, match="split"):
         completions.prompts("test")

@@ -73,7 +73,10 @@ def test_an_expert_arrives_in_as_many_edits_as_attributes_and_stays(toy):
     done = editor.demonstrate(toy, starts, goals, 4)
     assert np.array_equal(done.final, goals)
     assert (done.rewards[:, 1:] == 1).all() and np.allclose(done.left[:, 0], done.rewards.sum(1))
-    assert np.array_equal(done.last(2).states, done.states[:, 2:])
+    assert np.array_equal(done.last(2).states, done.states[:, 2:]) and done.last(4).actions.shape == (81, 4)
+    for k in (0, 5, 7):
+        with pytest.raises(ValueError, match="k must be an int from 1 to 4"):
+            done.last(k)
 
 
 def test_bad_editors_and_tasks_are_refused(toy):
@@ -81,6 +84,8 @@ def test_bad_editors_and_tasks_are_refused(toy):
         editor.SceneEditor({"object": ["fox"]}, print)
     with pytest.raises(ValueError, match="at most 100,000 states"):
         editor.SceneEditor({str(i): list("abcdefgh") for i in range(6)}, print)
+    with pytest.raises(ValueError, match="color has 'red' twice"):
+        editor.SceneEditor({"object": ["fox", "owl"], "color": ["red", "blue", "red"]}, print)
     with pytest.raises(ValueError, match="This editor has no pictures"):
         editor.View(Seer(), editor.SceneEditor(VALUES, print))
     for starts, goals, error in (
@@ -103,7 +108,7 @@ def test_a_picture_is_seen_once(toy):
     first = view.pictures(np.array([3, 3, 4]), np.array([0, 0, 1]))
     assert seer.seen == 2 and torch.equal(first[0], first[1])
     assert torch.equal(view.pictures(np.array([4]), np.array([1]))[0], first[2]) and seer.seen == 2
-    other = editor.View(seer, toy, offset=1000).pictures(np.array([4]), np.array([1]))[0]
+    other = editor.View(seer, toy, offset=9 * toy.looks).pictures(np.array([4]), np.array([1]))[0]
     assert not torch.equal(other, first[2])
     assert [part.shape for part in view.all()] == [(9, 3, 6), (9, 3, 6)]
 
@@ -118,6 +123,8 @@ def test_the_reward_is_how_much_likelier_the_goal_is_than_by_chance(toy):
     assert editor.earned("goal", view, toy.states[[0]], looks, goal, others)[0] == 0  # less likely than by chance
     assert editor.earned("dense", view, toy.states[[3]], looks, goal, others)[0] == 0.5
     assert editor.earned("sparse", view, toy.states[[3, 4]], looks, np.array([4, 4]), others).tolist() == [0, 1]
+    with pytest.raises(ValueError, match="reward must be one of goal, similarity"):
+        editor.earned("gaol", view, toy.states[[0]], looks, goal, others)
     near = editor.earned("similarity", view, toy.states[[4, 3, 8]], np.zeros(3, int), np.full(3, 4), np.repeat(others, 3, 0))
     assert near[0] > near[1] > near[2] - 1
 
@@ -182,6 +189,17 @@ def test_a_judge_of_another_editor_is_refused(toy):
     other = editor.SceneEditor(VALUES, toy.words, toy.draw)
     with pytest.raises(ValueError, match="looks at another editor"):
         editor.learn(editor.View(Seer(), toy), toy.states, SMALL, judge=editor.View(Seer(), other))
+
+
+def test_an_agent_refuses_another_editor_or_clip(toy):
+    agent = editor.learn(editor.View(Seer(), toy), toy.states, SMALL.replace(steps=8))
+    less = editor.SceneEditor({**VALUES, "color": ("red", "blue")}, toy.words, toy.draw)
+    with pytest.raises(ValueError, match="6 actions and features 6 wide, this one has 5 and 6"):
+        agent.run(editor.View(Seer(), less), less.states, less.states)
+    wide = Seer()
+    wide.width = 7
+    with pytest.raises(ValueError, match="6 actions and features 6 wide, this one has 6 and 7"):
+        agent.run(editor.View(wide, toy), toy.states, toy.states)
 
 
 # ---- demonstrations ---------------------------------------------------------------------------------------------------------

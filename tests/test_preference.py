@@ -122,6 +122,22 @@ def test_pairs_that_contradict_are_counted_and_refused_where_nothing_else_is_lef
         preference.learn(better[:4], better[:4], FAST)
 
 
+@pytest.mark.parametrize("kind", preference.KINDS)
+def test_votes_of_nine_to_one_are_learned_though_each_stands_the_other_way_round_too(kind):
+    a, b, c = np.eye(3, dtype=np.float32)
+    better, worse = [*[a] * 9, b, *[b] * 9, c], [*[b] * 9, a, *[c] * 9, b]
+    model = preference.learn(better, worse, FAST.replace(kind=kind))
+    first, second, third = model.score([a, b, c])
+    assert first > third and model.told == {"pairs": 20, "contradictions": 20}
+    assert kind == "imitation" or first > second > third
+    with pytest.raises(ValueError, match="All 18 pairs contradict each other"):
+        preference.learn([a] * 9 + [b] * 9, [b] * 9 + [a] * 9, FAST.replace(kind=kind))
+
+
+def test_zeros_of_both_signs_are_the_same_thing():
+    assert preference.contradictions([[0.0, 1.0], [1.0, 1.0]], [[1.0, 1.0], [-0.0, 1.0]]).all()
+
+
 @pytest.mark.parametrize(
     ("better", "worse", "error"),
     [
@@ -210,6 +226,9 @@ def test_the_true_visits_of_a_policy_are_those_of_many_visitors(log):
     assert visitors.expected_visits(everyone) < visitors.expected_visits(always) < visitors.expected_visits("best")
     with pytest.raises(ValueError, match="A policy has a row for each of 196 states"):
         visitors.expected_visits(np.ones((3, 6)))
+    for bad in (everyone * 2, everyone * np.nan, np.log(everyone), np.eye(K)[np.zeros(196, int)] * 2 - everyone):
+        with pytest.raises(ValueError, match="chances, 0 or more, that sum to 1"):
+            visitors.expected_visits(bad)
 
 
 def test_the_favourite_every_day_bores(log):
@@ -248,6 +267,9 @@ def test_a_log_that_is_empty_or_does_not_fit_is_refused(log):
     ):
         with pytest.raises(ValueError, match=error):
             preference.learn_policy(states, actions, rewards, K)
+    for k in (6.0, "6", 0):
+        with pytest.raises(ValueError, match="k must be an int of 1 or more"):
+            preference.learn_policy(s, a, r, k)
     with pytest.raises(ValueError, match="expectile must be a number above 0"):
         preference.LongTermConfig(expectile=1.0)
 
@@ -261,6 +283,8 @@ def test_a_policy_comes_back_from_its_folder_and_goes_on_from_a_checkpoint(log, 
     assert np.array_equal(again.values(states), whole.values(states))
     with pytest.raises(ValueError, match="reads states"):
         again.choose(np.zeros((1, 3)))
+    with pytest.raises(ValueError, match="NaN or infinity"):
+        again.choose(np.full_like(states, np.nan))
     from workbench.search.preference import long_term
 
     real, calls = long_term.torch.nn.functional.cross_entropy, []

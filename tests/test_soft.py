@@ -787,3 +787,14 @@ def test_the_lesson_runs_on_the_real_model_with_one_line_changed(smollm2, monkey
             space |= {"ROWS": 12, "TEST": 4, "config": space["config"].replace(steps=2, vectors=2, batch=2)}
     space["folder"].cleanup()
     assert len(claims) >= 14 and space["again"].model == "smollm2"
+
+
+def test_steps_take_one_random_order_of_all_rows_after_another_and_make_it_once(monkeypatch):
+    steps = [learning.batch("abcdefg".encode(), 3, step, 5) for step in range(7)]
+    found = bytes(sum(steps, [])).decode()
+    assert [sorted(found[at : at + 7]) for at in (0, 7, 14)] == [list("abcdefg")] * 3
+    assert len({found[:7], found[7:14], found[14:]}) == 3
+    made, real = [], np.random.default_rng
+    monkeypatch.setattr(np.random, "default_rng", lambda seed: made.append(seed) or real(seed))
+    assert learning.batch(range(1000), 64, 15, 0) and len(made) == 2
+    assert learning.batch(range(3), 8, 0, 0) and learning.batch([], 8, 0, 0) == []

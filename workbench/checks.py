@@ -19,7 +19,7 @@ class Options:
         """Check options by name, each bool, and bring `seed` into its range; ValueError for what is out of it.
 
         `choices` are sequences of str, `wholes` least ints (None will do where it is the default), `numbers` limits as of
-        `number`, and `places` what a text must hold once each.
+        `number`, and `places` what a text must hold once each. A `rate` is above 0 wherever there is one.
         """
         values, kind = vars(self), type(self).__name__
         for field in dataclasses.fields(self):
@@ -36,6 +36,8 @@ class Options:
             if not isinstance(values[name], str) or any(values[name].count(place) != 1 for place in held):
                 with_them = f" with {' and '.join(held)} once{' each' * (len(held) > 1)}" if held else ""
                 raise ValueError(f"{kind}: {name} must be a str{with_them}, got {values[name]!r}.")
+        if "rate" in values:
+            number(f"{kind}: rate", values["rate"], 0, math.inf, True)
         object.__setattr__(self, "seed", seed(self.seed, f"{kind}: seed"))
 
     def replace(self, **changes):

@@ -42,7 +42,7 @@ class TuneConfig(checks.Options):
     seed: int = 0
 
     def __post_init__(self):
-        self.check(wholes={"vectors": 1, "steps": 0, "batch": 1}, numbers={"rate": (0, math.inf, True)})
+        self.check(wholes={"vectors": 1, "steps": 0, "batch": 1})
 
 
 @dataclass(frozen=True, eq=False)

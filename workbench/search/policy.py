@@ -80,6 +80,9 @@ def advantages(rewards, scaled=True):
 def divergence(log_probs, start):
     """An estimate of KL(policy | start) for each action that is never negative: exp(d) - d - 1 with d = start - log_probs.
 
+    Its gradient at actions drawn from the policy is that of KL(start | policy), as in GRPO: both are 0 at the start alone, and
+    differ far from it.
+
     Source:
         Schulman, "Approximating KL divergence", 2020, estimator k3; used in GRPO, arXiv:2402.03300, equation 4.
     """
@@ -99,16 +102,17 @@ def policy_loss(play, beta=0.0, scaled=True):
         (scalar tensor, dict of str to float): `reward`, the mean; `kl`, nats for each try, an estimate that can be
         a little below 0, and 0 without a start; and `play.told`.
     """
-    better = torch.as_tensor(advantages(play.rewards, scaled), dtype=play.log_probs.dtype)
-    taken = torch.ones_like(play.log_probs, dtype=torch.bool) if play.mask is None else play.mask
-    each = -better[..., None] * play.log_probs
+    said, start = (
+        part if part is None or play.mask is None else torch.where(play.mask, part, 0) for part in (play.log_probs, play.start)
+    )
+    better = torch.as_tensor(advantages(play.rewards, scaled), dtype=said.dtype, device=said.device)
+    each = -better[..., None] * said
     told = {"reward": float(np.mean(play.rewards)), "kl": 0.0, **play.told}
-    if play.start is not None:
-        each = each + beta * divergence(play.log_probs, play.start)
+    if start is not None:
+        each = each + beta * divergence(said, start)
         # told without the exponential: one action that has become rare would count hundreds of nats and stop a sound run
-        told["kl"] = float(((play.log_probs - play.start).detach() * taken).sum(-1).mean())
-    tries = play.log_probs.shape[0] * play.log_probs.shape[1]
-    return (each * taken).sum() / tries, told
+        told["kl"] = float((said - start).detach().sum(-1).mean())
+    return each.sum() / (said.shape[0] * said.shape[1]), told
 
 
 def reinforce(
@@ -121,12 +125,9 @@ def reinforce(
     most_kl=None,
     scaled=True,
     name="reinforce",
-    clip=1.0,
     every=10,
-    memo=None,
     checkpoint=None,
     save_every=20,
-    after=None,
     seed=0,
     progress=True,
 ):
@@ -142,12 +143,9 @@ def reinforce(
         most_kl: float, nats for each try beyond which the run stops; None: no bound.
         scaled: bool, see `advantages`.
         name: str, for the progress bar and errors, as in `training.train`, and so are those that follow.
-        clip: float, largest norm of the gradient.
         every: int, steps between two rows of the history.
-        memo: dict of JSON values that `play` may change; it is part of a checkpoint.
         checkpoint: `artifacts.Checkpoint`, or None.
         save_every: int, steps between checkpoints.
-        after: function of the step, called after each update.
         seed: int.
         progress: bool.
 
@@ -155,16 +153,16 @@ def reinforce(
         `training.Run`; each row of its history has `reward`, `kl` and what `play` told.
 
     Raises:
-        RewardError: rewards that are equal within every group for the first steps: nothing can be learned from them.
+        RewardError: a reward that is not finite, or rewards that are equal within every group for the first steps: nothing can
+            be learned from them.
         CollapseError: the policy went out of bounds.
         Interrupted: Ctrl-C; the checkpoint is written.
     """
-    memo = memo if memo is not None else {}
-    memo.setdefault("dull", 0)
+    memo = {"dull": 0}
 
     def loss(step):
         done = play(step)
-        rewards = np.asarray(done.rewards, dtype=np.float64)
+        rewards = checked(np.ravel(done.rewards), np.size(done.rewards)).reshape(np.shape(done.rewards))
         if memo["dull"] == step and (np.ptp(rewards, axis=1) <= _EVEN).all():
             memo["dull"] += 1
         if memo["dull"] >= _DULL:
@@ -187,9 +185,7 @@ def reinforce(
         steps,
         rate if callable(rate) else constant(rate),
         name=name,
-        clip=clip,
         every=every,
-        after=after,
         memo=memo,
         checkpoint=checkpoint,
         save_every=save_every,

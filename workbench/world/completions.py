@@ -21,10 +21,11 @@ def typed(thing, color, background=None):
     Raises:
         ValueError: a value that the world does not have.
     """
-    scene = scenes.Scene(thing, color, background or scenes.BACKGROUNDS[0], scenes.STYLES[0])
+    bare = background is None
+    scene = scenes.Scene(thing, color, scenes.BACKGROUNDS[0] if bare else background, scenes.STYLES[0])
     scenes.check(scene)
     whole = scenes.opening(scene)
-    words = whole if background else whole.removesuffix(f" {scenes.place(scene)}")
+    words = whole.removesuffix(f" {scenes.place(scene)}") if bare else whole
     return Typed(words, thing, color, background)
 
 
@@ -57,10 +58,15 @@ def endings(background=None):
 
     Returns:
         tuple of str, 24 or 144, which begin with a blank or a comma.
+
+    Raises:
+        ValueError: a background that the world does not have.
     """
     places = [""]
     if background is None:
         places = [typed("star", "red", one).words.removeprefix("a red star") for one in scenes.BACKGROUNDS]
+    else:
+        checks.one_of("background", background, scenes.BACKGROUNDS)
     artists = ["", *(f", by {artist.lower()}" for artist in scenes.ARTISTS)]
     return tuple(f"{place}, {style}{artist}" for place in places for style in scenes.STYLES for artist in artists)
 

@@ -101,14 +101,15 @@ def expected_visits(policy, world=0):
     """How often visitors come back in `DAYS` days under a policy, exactly, as a mean over the kinds.
 
     Args:
-        policy: float (KINDS * (k + 1)**2, k), chances of the styles in each of `all_states`; or "best", what an oracle shows.
+        policy: float (KINDS * (k + 1)**2, k), chances of the styles in each of `all_states`, rows sum to 1; or "best", what an
+            oracle shows.
         world: int, the seed of the tastes.
 
     Returns:
         float.
 
     Raises:
-        ValueError: another shape.
+        ValueError: another shape, or rows that are no chances.
     """
     chance, k = chances(world), len(STYLES)
     best = isinstance(policy, str) and policy == "best"
@@ -116,6 +117,8 @@ def expected_visits(policy, world=0):
         policy = np.asarray(policy, float)
         if policy.shape != (KINDS * (k + 1) ** 2, k):
             raise ValueError(f"A policy has a row for each of {KINDS * (k + 1) ** 2} states and {k} styles, got {policy.shape}.")
+        if not ((policy >= 0).all() and np.allclose(policy.sum(1), 1, atol=1e-3)):
+            raise ValueError("Each row of a policy holds chances, 0 or more, that sum to 1. Of values take the best action.")
         policy = policy.reshape(chance.shape)
     ahead = np.zeros(chance.shape[:3])
     for _ in range(DAYS):

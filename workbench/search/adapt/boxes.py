@@ -144,8 +144,9 @@ def _asked(reply, texts, timeout):
     def work():
         try:
             with torch.inference_mode():
-                done["replies"] = list(reply(list(texts)))
-        except Exception as err:
+                found = reply(list(texts))
+                done["replies"] = found if isinstance(found, str) else list(found)
+        except BaseException as err:
             done["error"] = err
 
     thread = threading.Thread(target=work, daemon=True)
@@ -158,6 +159,8 @@ def _asked(reply, texts, timeout):
     if "error" in done:
         raise BoxError(f"The box failed: {done['error']!r}. The first text it was sent was {texts[0]!r}.") from done["error"]
     found = done["replies"]
+    if isinstance(found, str):  # whose letters could be as many as the texts
+        raise BoxError(f"The box must give a list with a str for each of {len(texts)} texts, got one str for all: {found!r:.60}.")
     if len(found) != len(texts) or not all(isinstance(one, str) for one in found):
         kinds = ", ".join(sorted({type(one).__name__ for one in found})) or "nothing"
         raise BoxError(f"The box must give a str for each of {len(texts)} texts, got {len(found)} ({kinds}).")

@@ -33,7 +33,7 @@ class RewriterConfig(checks.Options):
     seed: int = 0
 
     def __post_init__(self):
-        self.check(wholes={"max_tokens": 1, "layers": 1, "steps": 0, "batch": 1}, numbers={"rate": (0, math.inf, True)})
+        self.check(wholes={"max_tokens": 1, "layers": 1, "steps": 0, "batch": 1})
 
 
 @dataclass(frozen=True)
@@ -73,5 +73,5 @@ class AdaptConfig(checks.Options):
     def __post_init__(self):
         self.check(
             wholes={"steps": 1, "inputs": 1, "samples": 2},
-            numbers={"rate": (0, math.inf, True), "beta": (0,), "most_kl": (0, math.inf, True), "least_distinct": (0, 1)},
+            numbers={"beta": (0,), "most_kl": (0, math.inf, True), "least_distinct": (0, 1)},
         )

@@ -1,11 +1,16 @@
 """The same learning with trl: for people with a GPU and a model from the hub."""
 
+import contextlib
 import copy
+import random
+import tempfile
 
+import numpy as np
 import torch
 import transformers
 
 from workbench import files
+from workbench.models.loading import quiet
 from workbench.search.adapt.config import AdaptConfig
 from workbench.search.adapt.reinforcing import check_prompts
 from workbench.search.adapt.rewriter import Rewriter, ends_of, texts_of
@@ -54,7 +59,7 @@ def grpo(policy, reward, prompts, config=None, *, folder, progress=True):
         progress: bool, show trl's progress bar.
 
     Returns:
-        (`Rewriter`, history: list of dicts as trl logs them, with `reward` and `kl`).
+        (`Rewriter`, history: list of dicts as trl logs them, with `reward`, and with `kl` where `beta` is above 0).
 
     Raises:
         ImportError: trl is not installed.
@@ -72,7 +77,9 @@ def grpo(policy, reward, prompts, config=None, *, folder, progress=True):
             f"adapt.grpo needs trl and datasets: pip install trl datasets ({err}). adapt.reinforce needs neither."
         ) from err
     learner, tokenizer = policy.copy(), copy.deepcopy(policy.lm.tokenizer)
-    lm, begin = learner.lm, tokenizer.bos_token or ""
+    lm, inputs, begin = learner.lm, min(config.inputs, len(prompts)), tokenizer.bos_token or ""
+    if tokenizer("a")["input_ids"][:1] == [tokenizer.bos_token_id]:
+        begin = ""  # trl calls the tokenizer in this way: it begins texts itself
     tokenizer.padding_side = "left"
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
@@ -80,7 +87,7 @@ def grpo(policy, reward, prompts, config=None, *, folder, progress=True):
     args = trl.GRPOConfig(
         output_dir=str(folder),
         max_steps=config.steps,
-        per_device_train_batch_size=config.inputs * config.samples,
+        per_device_train_batch_size=inputs * config.samples,
         num_generations=config.samples,
         max_completion_length=policy.max_tokens,
         learning_rate=config.rate,
@@ -88,6 +95,7 @@ def grpo(policy, reward, prompts, config=None, *, folder, progress=True):
         temperature=1.0,
         top_k=0,
         loss_type="grpo",
+        disable_dropout=True,
         bf16=False,
         gradient_checkpointing=None,
         dataloader_pin_memory=torch.cuda.is_available(),
@@ -98,15 +106,32 @@ def grpo(policy, reward, prompts, config=None, *, folder, progress=True):
         seed=config.seed,
     )
     rows = [{"prompt": begin + typed, "typed": str(typed)} for typed in prompts]
-    trainer = trl.GRPOTrainer(
-        model=lm.model,
-        processing_class=tokenizer,
-        reward_funcs=for_trl(reward, lm),
-        args=args,
-        train_dataset=datasets.Dataset.from_list(rows),
-    )
-    trainer.remove_callback(transformers.PrinterCallback)  # the history is returned
-    trainer.train()
+    files.make_folder(folder)
+    with _generators_kept(), tempfile.TemporaryDirectory(dir=folder) as start:
+        with quiet():
+            if config.beta:  # trl pulls to what it reads from where the model came from, which is not this policy
+                lm.model.save_pretrained(start)
+                lm.model.config.name_or_path = start
+            trainer = trl.GRPOTrainer(
+                model=lm.model,
+                processing_class=tokenizer,
+                reward_funcs=for_trl(reward, lm),
+                args=args,
+                train_dataset=datasets.Dataset.from_list(rows),
+            )
+        trainer.remove_callback(transformers.PrinterCallback)  # the history is returned
+        trainer.train()
+    lm.model.config.name_or_path = policy.lm.model.config.name_or_path
     history = [row for row in trainer.state.log_history if "reward" in row]
     lm.model.eval()
     return learner, history
+
+
+@contextlib.contextmanager
+def _generators_kept():
+    """The generators of Python, numpy and torch, which trl seeds, are afterwards as before."""
+    python, arrays = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng(range(torch.cuda.device_count())):
+        yield
+    random.setstate(python)
+    np.random.set_state(arrays)

@@ -140,7 +140,8 @@ class Phrases(Saved):
 
 def _features(embed, texts):
     """Features of texts: float32 tensor (n, d), L2 norm 1."""
-    found = torch.as_tensor(np.asarray(embed(texts)), dtype=torch.float32)
+    found = embed(texts)
+    found = found.detach().cpu().float() if isinstance(found, torch.Tensor) else torch.from_numpy(np.array(found, np.float32))
     if found.ndim != 2 or len(found) != len(texts) or not torch.isfinite(found).all():
         raise ValueError(f"embed must give finite features (n, d) of {len(texts)} texts, got {tuple(found.shape)}.")
     return torch.nn.functional.normalize(found, dim=1)

@@ -16,7 +16,7 @@ from workbench.search.soft.learning import batch
 from workbench.training import Interrupted, cosine
 
 _WARMUP, _FLOOR = 3, 0.1
-EVERY = 5  # steps between two rows of the history, and two samples shown
+_EVERY = 5  # steps between two rows of the history, and two samples shown
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +82,8 @@ def reinforce(policy, reward, prompts, config=None, *, truth=None, folder=None, 
 
     def play(step):
         chosen = [prompts[i] for i in batch(range(len(prompts)), config.inputs, step, config.seed)]
-        groups = learner.draw(chosen, config.samples, torch.Generator().manual_seed(own_seed(config.seed, step)))
+        own = np.random.SeedSequence([config.seed, 7, step]).generate_state(1)[0]
+        groups = learner.draw(chosen, config.samples, torch.Generator().manual_seed(int(own)))
         tries = [one for group in groups for one in group]
         rewards = loop.checked(reward(tries), len(tries))
         told = {name: float(np.mean(loop.checked(found(tries), len(tries), name))) for name, found in truth.items()}
@@ -107,23 +108,21 @@ def reinforce(policy, reward, prompts, config=None, *, truth=None, folder=None, 
     digest = hashlib.sha256(repr([(str(one), getattr(one, "context", "")) for one in prompts]).encode()).hexdigest()
     run = {"options": vars(config), "policy": policy.sha256(), "prompts": digest, "truth": sorted(truth)}
     checkpoint = None if folder is None else Checkpoint(folder, "learning from reward", run)
+    stopped = "steps"
     try:
-        done, stopped = (
-            loop.reinforce(
-                play,
-                learner.modules,
-                config.steps,
-                cosine(config.rate, config.steps, min(_WARMUP, config.steps - 1), _FLOOR),
-                beta=config.beta,
-                most_kl=config.most_kl,
-                scaled=config.scaled,
-                name="learning from reward",
-                every=EVERY,
-                checkpoint=checkpoint,
-                seed=config.seed,
-                progress=progress,
-            ),
-            "steps",
+        done = loop.reinforce(
+            play,
+            learner.modules,
+            config.steps,
+            cosine(config.rate, config.steps, min(_WARMUP, config.steps - 1), _FLOOR),
+            beta=config.beta,
+            most_kl=config.most_kl,
+            scaled=config.scaled,
+            name="learning from reward",
+            every=_EVERY,
+            checkpoint=checkpoint,
+            seed=config.seed,
+            progress=progress,
         )
     except Interrupted as stop:
         print(f"Interrupted after step {stop.run.step} of {config.steps}: here is the policy so far.", file=sys.stderr)
@@ -148,8 +147,3 @@ def check_prompts(policy, reward, prompts, truth):
     if check is not None:
         check(found)
     return found
-
-
-def own_seed(seed, step):
-    """The seed of the tries of a step: int."""
-    return int(np.random.SeedSequence([seed, 7, step]).generate_state(1)[0])

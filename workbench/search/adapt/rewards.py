@@ -36,8 +36,9 @@ def promptist(pipeline, clip, head=None, *, threshold=THRESHOLD, pictures=1, see
     known = {}
 
     def score(texts):
+        groups = _by_context(texts)
         found = beauty(texts)  # draws all that is new at once; what follows reads the same pictures
-        for typed, rows in _by_context(texts).items():
+        for typed, rows in groups.items():
             if typed not in known:
                 known[typed] = _below(similarity(clip, typed), threshold)
             found[rows] += of_picture(pipeline, known[typed], **options)([texts[row] for row in rows])
@@ -62,10 +63,10 @@ def relevance_threshold(clip, texts, pictures, share=0.25):
     Raises:
         ValueError: other numbers of texts and pictures.
     """
-    words, seen = clip.text_features(texts), clip.image_features(pictures)
+    share, words, seen = checks.share("share", share), clip.text_features(texts), clip.image_features(pictures)
     if len(words) != len(seen):
         raise ValueError(f"relevance_threshold needs a picture for each text, got {len(words)} texts and {len(seen)} pictures.")
-    return float(np.quantile((words * seen).sum(1).cpu().numpy(), checks.share("share", share)))
+    return float(np.quantile((words * seen).sum(1).cpu().numpy(), share))
 
 
 def classifier(texts, labels, named=None, *, decay=1.0):

@@ -10,9 +10,10 @@ import torch
 from workbench import checks, files
 from workbench.artifacts import Checkpoint
 from workbench.models.lm import LM, fingerprint
+from workbench.models.loading import quiet
 from workbench.search.adapt.config import RewriterConfig
 from workbench.search.soft.learning import batch
-from workbench.search.soft.rows import check_lm
+from workbench.search.soft.rows import window
 from workbench.training import adamw, cosine, train
 from workbench.values import ModelError, Sample
 
@@ -25,16 +26,27 @@ class Rewriter:
     """A policy that writes what comes behind a prompt as typed.
 
     Attributes:
-        lm: `models.LM`, in float32.
+        lm: `models.LM`; in float32 to learn.
         max_tokens: int, tokens written at most, the end included.
         layers: int or None, how many of the last layers learn; None: all weights.
         history: list of dicts, of the supervised training: `step` and `loss`, nats a token.
+
+    Raises:
+        TypeError: not an LM.
+        ValueError: max_tokens or layers below 1.
     """
 
     lm: LM
     max_tokens: int = 16
     layers: int | None = None
     history: list = field(default_factory=list)
+
+    def __post_init__(self):
+        if not isinstance(self.lm, LM):
+            raise TypeError(f"Give what models.load_lm returns, got {type(self.lm).__name__}.")
+        checks.whole("max_tokens", self.max_tokens)
+        if self.layers is not None:
+            checks.whole("layers", self.layers)
 
     def write(self, prompts, n=1, seed=0):
         """Continue each prompt n times at random.
@@ -48,14 +60,14 @@ class Rewriter:
             list of p lists of n `Sample`: whole texts, each begins with its prompt, which is its `context`.
 
         Raises:
-            ValueError: a prompt that leaves no room in the model's window.
+            ValueError: a prompt that leaves no room in the model's window, or is empty where the tokenizer has no begin token.
         """
         checks.whole("n", n)
-        return self.draw(checks.texts(prompts, "prompts"), n, torch.Generator().manual_seed(checks.seed(seed)))
+        return self.draw(self.check(prompts), n, torch.Generator().manual_seed(checks.seed(seed)))
 
     def best(self, prompts):
         """Continue each prompt with the likeliest token at each place: list of p `Sample`. Errors as in `write`."""
-        return [tries[0] for tries in self.draw(checks.texts(prompts, "prompts"), 1, None)]
+        return [tries[0] for tries in self.draw(self.check(prompts), 1, None)]
 
     def log_score(self, prompts, texts):
         """Log-probabilities of whole texts behind their prompts.
@@ -66,6 +78,9 @@ class Rewriter:
 
         Returns:
             float64 (n,), nats, of all tokens behind the prompt, the end included; -inf for a text that does not begin so.
+
+        Raises:
+            ValueError: a text that is longer than the model's window, or an empty prompt where the tokenizer has no begin token.
         """
         out, rows = np.full(len(texts), -np.inf), []
         for row, (typed, text) in enumerate(zip(prompts, texts, strict=True)):
@@ -79,12 +94,14 @@ class Rewriter:
         return out
 
     def save(self, folder):
-        """Write model and tokenizer where `models.load_lm` finds them: `Rewriter(models.load_lm(folder))` is this one again.
+        """Write model and tokenizer where `models.load_lm` finds them; its other fields are for you to give again.
+
+        `Rewriter(models.load_lm(folder), max_tokens, layers)` is this one again.
 
         Raises:
             ArtifactError: the folder holds something else, it cannot be written, or the disk is full.
         """
-        with files.replacing_ours(files.path(folder, "folder"), "rewriter", "files.json") as part:
+        with files.replacing_ours(files.path(folder, "folder"), "rewriter", "files.json") as part, quiet():
             self.lm.model.save_pretrained(part)
             self.lm.tokenizer.save_pretrained(part)
 
@@ -102,8 +119,18 @@ class Rewriter:
             raise ModelError(f"layers={self.layers} is more than {self.lm.name} has. Take fewer, or None for all weights.")
         return {f"layer {i}": stack[i] for i in range(len(stack) - self.layers, len(stack))}
 
+    def check(self, prompts):
+        """Prompts as a list; TypeError for what is no str, ValueError for one that it cannot continue."""
+        found = checks.texts(prompts, "prompts")
+        for one in found:
+            check_room(self.lm, [tokens(self.lm, one)], self.max_tokens)
+        return found
+
     def copy(self, learns=True):
-        """This policy with weights of its own where it learns; what stays frozen is shared."""
+        """This policy with weights of its own where it learns; what stays frozen is shared. ModelError if it cannot learn."""
+        kind = str(self.lm.model.dtype).removeprefix("torch.")
+        if learns and kind in ("bfloat16", "float16"):  # a step of less than 1/512 of a weight would round to none
+            raise ModelError(f"A rewriter learns in float32, {self.lm.name} is in {kind}. Load it with dtype='float32'.")
         own = {id(p) for module in self.modules.values() for p in module.parameters()}
         # parameters of their own, without a gradient, over the same numbers: the given model keeps its flags
         frozen = [p for p in self.lm.model.parameters() if id(p) not in own]
@@ -147,17 +174,19 @@ def rewriter(lm, pairs, config=None, *, folder=None, progress=True):
 
     Raises:
         TypeError: not an LM, or pairs that are no pairs of str.
-        ValueError: no pairs, a whole prompt that does not begin with what was typed or adds nothing, or one that is longer than
-            `max_tokens` or the model's window.
+        ValueError: no pairs, a whole prompt that does not begin with what was typed or adds nothing, one that is longer than
+            `max_tokens` or the model's window, or nothing typed where the tokenizer has no begin token.
+        ModelError: the model is not in float32, or has fewer layers than are to learn.
         ArtifactError: `folder` holds another run.
+        Interrupted: Ctrl-C; the checkpoint is written.
 
     Source:
         Hao et al., "Optimizing Prompts for Text-to-Image Generation", arXiv:2212.09611, section 2.1. That only words behind
         those typed are written is our change.
     """
     config = config or RewriterConfig()
-    rows = _read(check_lm(lm), pairs, config)
-    policy = Rewriter(lm, config.max_tokens, config.layers).copy()
+    policy = Rewriter(lm, config.max_tokens, config.layers)
+    rows, policy = _read(lm, pairs, config), policy.copy()
     if not config.steps:
         return policy
 
@@ -232,11 +261,16 @@ def _read(lm, pairs, config):
 
 
 def split(lm, typed, whole):
-    """Tokens of what was typed, and of the rest of a text that begins so, the end included: two lists of int."""
+    """Tokens of what was typed, and of the rest of a text that begins so, the end included: two lists of int.
+
+    ValueError, see `check_room`.
+    """
     start, ids = tokens(lm, typed), tokens(lm, whole)
     if ids[: len(start)] != start:  # the end of one and the start of the other share a token
         ids = start + tokens(lm, whole[len(typed) :], begin=False)
-    return start, [*ids[len(start) :], ends_of(lm)[0]]
+    rest = [*ids[len(start) :], ends_of(lm)[0]]
+    check_room(lm, [start], len(rest))
+    return start, rest
 
 
 def tokens(lm, text, begin=True):
@@ -250,6 +284,7 @@ def ends_of(lm):
     """Tokens that end a text: list of int."""
     found = [lm.tokenizer.eos_token_id, lm.model.config.eos_token_id]
     flat = {e for one in found for e in (one if isinstance(one, (list, tuple)) else [one]) if e is not None}
+    flat = {e for e in flat if e < lm.model.config.vocab_size}  # a tokenizer may have more tokens than its model
     if not flat:
         raise ModelError(f"{lm.name} has no token for the end of a text, so it would never stop.")
     return sorted(flat, key=lambda e: e != lm.tokenizer.eos_token_id)
@@ -304,25 +339,26 @@ def continued(lm, starts, max_tokens, generator=None):
 
 def check_room(lm, starts, max_tokens):
     """Refuse prompts that leave no room in the window of a model, or are empty without a begin token; ValueError."""
-    window = getattr(lm.model.config, "max_position_embeddings", None) or 1 << 60
     longest, shortest = max(map(len, starts)), min(map(len, starts))
     if not shortest:
         raise ValueError(f"A prompt is empty, and {lm.name} has no token to begin a text with. Give one word or more.")
-    if longest + max_tokens > window:
-        raise ValueError(f"A prompt of {longest} tokens and {max_tokens} more do not fit into {window}, the window of {lm.name}.")
+    if longest + max_tokens > window(lm):
+        raise ValueError(
+            f"A prompt of {longest} tokens and {max_tokens} more do not fit into {window(lm)}, the window of {lm.name}."
+        )
 
 
 def texts_of(lm, prompts, written):
     """Whole texts of prompts and the tokens written behind them: list of `Sample`."""
-    ends, options = set(ends_of(lm)), {"skip_special_tokens": True, "clean_up_tokenization_spaces": False}
-    out = []
+    ends, out = set(ends_of(lm)), []
+
+    def read(ids):
+        return lm.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+
     for prompt, ids in zip(prompts, written, strict=True):
-        begin = tokens(lm, prompt)
-        start, text = (
-            lm.tokenizer.decode(begin, **options),
-            lm.tokenizer.decode(begin + [i for i in ids if i not in ends], **options),
-        )
-        rest = text[len(start) :] if text.startswith(start) else " " + text
+        begin, more = tokens(lm, prompt), [i for i in ids if i not in ends]
+        start, text = read(begin), read(begin + more)
+        rest = text[len(start) :] if text.startswith(start) else read(more)
         out.append(Sample(prompt + rest if prompt else rest.lstrip(), ids=ids, context=str(prompt)))
     return out
 

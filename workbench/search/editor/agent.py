@@ -7,7 +7,7 @@ import torch
 
 from workbench import checks
 from workbench.artifacts import Checkpoint, Saved
-from workbench.search.editor.config import AgentConfig
+from workbench.search.editor.config import REWARDS, AgentConfig
 from workbench.search.policy import Play, reinforce
 from workbench.training import cosine
 
@@ -39,7 +39,8 @@ class Agent(Saved):
         """Edit scenes towards goals that it is told in words.
 
         Args:
-            view: `View` of the CLIP it was learned with; another offset shows pictures and sentences that it has never met.
+            view: `View` of the CLIP and the editor it was learned with; a large offset shows pictures and sentences that it has
+                never met.
             starts: int (n, a), states.
             goals: int (n, a), states; the agent gets their sentences only.
             seed: int, for the edits, which are drawn from the policy.
@@ -48,9 +49,16 @@ class Agent(Saved):
             int array (edits + 1, n, a), the states from the start to the end.
 
         Raises:
-            ValueError: other shapes.
+            ValueError: other shapes, or a view of another editor or CLIP.
         """
-        seed, (starts, goals) = checks.seed(seed), tasks(view.editor, starts, goals)
+        seed = checks.seed(seed)
+        starts, goals = tasks(view.editor, starts, goals)
+        actions, width = len(self.tensors["net.4.bias"]), self.tensors["seen"].shape[1]
+        if (len(view.editor.actions), view.clip.width) != (actions, width):
+            raise ValueError(
+                f"It learned an editor of {actions} actions and features {width} wide, this one has {len(view.editor.actions)} "
+                f"and {view.clip.width}. Take the editor and the CLIP that it was learned with."
+            )
         generator, path, n = torch.Generator().manual_seed(seed), [starts], len(starts)
         rng = np.random.default_rng(seed)
         looks, wordings = rng.integers(0, view.editor.looks, n), rng.integers(0, view.editor.wordings, n)
@@ -163,11 +171,14 @@ def earned(reward, judge, states, looks, goals, others):
     Returns:
         float64 array (n,).
 
+    Raises:
+        ValueError: another reward.
+
     Source:
         "goal": Fan et al., arXiv:2206.08853, equation 1, with the temperature that the CLIP was trained with.
     """
     numbers = judge.editor.number(states)
-    if reward == "sparse":
+    if checks.one_of("reward", reward, REWARDS) == "sparse":
         return (numbers == goals).astype(float)
     if reward == "dense":
         return (states == judge.editor.states[goals]).mean(1)

@@ -1,6 +1,5 @@
 """Options of agents that edit."""
 
-import math
 from dataclasses import dataclass
 
 from workbench import checks
@@ -50,7 +49,7 @@ class AgentConfig(checks.Options):
         self.check(
             choices={"reward": REWARDS},
             wholes={"others": 1, "edits": 1, "tasks": 1, "tries": 2, "hidden": 1, "steps": 1},
-            numbers={"gamma": (0, 1), "rate": (0, math.inf, True)},
+            numbers={"gamma": (0, 1)},
         )
 
 
@@ -85,9 +84,6 @@ class FollowConfig(checks.Options):
     seed: int = 0
 
     def __post_init__(self):
-        self.check(
-            wholes={"shown": 0, "edits": 1, "width": 4, "layers": 1, "batch": 1, "steps": 1},
-            numbers={"rate": (0, math.inf, True)},
-        )
+        self.check(wholes={"shown": 0, "edits": 1, "width": 4, "layers": 1, "batch": 1, "steps": 1})
         if self.width % 4:
             raise ValueError(f"FollowConfig: width must be a multiple of 4, got {self.width}.")

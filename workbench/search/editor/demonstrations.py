@@ -33,8 +33,9 @@ class Episode:
     final: np.ndarray
 
     def last(self, k):
-        """The last k edits, as an `Episode`."""
-        return Episode(*(part[:, part.shape[1] - k :] for part in (self.states, self.actions, self.rewards)), self.final)
+        """The last k edits, as an `Episode`; ValueError if there are fewer."""
+        first = self.actions.shape[1] - checks.whole("k", k, 1, self.actions.shape[1])
+        return Episode(*(part[:, first:] for part in (self.states, self.actions, self.rewards)), self.final)
 
     @property
     def left(self):

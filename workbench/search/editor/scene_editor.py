@@ -31,7 +31,7 @@ class SceneEditor:
         states: int array (s, a), all states in order.
 
     Raises:
-        ValueError: no attributes, one without a choice, or more than 100,000 states.
+        ValueError: no attributes, one without a choice or with a value twice, or more than 100,000 states.
     """
 
     def __init__(self, values, words, draw=None, *, looks=3, wordings=3):
@@ -42,6 +42,10 @@ class SceneEditor:
             raise ValueError(
                 f"An editor needs attributes of two values or more and at most {MOST:,} states, got {count:,}: {self.sizes}."
             )
+        for name, some in self.values.items():
+            twice = [value for value in some if some.count(value) > 1]
+            if twice:  # two states would be one scene, and only one of them the goal
+                raise ValueError(f"{name} has {twice[0]!r} twice. Give each value once.")
         self.looks, self.wordings = checks.whole("looks", looks), checks.whole("wordings", wordings)
         self.words, self.draw = words, draw
         self.actions = tuple((name, value) for name, some in self.values.items() for value in some)
@@ -99,7 +103,8 @@ class View:
     Args:
         clip: `models.CLIP`.
         editor: `SceneEditor` with a `draw`.
-        offset: int, added to all seeds and wordings: another offset shows what was never seen.
+        offset: int, added to all seeds and wordings. One of `looks` times the number of states or more (and of `wordings` or
+            more) shows what a view without offset never showed.
 
     Raises:
         ValueError: an editor without pictures.

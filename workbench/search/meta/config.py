@@ -1,6 +1,5 @@
 """Options of a meta-prompt."""
 
-import math
 from dataclasses import dataclass, field
 
 from workbench import checks
@@ -66,7 +65,6 @@ class MetaConfig(checks.Options):
         self.check(
             choices={"loss": LOSSES, "choose": (SAMPLE, *CHOICES), "join": JOINS, "map": MAPS},
             wholes={"examples": 1, "tasks": 1, "batch": 1, "steps": 0},
-            numbers={"rate": (0, math.inf, True)},
             places={"example": ("{text}", "{label}")},
         )
         if self.join == "each" and self.prompt.vectors % self.examples:

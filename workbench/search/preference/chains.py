@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-
 COSTS = {"keep": 0, "insert": 1, "delete": 1, "replace": 2}
 
 
@@ -95,25 +93,26 @@ def chain(source, target):
         if isinstance(tokens, str) or not all(isinstance(token, str) for token in tokens):
             raise TypeError(f"The {name} is a list of str, tokens such as text.split(), got {tokens!r:.60}.")
     n, m = len(source), len(target)
-    rest = np.zeros((n + 1, m + 1), np.int64)  # cost from here to the end
-    rest[n], rest[:, m] = np.arange(m, -1, -1), np.arange(n, -1, -1)
+    rest = [
+        [(n - i) * COSTS["delete"] + (m - j) * COSTS["insert"] for j in range(m + 1)] for i in range(n + 1)
+    ]  # cost to the end
     for i in range(n - 1, -1, -1):
         for j in range(m - 1, -1, -1):
-            swap = rest[i + 1, j + 1] + (0 if source[i] == target[j] else COSTS["replace"])
-            rest[i, j] = min(swap, rest[i + 1, j] + COSTS["delete"], rest[i, j + 1] + COSTS["insert"])
+            swap = rest[i + 1][j + 1] + (0 if source[i] == target[j] else COSTS["replace"])
+            rest[i][j] = min(swap, rest[i + 1][j] + COSTS["delete"], rest[i][j + 1] + COSTS["insert"])
     edits, i, j = [], 0, 0
     while i < n or j < m:
         both = i < n and j < m
         if both and source[i] == target[j]:  # to keep is never dearer
             edits.append(Edit("keep", source[i], target[j]))
             i, j = i + 1, j + 1
-        elif both and rest[i, j] == rest[i + 1, j + 1] + COSTS["replace"]:
+        elif both and rest[i][j] == rest[i + 1][j + 1] + COSTS["replace"]:
             edits.append(Edit("replace", source[i], target[j]))
             i, j = i + 1, j + 1
-        elif i < n and rest[i, j] == rest[i + 1, j] + COSTS["delete"]:
+        elif i < n and rest[i][j] == rest[i + 1][j] + COSTS["delete"]:
             edits.append(Edit("delete", source[i]))
             i += 1
         else:
             edits.append(Edit("insert", None, target[j]))
             j += 1
-    return Chain(tuple(edits), int(rest[0, 0]))
+    return Chain(tuple(edits), rest[0][0])

@@ -1,6 +1,5 @@
 """Options of what is learned from preferences."""
 
-import math
 from dataclasses import dataclass
 
 from workbench import checks
@@ -44,7 +43,7 @@ class PreferenceConfig(checks.Options):
         self.check(
             choices={"kind": KINDS},
             wholes={"hidden": 1, "steps": 0, "batch": 1},
-            numbers={"rate": (0, math.inf, True), "decay": (0,)},
+            numbers={"decay": (0,)},
         )
 
 
@@ -81,5 +80,5 @@ class LongTermConfig(checks.Options):
     def __post_init__(self):
         self.check(
             wholes={"hidden": 1, "steps": 1, "batch": 1},
-            numbers={"expectile": (0, 0.999, True), "gamma": (0, 0.999), "rate": (0, math.inf, True)},
+            numbers={"expectile": (0, 0.999, True), "gamma": (0, 0.999)},
         )

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import torch
 
+from workbench import checks
 from workbench.artifacts import Checkpoint, Saved
 from workbench.search.preference.config import LongTermConfig
 from workbench.training import adamw, cosine, train
@@ -37,7 +38,7 @@ class LongTermPolicy(Saved):
             states: float (n, d).
 
         Raises:
-            ValueError: another shape.
+            ValueError: another shape, NaN or infinity.
         """
         return self._of("log", states).softmax(1).numpy()
 
@@ -66,6 +67,8 @@ class LongTermPolicy(Saved):
         states = np.asarray(states, np.float32)
         if states.ndim != 2 or states.shape[1] != width:
             raise ValueError(f"This policy reads states (n, {width}), got shape {states.shape}.")
+        if not np.isfinite(states).all():
+            raise ValueError("The states hold NaN or infinity.")
         net = _network(width, self.config.hidden, len(self.tensors[f"{name}.4.bias"]))
         net.load_state_dict({key: torch.from_numpy(np.array(self.tensors[f"{name}.{key}"])) for key in net.state_dict()})
         with torch.no_grad():
@@ -182,6 +185,7 @@ def _network(width, hidden, out):
 
 def _log(states, actions, k, more):
     """States as float32 (n, t + 0 or 1, d) and actions as int64 (n, t) of a log that is not empty."""
+    checks.whole("k", k)
     states, actions = np.asarray(states, np.float32), np.asarray(actions)
     if not actions.size or not states.size:
         raise ValueError("The log is empty: there is no history to learn from.")

@@ -1,6 +1,7 @@
 """Reward models: a score learned from answers to "which of these two is better?"."""
 
 import hashlib
+from collections import Counter
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
@@ -100,8 +101,8 @@ def learn(better, worse, config=None, *, start=None, folder=None, progress=True)
         `RewardModel`. Pairs that stand the other way round too are kept, as people differ, and counted in `told`.
 
     Raises:
-        ValueError: no pairs, other shapes, NaN; pairs of equal things only, or only pairs that contradict each other; a start
-            of another kind, width or hidden layer.
+        ValueError: no pairs, other shapes, NaN; pairs of equal things only, or pairs that all cancel each other; a start of
+            another kind, width or hidden layer.
         ArtifactError: `folder` holds another run.
 
     Source:
@@ -110,10 +111,11 @@ def learn(better, worse, config=None, *, start=None, folder=None, progress=True)
     """
     config = config or PreferenceConfig()
     better, worse = _pairs(better, worse)
-    told = {"pairs": len(better), "contradictions": int(contradictions(better, worse).sum())}
-    if told["contradictions"] == len(better):
+    votes = Counter(_compared(better, worse))
+    told = {"pairs": len(better), "contradictions": sum(n for (a, b), n in votes.items() if (b, a) in votes)}
+    if all(votes[b, a] == n for (a, b), n in votes.items()):  # two of three votes are an answer
         raise ValueError(
-            f"All {len(better)} pairs contradict each other: each stands the other way round as well, or compares a thing with "
+            f"All {len(better)} pairs contradict each other: each stands the other way round as often, or compares a thing with "
             "itself. Nothing can be learned. Take them out, or ask again."
         )
     if config.kind == "imitation":
@@ -165,10 +167,15 @@ def contradictions(better, worse):
     Raises:
         ValueError: as in `learn`.
     """
-    better, worse = _pairs(better, worse)
-    keys = [tuple(hashlib.sha256(row.numpy().tobytes()).digest() for row in pair) for pair in zip(better, worse, strict=True)]
-    known = set(keys)
-    return np.array([(b, a) in known for a, b in keys])
+    compared = _compared(*_pairs(better, worse))
+    known = set(compared)
+    return np.array([(b, a) in known for a, b in compared])
+
+
+def _compared(better, worse):
+    """What each pair compares: list of n pairs of digests."""
+    sides = [[hashlib.sha256(row.tobytes()).digest() for row in (side + 0.0).numpy()] for side in (better, worse)]  # -0 is 0
+    return list(zip(*sides, strict=True))
 
 
 class _Net(torch.nn.Module):

@@ -1,6 +1,5 @@
 """Options of a soft prompt."""
 
-import math
 from dataclasses import dataclass
 
 from workbench import checks
@@ -64,7 +63,7 @@ class SoftConfig(checks.Options):
         self.check(
             choices={"layout": LAYOUTS, "loss": LOSSES},
             wholes={"vectors": 1, "steps": 0, "batch": 1, "patience": 1},
-            numbers={"rate": (0, math.inf, True), "weight_decay": (0,), "dropout": (0, 0.9), "held_out": (0, 0.5)},
+            numbers={"weight_decay": (0,), "dropout": (0, 0.9), "held_out": (0, 0.5)},
             places={"template": ("{text}",)},
         )
         if self.patience is not None and not self.held_out:

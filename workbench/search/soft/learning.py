@@ -259,11 +259,10 @@ def _history(history, j, shared):
 
 def batch(rows, size, step, seed):
     """The rows of a step: list of int, of one random order of all rows after another. It depends on the arguments alone."""
-    out, size = [], min(size, len(rows))
-    for at in range(step * size, (step + 1) * size):
-        turn, place = divmod(at, len(rows))
-        out.append(int(rows[np.random.default_rng([seed, 2, turn]).permutation(len(rows))[place]]))
-    return out
+    size = min(size, len(rows))
+    places = [divmod(at, len(rows)) for at in range(step * size, (step + 1) * size)]
+    orders = {turn: np.random.default_rng([seed, 2, turn]).permutation(len(rows)) for turn in {turn for turn, _ in places}}
+    return [int(rows[orders[turn][place]]) for turn, place in places]
 
 
 def start_vectors(lm, config):

@@ -32,11 +32,11 @@ class Rows(NamedTuple):
 def check_lm(lm):
     """Refuse what is not an `LM`, and attention that takes no free mask (flash attention reads padded rows only)."""
     if not isinstance(lm, LM):
-        raise TypeError(f"A soft prompt works with what models.load_lm returns, got {type(lm).__name__}.")
+        raise TypeError(f"Give what models.load_lm returns, got {type(lm).__name__}.")
     attention = getattr(lm.model.config, "_attn_implementation", None)
     if attention not in _ATTENTION:
         raise ModelError(
-            f"A soft prompt needs attention that takes any mask: {' or '.join(_ATTENTION)}; {lm.name} has {attention!r}. Call "
+            f"Attention must take any mask: {' or '.join(_ATTENTION)}; {lm.name} has {attention!r}. Call "
             f"lm.model.set_attn_implementation({_ATTENTION[0]!r}) first."
         )
     return lm

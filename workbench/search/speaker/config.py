@@ -35,5 +35,5 @@ class SpeakerConfig(checks.Options):
     def __post_init__(self):
         self.check(
             wholes={"hidden": 1, "longest": 1, "steps": 1, "games": 1, "tries": 2},
-            numbers={"rate": (0, 10, True), "beta": (0,)},
+            numbers={"beta": (0,)},
         )

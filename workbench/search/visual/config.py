@@ -1,6 +1,5 @@
 """Options of a visual prompt."""
 
-import math
 from dataclasses import dataclass
 
 from workbench import checks
@@ -58,7 +57,6 @@ class VisualConfig(checks.Options):
         self.check(
             choices={"kind": KINDS},
             wholes={"width": 1, "tokens": 0, "maker": 0, "steps": 0, "batch": 1},
-            numbers={"rate": (0, math.inf, True)},
             places={"template": ("{label}",)},
         )
         if self.kind in ("tokens", "deep") and self.steps and not self.tokens:
