@@ -1,6 +1,6 @@
 """Steering while writing: critics, inverse prompts, coarse to fine, and one table for one wish.
 
-    python benchmarks/decode.py [--n 1000] [--seeds 1] [--sentiment] [--out FILE]   # all tables
+    python benchmarks/decode.py [--n 1000] [--seeds 1] [--sentiment [--data FOLDER]] [--out FILE]   # all tables
     python benchmarks/decode.py --quick        # one core, some minutes; the last line is JSON
 
 Seconds are CPU seconds of this process. Truth is read by rule (the words of the world), by a language model's own exact law, or
@@ -8,14 +8,12 @@ by a reader that was trained on other rows; never by the scorer that was learned
 """
 
 import argparse
-import importlib
 import json
+import os
 import time
 from pathlib import Path
 
-from decode_parts import critic, inverted, passes
-
-OTHERS = ("votes", "speaker")  # parts with a `quick()` of their own, if they are there
+from decode_parts import critic, gate, inverted, passes, sentiment, speaker, votes, wish
 
 
 def main():
@@ -24,9 +22,12 @@ def main():
     parser.add_argument("--n", type=int, default=1000, help="texts for each row of the table")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--sentiment", action="store_true", help="positive sentiment on SmolLM2 too, some ten minutes")
+    parser.add_argument("--data", type=Path, default=os.environ.get("WORKBENCH_DATA", "../shared/data"), help="folder of data")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
+    if args.sentiment:
+        sentiment.rows_of(args.data)  # before minutes of work
     begin = time.process_time()
     found = quick() if args.quick else whole(args)
     found["cpu_s"] = round(time.process_time() - begin, 1)
@@ -47,19 +48,11 @@ def quick():
     rows = {row["way"]: row for row in passes.measure(n=8, each=2)}
     print("passes", rows, flush=True)
     out["passes_ratio"] = round(rows["left to right"]["steps"] / rows["2 passes"]["steps"], 2)
-    for name in OTHERS:
-        try:
-            part = importlib.import_module(f"decode_parts.{name}")
-        except ModuleNotFoundError:
-            continue
-        out |= part.quick()
-    return out
+    return out | votes.quick() | speaker.quick()
 
 
 def whole(args):
     """All tables: dict."""
-    from decode_parts import gate, wish
-
     out = {}
     for seed in range(args.seeds):
         out[f"critic, seed {seed}"] = critic.measure(seed=seed)
@@ -76,9 +69,7 @@ def whole(args):
     out["inverse"] = inverted.measure()
     print(*out["inverse"].items(), sep="\n", flush=True)
     if args.sentiment:
-        from decode_parts import sentiment
-
-        out["sentiment"] = sentiment.measure()
+        out["sentiment"] = sentiment.measure(args.data)
         print(out["sentiment"], flush=True)
     return out
 

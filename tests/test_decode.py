@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from tiny_lm import every_text, tiny_lm
+from tokenizers import normalizers
 from transformers import LogitsProcessorList
 
 from workbench import decode, guide, score
@@ -161,6 +162,73 @@ def test_a_language_is_steered_through_its_next_piece(minilm):
     assert source.sample(3, seed=2) == FromDSL(dsl, template=source.template).sample(3, seed=2)
 
 
+def test_ways_to_steer_go_on_top_of_each_other(critic, source, law):
+    texts, p, _ = law
+    plain, block = LMProposal(source.lm, max_tokens=SIZE), ["ship", "red"]
+    ways = {
+        "blocked, then steered": critic.steer(decode.blocked(plain, block), k=8),
+        "steered, then blocked": decode.blocked(critic.steer(plain, k=8), block),
+        "looked ahead, then blocked": decode.blocked(decode.lookahead(plain, FOX, k=8, strength=8.0), block),
+    }
+    for name, steered in ways.items():
+        drawn = steered.sample(60, seed=1)
+        assert FOX(drawn).mean() > FOX(source.sample(200, seed=1)).mean() + 0.2, name
+        assert not score.contains(block)(drawn).any(), name
+        assert np.abs(steered.log_score(drawn) - [one.log_prob for one in drawn]).max() < 1e-4
+
+
+def test_a_steered_language_is_steered_on(minilm):
+    dsl, asked = DeepDSL.load("world", minilm), []
+
+    def note(mark):
+        def steer(scores, ahead):
+            asked.append(mark)
+            return scores
+
+        return steer
+
+    FromDSL(dsl, template="a <animal:?>").steered(note("first")).steered(note("second")).sample(1, seed=0)
+    assert asked[:2] == ["first", "second"]
+
+
+def test_a_fit_that_fails_leaves_the_critic_as_it_was(source, tmp_path):
+    short = decode.CriticConfig(texts=60, steps=3, batch=8)
+    decode.Critic(short).fit(source, FOX, folder=tmp_path / "run", progress=False)
+    fresh = decode.Critic(short.replace(seed=1))
+    with pytest.raises(ArtifactError, match="another run"):
+        fresh.fit(source, FOX, folder=tmp_path / "run", progress=False)
+    with pytest.raises(NotFittedError):
+        fresh.chance(source, ["red"])
+    learned = decode.Critic(short.replace(seed=1)).fit(source, FOX, progress=False)
+    before = learned.chance(source, ["red fox"])[0]
+    with pytest.raises(ArtifactError):
+        learned.fit(source, FOX, folder=tmp_path / "run", progress=False)
+    assert np.array_equal(learned.chance(source, ["red fox"])[0], before)
+
+
+def test_chances_go_along_all_tokens_of_a_text_of_any_length(critic, source):
+    for text, size in (("", 0), ("red", 1), ("red old blue", 3), ("red old blue fox", 4), ("red old blue fox moon", 5)):
+        assert len(critic.chance(source, [text])[0]) == size + 1
+    long = critic.chance(LMProposal(source.lm, max_tokens=9), ["red old blue fox"])[0]
+    assert np.allclose(critic.chance(source, ["red old blue fox"])[0], long)
+
+
+def test_a_text_of_another_beginning_has_no_chances(critic, source):
+    begun = LMProposal(source.lm, prefix="red", max_tokens=SIZE)
+    for text in ("old fox", source.sample(1, seed=0)[0]):
+        with pytest.raises(GuideError, match="does not begin with"):
+            critic.chance(begun, [text])
+
+
+def test_texts_that_fill_the_window_are_refused_before_the_last_look_ahead(critic, source):
+    wide = LMProposal(source.lm, max_tokens=16)  # the model has 16 positions, and a look ahead reads one more
+    wide.sample(1)
+    for call in (lambda: critic.steer(wide), lambda: decode.Critic(FAST).fit(wide, FOX, progress=False)):
+        with pytest.raises(GuideError, match="max_tokens to 15 or less"):
+            call()
+    assert len(critic.steer(LMProposal(source.lm, max_tokens=15), k=8).sample(40)) == 40
+
+
 # ---- what is refused ----------------------------------------------------------------------------------------------------
 
 
@@ -246,6 +314,52 @@ def test_the_judge_gives_the_nats_that_a_text_adds_to_the_prompt():
     alone = alone[0, 0, with_end[0][1]] + alone[0, 1, with_end[0][2]]
     assert judge(["red"])[0] == pytest.approx((given - alone).item(), abs=1e-4)
     assert judge([""])[0] == 0 and judge.read > 0 and long.max_tokens == 9
+
+
+def test_a_judge_reads_a_line_end_before_the_prompt():
+    lm = tiny_lm(words=("red", "old", "fox", "(line)"))
+    lm.tokenizer.backend_tokenizer.normalizer = normalizers.Replace("\n", " (line) ")
+    apart, marked = decode.Judge(lm, "fox", "{text}\n{prompt}"), decode.Judge(lm, "fox", "{text} (line) {prompt}")
+    assert np.allclose(apart(["red", "old red"]), marked(["red", "old red"]))
+
+
+def test_a_judge_says_the_same_of_a_text_alone_and_among_others():
+    judge, texts = decode.Judge(tiny_lm(), "old fox", "{text} {prompt}"), ["red", "", "blue ship moon", "old", "red red"]
+    assert np.allclose(judge(texts), [judge([text])[0] for text in texts], atol=1e-5)
+
+
+def test_a_judge_refuses_what_it_cannot_read():
+    lm = tiny_lm()
+    for prompt, ask, told in ((" ", "{text} {prompt}", "not empty"), ("fox", "{text}", "ask"), ("fox", "{prompt} {text}", "ask")):
+        with pytest.raises(ValueError, match=told):
+            decode.Judge(lm, prompt, ask)
+    with pytest.raises(GuideError, match="16 positions"):
+        decode.Judge(lm, "fox", "{text} {prompt}")(["red " * 20])
+    with pytest.raises(GuideError, match="16 positions"):
+        decode.pmi(lm, "red")(["red " * 20])
+
+
+def test_texts_read_are_those_of_this_ranking(source):
+    judge = decode.Judge(source.lm, "fox", "{text} {prompt}")
+    first, second = (decode.rerank(source, judge, n=20).read for _ in range(2))
+    assert first == second > 0
+
+
+def test_pmi_reads_many_texts_in_parts(source, monkeypatch):
+    scorer, texts = decode.pmi(source.lm, "red"), ["red fox", "old", "blue ship moon"] * 3
+    whole, sizes = scorer(texts), []
+    monkeypatch.setattr("workbench.control.proposals.causal._LOGITS", 8 * 5 * 2)
+    hook = source.lm.model.register_forward_hook(lambda _, __, out: sizes.append(out.logits.numel()))
+    assert np.allclose(scorer(texts), whole, atol=1e-5) and max(sizes) <= 8 * 5 * 2
+    hook.remove()
+
+
+def test_a_model_without_an_end_writes_no_sentences():
+    lm = tiny_lm()
+    lm.tokenizer.eos_token = None
+    lm.model.config.eos_token_id = None
+    with pytest.raises(GuideError, match="end of a text"):
+        decode.inverse(lm, "fox", ASK)
 
 
 def test_inverse_prompting_keeps_the_texts_that_give_the_prompt_back_and_without_weight_the_likely_ones():

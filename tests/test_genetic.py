@@ -7,6 +7,8 @@ from PIL import Image
 from workbench import genetic, widgets
 from workbench.search.genetic import Genes, Taste, Turn, VoteConfig, VoteError, Voter, Voting, simulate
 from workbench.search.genetic.genes import crossed, mutated
+from workbench.search.genetic.proposers import taste_of
+from workbench.show.widgets.vote_view import VoteView
 from workbench.template import parse
 from workbench.values import ArtifactError, PictureError
 
@@ -96,6 +98,47 @@ def test_pages_of_eight_with_three_marks_are_fifteen_comparisons():
     found.vote(0, 3, 5)
     assert found.pairs == 15 and len(found.texts) == 8
     assert {found.genes.text(row) for row in found.turns[0].page} >= {text for text, _ in found.ranking()[:3]}
+
+
+@pytest.mark.parametrize("method", genetic.METHODS)
+def test_a_page_never_shows_the_same_prompt_twice_while_there_are_others(method):
+    small = Genes(parse("<size:?> <color:?> <animal:?>"), (("big", "small"), ("red", "blue", "grey"), ("fox", "owl", "cat")))
+    for seed in range(8):
+        found = Voting(small, VoteConfig(method=method, page=3, generation=6, seed=seed))
+        for _ in range(10):
+            assert len(set(found.texts)) == 3
+            found.vote(0)
+
+
+@pytest.mark.parametrize("method", genetic.METHODS)
+def test_a_space_smaller_than_a_page_can_be_voted_on(method):
+    found = Voting(Genes(parse("a <x:?>"), (("red", "blue"),)), VoteConfig(method=method, page=4))
+    for _ in range(8):
+        found.vote(0)
+        assert found.best() in ("a red", "a blue") and 0 <= found.agreement() <= 1
+
+
+def test_votes_among_equal_prompts_compare_nothing():
+    found = voting()
+    found.turns = [Turn(((0,) * 12, (0,) * 12), (0,))]
+    for question in (found.best, found.ranking, found.taste, found.agreement):
+        with pytest.raises(VoteError, match="no vote yet"):
+            question()
+    assert "No vote yet" in widgets.votes(found).best.value
+
+
+def test_a_vote_that_is_interrupted_is_not_half_counted(monkeypatch):
+    found = simulate(voting(), Voter(liking), 5)
+    page, turns = found.page.copy(), list(found.turns)
+
+    def stopped(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(genetic.METHODS, "genetic", stopped)
+    for verb in (lambda: found.vote(0), found.undo):
+        with pytest.raises(KeyboardInterrupt):
+            verb()
+        assert found.turns == turns and (found.page == page).all()
 
 
 # ---- a person ------------------------------------------------------------------------------------------------------------
@@ -200,6 +243,16 @@ def test_a_taste_ranks_what_a_language_writes(tmp_path):
     assert again.scorer(Reads())(written).tolist() == taste.scorer(Reads())(written).tolist()
 
 
+def test_two_slots_of_one_name_share_a_taste():
+    genes = Genes(parse("<artist:?> and <artist:?>"), (("goya", "monet"), ("goya", "monet")))
+    found = Voting(genes)
+    found.turns = [Turn(((0, 1), (1, 1)), (0,))] * 9 + [Turn(((0, 0), (0, 1)), (1,))]  # goya first, and monet behind him
+    first, second = np.split(taste_of(genes, found.turns)[0], 2)
+    assert first[0] > 0 > second[0]
+    weights = found.taste().weights["artist"]
+    assert weights == pytest.approx({"goya": (first[0] + second[0]) / 2, "monet": (first[1] + second[1]) / 2})
+
+
 # ---- the widget ----------------------------------------------------------------------------------------------------------
 
 
@@ -234,6 +287,40 @@ def test_pictures_that_cannot_be_drawn_lose_no_vote():
     assert len(view.voting.turns) == 1
     with pytest.raises(ValueError, match="Set marks=1"):
         widgets.votes(voting(page=8, marks=3, looks=1))
+
+
+def test_the_cards_are_those_of_the_page_whatever_goes_wrong(tmp_path, monkeypatch):
+    calls = []
+
+    def tired(texts):
+        calls.append(texts)
+        if len(calls) > 1:
+            raise RuntimeError("out of memory")
+        return squares(texts)
+
+    view = widgets.votes(voting(), tired)
+    view.better[0].click()
+    assert len(view.voting.turns) == 1 and "out of memory" in view.status.value
+    assert all(text in card.value for card, text in zip(view.cards, view.voting.texts, strict=True))
+
+    view = widgets.votes(voting(folder=tmp_path / "votes"), squares)
+    full = ArtifactError("the disk is full.")
+    monkeypatch.setattr(view.voting._checkpoint, "save", lambda *_: (_ for _ in ()).throw(full))
+    view.better[0].click()
+    assert "disk is full" in view.status.value and len(view.voting.turns) == 1
+    assert all(text in card.value for card, text in zip(view.cards, view.voting.texts, strict=True))
+    assert "Best after 1 vote" in view.best.value
+
+
+def test_two_quick_clicks_are_one_vote():
+    now = [0.0]
+    view = VoteView(voting(), squares, lambda: now[0])
+    for seconds, votes in ((0, 1), (0.1, 1), (0.5, 2), (0.6, 2)):
+        now[0] = seconds
+        view.better[0].click()
+        assert len(view.voting.turns) == votes
+    view.better[1].click()  # another one
+    assert len(view.voting.turns) == 3
 
 
 def test_prompts_are_shown_as_text_and_never_as_html():

@@ -143,6 +143,33 @@ def test_a_stopped_run_goes_on_bit_equal_and_a_saved_speaker_says_the_same(lm, c
     assert loaded.sample(lm, clip, games.targets[:5], seed=3) == whole.sample(lm, clip, games.targets[:5], seed=3)
 
 
+def test_texts_too_long_for_the_speaker_are_counted(lm, clip, played):
+    config, texts = FEW.replace(longest=3), ["red", "a red circle in the snow"]
+    with pytest.warns(UserWarning, match="1 of 2 texts .* cut to 3 tokens"):
+        speaker.learn(lm, clip, played[0].targets[:2], texts, config, progress=False)
+
+
+def test_a_picture_that_is_its_own_rival_is_no_game(played):
+    with pytest.raises(ValueError, match="game 1 is among its others"):
+        speaker.Games(played[0].targets[:3], [[0, 1, 2], [2, 0, 2]])
+
+
+def test_a_speaker_lives_where_its_language_model_does():
+    lm = tiny_lm()
+    lm.model.to("meta")  # another device without another machine: it computes shapes alone
+    voice = Voice(lm, Adapter(6, 32, speaker.SpeakerConfig()), 5)
+    ids, taken = voice.tokens(["red fox", "old"])
+    found = voice.log_probs_at(torch.zeros(2, 6), torch.zeros(2, 3, 32, device="meta"), ids)
+    assert ids.device.type == taken.device.type == found.device.type == "meta"
+
+
+def test_a_saved_speaker_whose_weights_do_not_fit_is_refused(describer, tmp_path):
+    wrong = describer.tensors | {"centre": describer.tensors["centre"][:-1]}
+    speaker.Speaker(wrong, describer.config, describer.models).save(tmp_path / "speaker")
+    with pytest.raises(ArtifactError, match="centre"):
+        speaker.Speaker.load(tmp_path / "speaker")
+
+
 def test_other_models_are_refused(lm, describer, played):
     with pytest.raises(ModelError, match="another clip"):
         describer.say(lm, models.load_clip("world-small", device="cpu"), played[0].targets[:1])

@@ -1,9 +1,7 @@
 """Positive sentiment on SmolLM2, steered by a critic and judged by a reader that was trained on other rows."""
 
 import json
-import os
 import time
-from pathlib import Path
 
 import numpy as np
 
@@ -11,7 +9,6 @@ from workbench import decode, models, proposals
 from workbench.control.scorers import Scorer
 from workbench.models.encoder import load_encoder
 
-DATA = Path(os.environ.get("WORKBENCH_TASKS", "shared/data/tasks"))
 BEGIN = "The movie was"
 LENGTH = 16
 
@@ -34,9 +31,17 @@ def _features(encoder, texts, size=64):
     return np.concatenate(out)
 
 
-def measure(texts=300, n=60, k=8, length=LENGTH, seed=0):
+def rows_of(data):
+    """The file of sentences, which must be there: Path."""
+    path = data / "tasks" / "sst2.jsonl"
+    if not path.is_file():
+        raise SystemExit(f"There is no file {path}: name the folder of the data with --data or WORKBENCH_DATA.")
+    return path
+
+
+def measure(data, texts=300, n=60, k=8, length=LENGTH, seed=0):
     """Share that the independent reader finds positive, before and after, and the perplexity ratio: dict."""
-    lines = [json.loads(line) for line in (DATA / "sst2.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in rows_of(data).read_text("utf-8").splitlines()]
     rows = [(one["text"], one["label"] == "positive") for one in lines if one["split"] == "train"]
     order = np.random.default_rng(seed).permutation(len(rows))
     half, encoder = len(rows) // 2, load_encoder(layer=6)

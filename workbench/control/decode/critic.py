@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from workbench.artifacts import Checkpoint, Saved, check_layout
 from workbench.control import proposals
 from workbench.control.decode.ahead import Ahead
 from workbench.control.guide.scoring import name_of, scores
-from workbench.training import Interrupted, adamw, cosine, train
+from workbench.training import adamw, cosine, train
 from workbench.values import GuideError, NotFittedError
 
 _WIDTH = 256  # hidden units of the value head
@@ -89,15 +89,14 @@ class Critic(Saved):
             low, high = 0.0, 1.0
         ends = torch.tensor((found - low) / (high - low), dtype=torch.float32)
         rows = source.states(samples)
-        self._build(rows[0].shape[1], config.seed)
-        self.base_, self.low_, self.high_, self.scorer_ = float(ends.mean()), low, high, name
+        head = self._build(rows[0].shape[1], config.seed)
         held, own = np.arange(0, len(rows), _HELD), np.setdiff1d(np.arange(len(rows)), np.arange(0, len(rows), _HELD))
         digest = hashlib.sha256(repr([str(one) for one in samples]).encode() + ends.numpy().tobytes())
 
         def loss(step):
             picked = np.random.default_rng([config.seed, step]).choice(own, min(config.batch, len(own)), replace=False)
             x, there = _side_by_side([rows[i] for i in picked])
-            values = self._head(x)
+            values = head(x)
             wanted = returns(values.detach().sigmoid(), there, ends[picked], config.trace)
             value = nn.functional.binary_cross_entropy_with_logits(values[there], wanted[there])
             return value, {"loss": float(value.detach())}
@@ -106,37 +105,34 @@ class Critic(Saved):
         def held_out():
             x, there = _side_by_side([rows[i] for i in held])
             wanted = ends[held][:, None].expand(there.shape)
-            return float(nn.functional.binary_cross_entropy_with_logits(self._head(x)[there], wanted[there]))
+            return float(nn.functional.binary_cross_entropy_with_logits(head(x)[there], wanted[there]))
 
         checkpoint = None
         if folder is not None:
             checkpoint = Checkpoint(folder, "critic training", {"config": asdict(config), "data": digest.hexdigest()})
-        try:
-            run = train(
-                loss,
-                {"head": self._head},
-                adamw(self._head),
-                config.steps,
-                cosine(_RATE, config.steps, min(20, config.steps // 10), _FLOOR),
-                name="training the critic",
-                every=_EVERY,
-                held_out=held_out,
-                patience=_PATIENCE,
-                checkpoint=checkpoint,
-                seed=config.seed,
-                progress=progress,
-            )
-        except Interrupted:
-            del self._head
-            raise
+        run = train(
+            loss,
+            {"head": head},
+            adamw(head),
+            config.steps,
+            cosine(_RATE, config.steps, min(20, config.steps // 10), _FLOOR),
+            name="training the critic",
+            every=_EVERY,
+            held_out=held_out,
+            patience=_PATIENCE,
+            checkpoint=checkpoint,
+            seed=config.seed,
+            progress=progress,
+        )
+        self.base_, self.low_, self.high_, self.scorer_ = float(ends.mean()), low, high, name
         self.history_, self.best_ = run.history, run.best
-        self._head.eval().requires_grad_(False)
+        self._head = head.eval().requires_grad_(False)
         return self
 
     def _build(self, width, seed):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self._head = _Head(width, self.config.memory)
+            return _Head(width, self.config.memory)
 
     # ---- reading --------------------------------------------------------------------------------------------------------
 
@@ -198,7 +194,7 @@ class Critic(Saved):
         """The writer, steered: a `Proposal` whose `log_score` is that of the steered law.
 
         Args:
-            source: the writer that this was learned on, perhaps with another prefix or template.
+            source: the writer that this was learned on, perhaps with another prefix or template, or steered in other ways too.
             k: int, likeliest tokens that are looked at; the more, the nearer to the exact law, and the slower.
 
         Returns:
@@ -206,7 +202,7 @@ class Critic(Saved):
         """
         source, k = steerable(source), checks.whole("k", k)
         if hasattr(source, "lm"):
-            return replace(source, processor=self.processor(source.lm, k))
+            return source.processed(self.processor(source.lm, k))
         return source.steered(lambda scores, ahead: self.weigh(scores, ahead, k))
 
     # ---- keeping --------------------------------------------------------------------------------------------------------
@@ -223,9 +219,9 @@ class Critic(Saved):
         """The `Critic` that `to_state` described; KeyError, TypeError or ValueError for what is none."""
         sizes = check_layout(tensors, {"now.weight": "float32 h d", "out.weight": "float32 1 h", "norm.weight": "float32 d"})
         found = cls(CriticConfig(**config["options"]))
-        found._build(2 * sizes["d"], 0)
-        found._head.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in tensors.items()})
-        found._head.eval().requires_grad_(False)
+        head = found._build(2 * sizes["d"], 0)
+        head.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in tensors.items()})
+        found._head = head.eval().requires_grad_(False)
         for name in ("base_", "low_", "high_", "history_", "best_", "scorer_"):
             setattr(found, name, config[name])
         return found
@@ -271,6 +267,8 @@ def steerable(source):
             f"{type(found).__name__} cannot be steered while it writes: it has no states(samples). Give a models.LM, an "
             "LMProposal or a DeepDSL with a writer; other proposals are steered by guide or reranked by decode.rerank."
         )
+    if hasattr(found, "lm"):
+        found._begin(ahead=1)  # a look at the last token reads it, which writing does not
     return found
 
 

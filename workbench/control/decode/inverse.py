@@ -8,15 +8,15 @@ from transformers import LogitsProcessor
 
 from workbench import checks
 from workbench.control import proposals
+from workbench.control.decode.plain import causal
 from workbench.control.guide.scoring import draw, name_of, scores
-from workbench.control.proposals.causal import sums
+from workbench.control.proposals.causal import at_once, positions, sums
 from workbench.values import GuideError, Sample
 
 _CHILDREN = 2  # texts of a beam that may come of one
 _WORST = 6.0  # nats a token beyond which a text is not fluent
 _FLUENCY = 1.5  # what each nat beyond counts
 _FLOOR = -35.0  # nats of a token of the prompt at least: one odd token must not decide
-_CHUNK = 64  # texts scored at once
 _ROOM = 2**31  # numbers of logits at once, at most
 
 
@@ -95,13 +95,12 @@ def inverse(lm, prompt, config=InverseConfig(), law=None):  # noqa: B008 - froze
 
     Raises:
         ValueError: an empty prompt, or a beam wider than memory.
-        GuideError: prefix and text do not fit into the model.
+        GuideError: prefix and text do not fit into the model, or it has no token for the end of a text.
 
     Source:
         Zou et al., arXiv:2103.10685, section 3.
     """
-    if not isinstance(prompt, str) or not prompt.strip():
-        raise ValueError(f"The prompt must be a str that is not empty, got {prompt!r}.")
+    judge, read = Judge(lm, prompt, config.ask), 0
     width = config.beam * config.tries
     vocabulary = lm.model.config.vocab_size
     if width * config.max_tokens * vocabulary > _ROOM:
@@ -110,11 +109,9 @@ def inverse(lm, prompt, config=InverseConfig(), law=None):  # noqa: B008 - froze
             f"{width * config.max_tokens * vocabulary / 2**30:.1f} billion numbers at once, the bound is {_ROOM / 2**30:g}. Take "
             f"a beam of {max(1, _ROOM // (config.tries * config.max_tokens * vocabulary))} or fewer tries."
         )
-    law = proposals.LMProposal(lm) if law is None else law
     begin = config.begin.replace("{prompt}", prompt)
-    law = replace(law, top_p=config.top_p, max_tokens=config.max_tokens)
-    stops, end = _stops(lm, config.stops)
-    judge, read = Judge(lm, prompt, config.ask), 0
+    law = replace(causal(lm if law is None else law), top_p=config.top_p, max_tokens=config.max_tokens)
+    stops, end = _stops(law, config.stops)
     beam = [("", 0.0, 0, False)]  # text, log-likelihood, tokens, is it over
     for turn in range(config.sentences):
         grown, open_ = (
@@ -125,7 +122,7 @@ def inverse(lm, prompt, config=InverseConfig(), law=None):  # noqa: B008 - froze
             tries = width if turn == 0 else config.tries
             seed = int(np.random.SeedSequence([config.seed, turn, at]).generate_state(1)[0])
             here = law.given(begin + text)
-            here = replace(here, processor=_Sentence(stops, end, len(here._begin()), law.processor))
+            here = here.processed(_Sentence(stops, end, len(here._begin())))
             for one in here.sample(tries, seed=seed):
                 body = [token for token in one.ids if token != end]
                 new, over = str(one)[len(begin) :], not body or not bool(stops[body[-1]])
@@ -167,47 +164,38 @@ class Judge:
         prompt: str.
         ask: str with {text} and, at its end, {prompt}.
 
+    Raises:
+        ValueError: an empty prompt, or another `ask`.
+        GuideError: on a call, a text that does not fit into the model.
+
     Attributes:
         read: int, tokens read so far.
     """
 
     def __init__(self, lm, prompt, ask=InverseConfig.ask):
-        self.lm, self.prompt, self.ask, self.read = lm, prompt, ask, 0
+        if not isinstance(prompt, str) or not prompt.strip():
+            raise ValueError(f"The prompt must be a str that is not empty, got {prompt!r}.")
+        self.lm, self.prompt, self.ask, self.read = lm, prompt, InverseConfig(ask=ask).ask, 0
         self.__name__ = f"inverse({prompt!r})"
-        self._wanted = None
         self._prior = float(self._log_prob([""])[0])
 
     def __call__(self, texts):
         """Scores of n texts: float64 (n,), nats."""
         return self._log_prob([str(text) for text in texts]) - self._prior
 
-    @torch.inference_mode()
     def _log_prob(self, texts):
-        tokenizer, model = self.lm.tokenizer, self.lm.model
-        first = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else model.config.bos_token_id
-        head = self.ask[: -len("{prompt}")].rstrip()
-        blank = " " if self.ask[: -len("{prompt}")] != head else ""
-        wanted = tokenizer(blank + self.prompt, add_special_tokens=False).input_ids
-        rows = [tokenizer(head.replace("{text}", text), add_special_tokens=False).input_ids for text in texts]
-        rows = [([] if first is None else [first]) + row for row in rows]
-        out, order = np.zeros(len(rows)), sorted(range(len(rows)), key=lambda i: len(rows[i]))
-        at = 0
-        while at < len(order):  # texts of one length together: then the prompt stands at one place
-            same = [i for i in order[at : at + _CHUNK] if len(rows[i]) == len(rows[order[at]])]
-            floor = torch.tensor(_FLOOR)
-            begin = [rows[i] for i in same]
-            out[same] = _given(model, begin, wanted, floor)
-            self.read += len(same) * (len(begin[0]) + len(wanted))
-            at += len(same)
-        return out
+        head = self.ask.removesuffix("{prompt}")
+        blank = " " * head.endswith(" ")  # belongs to the prompt, as tokenizers see it
+        wanted, *rows = _tokens(
+            self.lm, [blank + self.prompt, *(head.removesuffix(" ").replace("{text}", text) for text in texts)]
+        )
+        self.read += sum(1 + len(row) + len(wanted) for row in rows)
 
+        def law(logits, there):
+            asked = torch.arange(there.shape[1], device=there.device) >= there.sum(1, keepdim=True) - len(wanted)
+            return logits.log_softmax(-1).clamp(min=_FLOOR) * asked[there][:, None]
 
-def _given(model, begin, wanted, floor):
-    """Log-probability of one list of tokens after each of n beginnings of equal length: float64 (n,)."""
-    ids = torch.tensor([[*row, *wanted] for row in begin], device=model.device)
-    logits = model(input_ids=ids[:, :-1], use_cache=False).logits[:, len(begin[0]) - 1 :].float().log_softmax(-1)
-    found = logits.gather(2, ids[:, len(begin[0]) :, None])[..., 0]
-    return torch.maximum(found, floor.to(found)).double().sum(1).cpu().numpy()
+        return _sums(self.lm, [_start(self.lm)], [row + wanted for row in rows], law)
 
 
 def rerank(source, scorer, n=64, seed=0):
@@ -225,11 +213,12 @@ def rerank(source, scorer, n=64, seed=0):
     Raises:
         GuideError: the scorer fails.
     """
+    before = getattr(scorer, "read", 0)
     samples = list({str(one): one for one in draw(proposals.of(source), checks.whole("n", n), checks.seed(seed))}.values())
     found = scores(scorer, samples, name_of(scorer))
     order = np.argsort(-found, kind="stable")
     read = sum(len(getattr(one, "ids", None) or ()) for one in samples)
-    return Ranked(tuple(samples[i] for i in order), found[order], read + getattr(scorer, "read", 0))
+    return Ranked(tuple(samples[i] for i in order), found[order], read + getattr(scorer, "read", 0) - before)
 
 
 def pmi(lm, begin):
@@ -247,26 +236,48 @@ def pmi(lm, begin):
     """
 
     def score(texts):
-        tokenizer = lm.tokenizer
-        first = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else lm.model.config.bos_token_id
-        start = [first] if first is not None else [tokenizer.eos_token_id]
-        asked = start + tokenizer(begin, add_special_tokens=False).input_ids
-        ids = [tokenizer(str(text), add_special_tokens=False).input_ids or start for text in texts]
-        with torch.inference_mode():
-            given, alone = (
-                sums(lm.model, head, ids, lambda logits, _: logits.log_softmax(-1)).cpu().numpy() for head in (asked, start)
-            )
-        score.read += sum(2 * len(one) + len(asked) for one in ids)
+        start = [_start(lm)]
+        asked, *ids = _tokens(lm, [begin, *map(str, texts)])
+        ids = [one or start for one in ids]
+        score.read += sum(2 * len(one) + len(asked) + 1 for one in ids)
+        given, alone = (_sums(lm, head, ids, lambda logits, _: logits.log_softmax(-1)) for head in (start + asked, start))
         return given - alone
 
     score.__name__, score.read = f"pmi({begin!r})", 0
     return score
 
 
-def _stops(lm, marks):
+def _start(lm):
+    """The token that stands before a text: int."""
+    found = [lm.tokenizer.bos_token_id, lm.model.config.bos_token_id, lm.tokenizer.eos_token_id]
+    return next(token for token in found if token is not None)
+
+
+def _tokens(lm, texts):
+    """Tokens of texts: list of lists of int."""
+    return lm.tokenizer(texts, add_special_tokens=False).input_ids
+
+
+@torch.inference_mode()
+def _sums(lm, begin, ids, law):
+    """`sums` of many texts, some at a time, those of near length together: float64 (n,)."""
+    out, order = np.zeros(len(ids)), sorted(range(len(ids)), key=lambda i: -len(ids[i]))
+    longest, room = len(begin) + max(map(len, ids), default=0), positions(lm.model)
+    if longest - 1 > room:
+        raise GuideError(f"A text to be judged takes {longest} tokens, and the model has {room} positions. Shorten it.")
+    while order:
+        size = at_once(lm.model, len(begin) + len(ids[order[0]]))
+        some, order = order[:size], order[size:]
+        out[some] = sums(lm.model, begin, [ids[i] for i in some], law).cpu().numpy()
+    return out
+
+
+def _stops(law, marks):
     """Which tokens end a sentence, bool (v,), and the token that ends a text."""
-    tokens = lm.tokenizer.batch_decode([[i] for i in range(lm.model.config.vocab_size)])
-    stops, end = torch.tensor([any(mark in token for mark in marks) for token in tokens]), proposals.LMProposal(lm)._ends()[0]
+    if not law._ends():
+        raise GuideError("This model has no token for the end of a text, so that its sentences never end.")
+    tokens, end = law.lm.tokenizer.batch_decode([[i] for i in range(law.lm.model.config.vocab_size)]), law._ends()[0]
+    stops = torch.tensor([any(mark in token for mark in marks) for token in tokens])
     stops[end] = False
     return stops, end
 
@@ -274,12 +285,10 @@ def _stops(lm, marks):
 class _Sentence(LogitsProcessor):
     """Ends a text after a token, behind the first `start`, that ends a sentence."""
 
-    def __init__(self, stops, end, start, inner=None):
-        self.stops, self.end, self.start, self.inner = stops, end, start, inner
+    def __init__(self, stops, end, start):
+        self.stops, self.end, self.start = stops, end, start
 
     def __call__(self, input_ids, scores_):
-        if self.inner is not None:
-            scores_ = self.inner(input_ids, scores_)
         if input_ids.shape[1] == self.start:
             return scores_
         over = self.stops.to(input_ids.device)[input_ids[:, -1]]

@@ -1,7 +1,5 @@
 """Plain ways to steer, which a critic must beat: blocked words, and a look one token ahead with the scorer itself."""
 
-from dataclasses import replace
-
 import torch
 from transformers import LogitsProcessor, NoBadWordsLogitsProcessor
 
@@ -12,7 +10,9 @@ from workbench.values import GuideError
 
 
 def blocked(source, words):
-    """A language model that never writes some words: a `Proposal`.
+    """A language model that never writes the usual tokens of some words: a `Proposal`.
+
+    Longer words that begin with these tokens go too. Where a tokenizer has pieces of words, others may spell the same word.
 
     Args:
         source: `models.LM` or `LMProposal`.
@@ -22,12 +22,12 @@ def blocked(source, words):
         GuideError: the source is no language model.
         ValueError: no word, or an empty one.
     """
-    source, words = _causal(source), checks.texts(words, "words")
+    source, words = causal(source), checks.texts(words, "words")
     if not words or not all(word.strip() for word in words):
         raise ValueError(f"blocked needs words, got {words!r}.")
     tokenizer = source.lm.tokenizer
     spelled = {tuple(tokenizer(form, add_special_tokens=False).input_ids) for word in words for form in (word, f" {word}")}
-    return replace(source, processor=NoBadWordsLogitsProcessor([list(ids) for ids in spelled if ids]))
+    return source.processed(NoBadWordsLogitsProcessor([list(ids) for ids in spelled if ids]))
 
 
 def lookahead(source, scorer, k=10, strength=5.0):
@@ -46,8 +46,8 @@ def lookahead(source, scorer, k=10, strength=5.0):
         GuideError: the source is no language model, or, while writing, the scorer fails.
     """
     check_scorer(scorer)
-    source = _causal(source)
-    return replace(source, processor=Lookahead(source.lm, scorer, k, strength))
+    source = causal(source)
+    return source.processed(Lookahead(source.lm, scorer, k, strength))
 
 
 class Lookahead(LogitsProcessor):
@@ -67,7 +67,8 @@ class Lookahead(LogitsProcessor):
         return torch.full_like(scores_, -torch.inf).scatter(-1, at, weighed)
 
 
-def _causal(source):
+def causal(source):
+    """The `LMProposal` of a language model; a `GuideError` for anything else."""
     found = proposals.of(source)
     if not hasattr(found, "processor"):
         raise GuideError(f"{type(found).__name__} is no language model. Give a models.LM or an LMProposal.")

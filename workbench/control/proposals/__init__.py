@@ -106,7 +106,8 @@ class FromDSL:
         if self.template is None and self.dsl.decoder_ is not None:
             raise GuideError("Prompts from nothing are written by this language's decoder, which is not steered: give template=.")
         own = self.dsl.decoding if self.decoding is None else self.decoding
-        return replace(self, decoding=replace(own, steer=lambda scores, ahead, taken: steer(scores, ahead)))
+        before = own.steer or (lambda scores, ahead, taken: scores)
+        return replace(self, decoding=replace(own, steer=lambda *now: steer(before(*now), now[1])))
 
     def states(self, samples):
         """What a value head reads along the fillings of prompts: list of n float32 tensors (t, 2 d). Slow: one by one."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from transformers import LogitsProcessorList
 
 from workbench import checks
 from workbench.models.cut import Cut
@@ -75,6 +76,10 @@ class LMProposal:
         """This model with another prefix."""
         return replace(self, prefix=context)
 
+    def processed(self, processor):
+        """This model with one more processor, behind those that it has."""
+        return replace(self, processor=processor if self.processor is None else LogitsProcessorList([self.processor, processor]))
+
     def states(self, samples):
         """What a value head reads along texts: the last hidden state of the model, and the embedding of the token itself.
 
@@ -85,9 +90,15 @@ class LMProposal:
 
         Returns:
             list of n float32 tensors (t + 1, 2 d), on the CPU: after the prefix, and after each of t tokens.
+
+        Raises:
+            GuideError: a text that does not begin with the prefix.
         """
-        begin, ends, out = self._begin(), self._ends(), []
-        rows = [self._read(one)[: -1 if ends else None] if getattr(one, "ids", None) is None else one.ids for one in samples]
+        begin, out = self._begin(ahead=1), []
+        rows = [self._spelled(one) if getattr(one, "ids", None) is None else one.ids for one in samples]
+        for one, row in zip(samples, rows, strict=True):
+            if row is None or getattr(one, "context", None) not in (None, self.prefix):
+                raise GuideError(f"{str(one)[:60]!r} does not begin with {self.prefix!r}, the prefix of this model.")
         for at in range(0, len(rows), self.batch):
             some = [torch.tensor([*begin, *row]) for row in rows[at : at + self.batch]]
             ids = torch.nn.utils.rnn.pad_sequence(some, batch_first=True).to(self.lm.model.device)
@@ -121,7 +132,7 @@ class LMProposal:
     @property
     def batch(self):
         """Texts run at once: int."""
-        return int(np.clip(_LOGITS / (self.max_tokens * self.lm.model.config.vocab_size), 1, _BATCH))
+        return at_once(self.lm.model, self.max_tokens)
 
     # ---- how -----------------------------------------------------------------------------------------------------------------
 
@@ -130,7 +141,8 @@ class LMProposal:
         """`Cut` of the three options."""
         return Cut(self.temperature, self.top_k, self.top_p)
 
-    def _begin(self):
+    def _begin(self, ahead=0):
+        """Tokens before each text: list of int. A model that looks `ahead` reads so many more than in writing."""
         tokenizer, config = self.lm.tokenizer, self.lm.model.config
         ids = tokenizer(self.prefix, add_special_tokens=False).input_ids if self.prefix else []
         first = config.bos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
@@ -140,8 +152,7 @@ class LMProposal:
             raise GuideError(
                 "This tokenizer has no token for the beginning of a text, so there is nothing to continue: give prefix=."
             )
-        sizes = [getattr(config, name, None) for name in ("max_position_embeddings", "n_positions")]
-        room = min([size for size in sizes if isinstance(size, int) and size > 0], default=1 << 60)
+        room = positions(self.lm.model) - ahead
         if len(ids) + self.max_tokens - 1 > room:
             raise GuideError(
                 f"A prefix of {len(ids)} tokens and max_tokens={self.max_tokens} need more than the {room} positions of this "
@@ -223,15 +234,20 @@ class LMProposal:
         return tuple(list(column) for column in zip(*out, strict=True)) if out else ([], [], [])
 
     def _read(self, text):
+        """The tokens of a text, and its end where that is within `max_tokens`: tuple; () for a text without the prefix."""
+        ids, ends = self._spelled(text), self._ends()
+        return () if ids is None else (*ids, ends[0]) if ends and len(ids) < self.max_tokens else ids
+
+    def _spelled(self, text):
+        """The usual tokens of a text behind the prefix: tuple; None for a text without the prefix."""
         if not text.startswith(self.prefix):
-            return ()
-        tokenizer, ends = self.lm.tokenizer, self._ends()
+            return None
+        tokenizer = self.lm.tokenizer
         start = tokenizer(self.prefix, add_special_tokens=False).input_ids if self.prefix else []
         ids = tokenizer(str(text), add_special_tokens=False).input_ids
         if ids[: len(start)] != start:  # the prefix's end and the text's start share a token
             ids = start + tokenizer(text[len(self.prefix) :], add_special_tokens=False).input_ids
-        ids = tuple(ids[len(start) :])
-        return (*ids, ends[0]) if ends and len(ids) < self.max_tokens else ids
+        return tuple(ids[len(start) :])
 
     def _score(self, ids, kept):
         """Sum of log-probabilities of tokens after the prefix: float64 tensor (n,)."""
@@ -258,6 +274,17 @@ class LMProposal:
 def with_tokens(model, hidden, ids):
     """Last hidden states (n, t, d) of tokens int64 (n, t), and their embeddings beside them: float32 (n, t, 2 d)."""
     return torch.cat([hidden, model.get_input_embeddings()(ids)], -1).float()
+
+
+def positions(model):
+    """How many tokens a model reads at most: int."""
+    sizes = [getattr(model.config, name, None) for name in ("max_position_embeddings", "n_positions")]
+    return min([size for size in sizes if isinstance(size, int) and size > 0], default=1 << 60)
+
+
+def at_once(model, length):
+    """How many texts of so many tokens a model reads at once: int."""
+    return int(np.clip(_LOGITS / (length * model.config.vocab_size), 1, _BATCH))
 
 
 def _so_far(begin, ids):

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 _TRIED = 104_729  # between the seeds of two passes
+_READ = 256  # kept fillers read again at once, each in a prompt of its own
 
 
 def fillers(writer, templates, decoding, seed=0):
@@ -33,7 +34,8 @@ def fillers(writer, templates, decoding, seed=0):
         if last and turn:
             for (i, j), nats in zip(*_reread(writer, templates, filled, plain), strict=True):
                 before[i, j] = (filled[i][j], nats)
-            usual = np.mean([nats for _, nats in before.values()])
+            written = [nats for _, nats in before.values() if np.isfinite(nats)]  # not what is cut off by now
+            usual = np.mean(written) if written else 0.0
             for (i, j), (_, nats) in before.items():
                 if nats < usual:
                     filled[i][j] = None
@@ -107,5 +109,6 @@ def _reread(writer, templates, filled, decoding):
                 layouts.append(_alone(layout, gaps.index(j)))
                 pieces.append([writer.spelled(text, layouts[-1].gaps[0])])
                 where.append((i, j))
-    found = writer.filler(decoding).score(layouts, pieces) if where else []
+    filler, parts = writer.filler(decoding), [slice(at, at + _READ) for at in range(0, len(where), _READ)]
+    found = [nats for part in parts for nats in filler.score(layouts[part], pieces[part])]
     return where, [nats / (len(one[0]) + 1) for nats, one in zip(found, pieces, strict=True)]

@@ -185,12 +185,12 @@ class Writer(Saved):
 
         Raises:
             NotFittedError: before `fit`.
-            ValueError: content, and a decoding with passes.
+            ValueError: content or words, and a decoding with passes.
             TemplateError: nothing to fill, a code this writer has not, or a template longer than its window.
         """
         if decoding.passes:
-            if content is not None:
-                raise ValueError("Slots are filled in passes without content: leave out content=, or take passes=0.")
+            if content is not None or words:
+                raise ValueError("Slots are filled in passes without content= and words=: leave them out, or take passes=0.")
             return coarse.fillers(self, templates, decoding, checks.seed(seed))
         layouts, rows = self._layouts(templates, content)
         tokens = self.tokens_.knowing(words)

@@ -11,7 +11,7 @@ from workbench.search.pairs import strengths
 _PRIOR = 1.0  # precision of the normal prior of the weight of a value, in units of a vote's logit
 _OWN = 5.0  # the same of what a prompt has of its own, beyond the sum of its values
 _NEWTON = 12  # steps; the cost is convex, 6 are enough from 0
-_TRIES = 20  # draws of a child that nobody has seen
+_TRIES = 20  # draws of a prompt that is another than those before
 
 
 def pairs_of(turns):
@@ -103,16 +103,28 @@ def _generation(genes, config, turns):
     rng = np.random.default_rng([config.seed, 2, len(turns)])
     parents = worth(genes, config, turns)[0][: config.parents]
     if len(parents) < 2:
-        return genes.random(config.generation, rng)
-    seen, rows = {row for turn in turns for row in turn.page}, list(parents)
-    while len(rows) < config.generation:
+        return _filled([], config.generation, lambda: genes.random(1, rng)[0])
+
+    def child():
+        mother, father = parents[rng.permutation(len(parents))[:2], None]
+        return mutated(genes, crossed(mother, father, config.crossover, rng), config.mutation, rng)[0]
+
+    return _filled(parents, config.generation, child, {row for turn in turns for row in turn.page})
+
+
+def _filled(rows, n, draw, seen=frozenset()):
+    """Rows and new ones, n in all (n, g): such as nobody has seen, or at least not equal ones, as far as draws find them."""
+    rows, there = list(rows), {tuple(row) for row in rows}
+    while len(rows) < n:
+        spare = None
         for _ in range(_TRIES):
-            mother, father = parents[rng.permutation(len(parents))[:2], None]
-            child = mutated(genes, crossed(mother, father, config.crossover, rng), config.mutation, rng)[0]
-            if tuple(child.tolist()) not in seen:
-                break
-        seen.add(tuple(child.tolist()))
-        rows.append(child)
+            row = draw()
+            if tuple(row) not in there:
+                spare = row
+                if tuple(row) not in seen:
+                    break
+        rows.append(row if spare is None else spare)
+        there.add(tuple(rows[-1]))
     return np.array(rows)
 
 
@@ -120,26 +132,21 @@ def thompson(genes, config, turns):
     """For each place of a page the best prompt under a taste drawn from what the votes leave possible."""
     rng = np.random.default_rng([config.seed, 3, len(turns)])
     mean, covariance = taste_of(genes, turns)
-    root, rows = np.linalg.cholesky(covariance), []
-    for _ in range(config.page):
-        for _ in range(_TRIES):
-            row = genes.best(mean + root @ rng.normal(size=len(mean)))
-            if not any((row == other).all() for other in rows):
-                break
-        rows.append(row)
-    return np.array(rows)
+    root = np.linalg.cholesky(covariance)
+    return _filled([], config.page, lambda: genes.best(mean + root @ rng.normal(size=len(mean))))
 
 
 def climb(genes, config, turns):
     """The present prompt, and others that differ from it in one gene."""
     rng = np.random.default_rng([config.seed, 4, len(turns)])
     now = present(genes, config, turns)
-    rows = [now]
-    while len(rows) < config.page:
+
+    def neighbour():
         row, at = now.copy(), rng.integers(len(now))
         row[at] = (row[at] + rng.integers(1, genes.sizes[at])) % genes.sizes[at]
-        rows.append(row)
-    return np.array(rows)
+        return row
+
+    return _filled([now], config.page, neighbour)
 
 
 def present(genes, config, turns):
@@ -150,8 +157,8 @@ def present(genes, config, turns):
 
 def random(genes, config, turns):
     """The strongest so far, and random prompts."""
-    best = worth(genes, config, turns)[0][:1]
-    return np.concatenate([best, genes.random(config.page - len(best), np.random.default_rng([config.seed, 6, len(turns)]))])
+    rng = np.random.default_rng([config.seed, 6, len(turns)])
+    return _filled(worth(genes, config, turns)[0][:1], config.page, lambda: genes.random(1, rng)[0])
 
 
 METHODS = {"genetic": genetic, "thompson": thompson, "climb": climb, "random": random}

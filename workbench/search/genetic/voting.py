@@ -47,12 +47,12 @@ class Voting(Saved):
 
     def __init__(self, genes, config=None, folder=None):
         self.genes, self.config, self.turns = genes, config or VoteConfig(), []
-        self._checkpoint = None
+        self._checkpoint, turns = None, []
         if folder is not None:
             self._checkpoint = Checkpoint(folder, "votes", self.to_state()[0] | {"turns": None})
             if (found := self._checkpoint.load()) is not None:
-                self.turns = self._turns(found[0]["turns"])
-        self._show()
+                turns = self._turns(found[0]["turns"])
+        self._show(turns)
 
     # ---- the verbs ---------------------------------------------------------------------------------------------------------
 
@@ -78,17 +78,13 @@ class Voting(Saved):
         if len(set(numbers)) != len(numbers) or len(numbers) == len(self.page):
             raise VoteError(f"Mark fewer than all {len(self.page)}, each once, got {numbers}. To skip the page, mark none.")
         page = tuple(tuple(int(value) for value in row) for row in self.page)
-        self.turns.append(Turn(page, tuple(int(one) for one in numbers)))
-        self._show()
-        self._keep()
+        self._go([*self.turns, Turn(page, tuple(int(one) for one in numbers))])
 
     def undo(self):
         """Take the last vote back: its page is shown again. Returns whether there was one."""
         if not self.turns:
             return False
-        self.turns.pop()
-        self._show()
-        self._keep()
+        self._go(self.turns[:-1])
         return True
 
     # ---- what the votes say ------------------------------------------------------------------------------------------------
@@ -122,14 +118,14 @@ class Voting(Saved):
         return list(zip(self.genes.texts(rows), found.tolist(), strict=True))
 
     def taste(self):
-        """What is liked of each slot: `Taste`."""
+        """What is liked of each slot: `Taste`; slots of one name share theirs."""
         self._check_voted()
         weights = np.split(taste_of(self.genes, self.turns)[0], np.cumsum(self.genes.sizes)[:-1])
         found = {}
         for name, options, some in zip(self.genes.names, self.genes.options, weights, strict=True):
-            of_slot = found.setdefault(name, {})
-            of_slot.update({text: float(value) for text, value in zip(options, some, strict=True)})
-        return Taste(found)
+            for text, value in zip(options, some.tolist(), strict=True):
+                found.setdefault(name, {}).setdefault(text, []).append(value)
+        return Taste({name: {text: float(np.mean(values)) for text, values in some.items()} for name, some in found.items()})
 
     def agreement(self):
         """How far the votes agree with each other: share of comparisons that the strengths of all prompts predict, float 0..1.
@@ -156,8 +152,7 @@ class Voting(Saved):
         """The `Voting` that `to_state` described; KeyError, TypeError or ValueError for what is none."""
         genes = config["genes"]
         made = cls(Genes(parse(genes["template"]), tuple(map(tuple, genes["options"]))), VoteConfig(**config["options"]))
-        made.turns = made._turns(config["turns"])
-        made._show()
+        made._show(made._turns(config["turns"]))
         return made
 
     def _turns(self, found):
@@ -170,17 +165,20 @@ class Voting(Saved):
                 raise ValueError("a turn marks what it does not show")
         return turns
 
-    def _show(self):
-        self.page = METHODS[self.config.method](self.genes, self.config, tuple(self.turns))
+    def _show(self, turns):
+        """Go to the page after some turns; both change together or, where something fails, neither does."""
+        page = METHODS[self.config.method](self.genes, self.config, tuple(turns))
+        self.turns, self.page = turns, page
+
+    def _go(self, turns):
+        self._show(turns)
+        if self._checkpoint is not None:
+            self._checkpoint.save({"turns": self.to_state()[0]["turns"]}, {})
 
     def _worth(self):
         return worth(self.genes, self.config, tuple(self.turns))
 
-    def _keep(self):
-        if self._checkpoint is not None:
-            self._checkpoint.save({"turns": self.to_state()[0]["turns"]}, {})
-
     def _check_voted(self):
-        if not any(turn.marked for turn in self.turns):
+        if not self.pairs:
             skipped = f" ({len(self.turns)} pages were skipped)" if self.turns else ""
             raise VoteError(f"There is no vote yet{skipped}. Mark a prompt on a page first, as in vote(0).")

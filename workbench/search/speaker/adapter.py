@@ -1,5 +1,7 @@
 """Adapter: what a speaker sees of a picture changes the last state of a frozen language model, and so its next word."""
 
+import warnings
+
 import torch
 
 from workbench.values import ModelError
@@ -52,7 +54,8 @@ class Voice:
     """
 
     def __init__(self, lm, adapter, longest):
-        self.lm, self.adapter, self.longest = lm, adapter, longest
+        self.lm, self.device, self.longest = lm, lm.model.device, longest
+        self.adapter = adapter.to(self.device)
         tokenizer, config = lm.tokenizer, lm.model.config
         self.end = tokenizer.eos_token_id
         self.begin = self.end if tokenizer.bos_token_id is None else tokenizer.bos_token_id
@@ -69,8 +72,8 @@ class Voice:
 
         They are drawn by torch's generator of the moment; `greedy` takes the likeliest token. The end belongs to the text.
         """
-        on = torch.ones(len(seen), dtype=torch.bool, device=seen.device)
-        token, past, ids, taken = torch.full((len(seen),), self.begin, device=seen.device), None, [], []
+        on = torch.ones(len(seen), dtype=torch.bool, device=self.device)
+        token, past, ids, taken = torch.full((len(seen),), self.begin, device=self.device), None, [], []
         for _ in range(self.longest):
             found = self.lm.model.base_model(input_ids=token[:, None], past_key_values=past, use_cache=True)
             past, law = found.past_key_values, self._law(seen, found.last_hidden_state)[:, 0]
@@ -103,10 +106,14 @@ class Voice:
 
     def tokens(self, texts):
         """Ids int64 (n, t) of texts with their ends, and which belong to them; what is longer than `longest` is cut."""
-        rows = [[*row, self.end][: self.longest] for row in self.lm.tokenizer(texts, add_special_tokens=False)["input_ids"]]
+        rows = [[*row, self.end] for row in self.lm.tokenizer(texts, add_special_tokens=False)["input_ids"]]
+        if cut := sum(len(row) > self.longest for row in rows):
+            warnings.warn(f"{cut} of {len(rows)} texts are cut to {self.longest} tokens: see longest.", stacklevel=3)
+        rows = [row[: self.longest] for row in rows]
         most = max(map(len, rows))
-        ids = torch.tensor([row + [self.end] * (most - len(row)) for row in rows])
-        return ids, torch.arange(most)[None] < torch.tensor([len(row) for row in rows])[:, None]
+        ids = torch.tensor([row + [self.end] * (most - len(row)) for row in rows], device=self.device)
+        lengths = torch.tensor([len(row) for row in rows], device=self.device)
+        return ids, torch.arange(most, device=self.device)[None] < lengths[:, None]
 
     def _law(self, seen, states):
-        return self.head(self.adapter(seen, states.float()).to(self.head.weight.dtype)).float().log_softmax(-1)
+        return self.head(self.adapter(seen.to(self.device), states.float()).to(self.head.weight.dtype)).float().log_softmax(-1)

@@ -64,7 +64,7 @@ class Games:
         digest: str, sha256 of all pictures and rows.
 
     Raises:
-        ValueError: no games, games of one picture, or a number out of range.
+        ValueError: no games, games of one picture or whose first picture comes again, or a number out of range.
         PictureError: one of them is not a picture.
     """
 
@@ -75,6 +75,8 @@ class Games:
             raise ValueError(f"Games are rows of 2 pictures or more, all of one length; got shape {self.rows.shape}.")
         if self.rows.min() < 0 or self.rows.max() >= len(self._pictures):
             raise ValueError(f"Games name pictures 0 to {len(self._pictures) - 1}, got {self.rows.min()} to {self.rows.max()}.")
+        if (again := (self.rows[:, 1:] == self.rows[:, :1]).any(1)).any():
+            raise ValueError(f"The first picture of game {int(again.argmax())} is among its others too: no text tells which.")
         self.targets = [self._pictures[row] for row in self.rows[:, 0]]
         digest = hashlib.sha256(self.rows.tobytes())
         for picture in self._pictures:

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 import torch
 
 from workbench import checks
-from workbench.artifacts import Checkpoint, Saved
+from workbench.artifacts import Checkpoint, Saved, check_layout
 from workbench.models.lm import fingerprint
 from workbench.pictures import as_pictures
 from workbench.search.loop import digest
@@ -19,6 +19,8 @@ from workbench.training import adamw, cosine, train
 from workbench.values import ModelError
 
 _SAVE_EVERY = 10  # steps
+_LAYOUT = {"seen.weight": "float32 h d", "seen.bias": "float32 h", "said.weight": "float32 h w", "said.bias": "float32 h"}
+_LAYOUT |= {"outer.weight": "float32 w h", "outer.bias": "float32 w", "centre": "float32 d", "spread": "float32 d"}
 _FEW = 16  # games of a step from which one text for all of them is a collapse
 
 
@@ -82,6 +84,7 @@ class Speaker(Saved):
     @classmethod
     def from_state(cls, config, tensors):
         """The `Speaker` that `to_state` described; KeyError, TypeError or ValueError for what is none."""
+        check_layout(tensors, _LAYOUT)
         models = {name: str(config["models"][name]) for name in ("clip", "lm")}
         return cls(tensors, SpeakerConfig(**config["options"]), models, tuple(map(dict, config["history"])))
 
@@ -101,6 +104,9 @@ def learn(lm, clip, pictures, texts, config=None, *, folder=None, progress=True)
     Returns:
         `Speaker`.
 
+    Warns:
+        UserWarning: texts longer than `config.longest` tokens, which are cut.
+
     Raises:
         ValueError: other numbers of pictures and texts.
         ModelError: the language model has no end token, or too short a window.
@@ -111,7 +117,7 @@ def learn(lm, clip, pictures, texts, config=None, *, folder=None, progress=True)
     if len(pictures) != len(texts):
         raise ValueError(f"Each picture needs one text, got {len(pictures)} pictures and {len(texts)} texts.")
     voice = Voice(lm, _adapter(lm, clip, config), config.longest)
-    seen, (ids, taken) = clip.image_features(pictures), voice.tokens(texts)
+    seen, (ids, taken) = clip.image_features(pictures).to(voice.device), voice.tokens(texts)
     voice.adapter.look(seen)
 
     def loss(step):
@@ -171,7 +177,7 @@ def play(speaker, lm, clip, games, friend, rival=None, config=None, *, folder=No
     own = speaker.config
     config = (config or own.replace(steps=60, games=24, rate=3e-3, beta=0.05)).replace(hidden=own.hidden, longest=own.longest)
     voice, start = speaker.voice(lm, clip), speaker.voice(lm, clip)
-    seen = games.eyes(clip)
+    seen = games.eyes(clip).to(voice.device)
 
     def turn(step):
         rows = torch.tensor(batch(range(len(games)), config.games, step, config.seed))

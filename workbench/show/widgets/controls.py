@@ -4,6 +4,7 @@ import ipywidgets as w
 
 from workbench.show.widgets import look
 
+QUEUED = 0.3  # seconds after work in which the same click is one that waited for its end
 _LONGEST = 500  # characters of a message
 STYLE = {"description_width": "initial"}
 

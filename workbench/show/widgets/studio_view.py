@@ -29,7 +29,7 @@ from workbench import words
 from workbench.chips import Syntax, as_html, literal_html
 from workbench.show import palette
 from workbench.show.widgets import look
-from workbench.show.widgets.controls import STYLE, Status, button, classed, explained, named, row, slider
+from workbench.show.widgets.controls import QUEUED, STYLE, Status, button, classed, explained, named, row, slider
 from workbench.show.widgets.session import COOLEST, HOTTEST, LAST_SEED
 from workbench.template import Slot
 
@@ -41,7 +41,6 @@ _LONG = 1000  # characters that take long to read
 _PLACES = {verb: "chip" for verb in ("lock", "unlock", "mask")}
 _PLACES |= {verb: "write" for verb in ("reroll", "vary", "fill", "keep", "use")}
 _NAMES = {"reroll": "Re-roll", "vary": "Vary", "fill": "Fill masks", "lock": "Lock", "mask": "Mask", "keep": "Keep"}
-_QUEUED = 0.3  # seconds after a slow verb in which the same click is one that waited for it
 
 
 class Studio(w.VBox):
@@ -80,7 +79,7 @@ class Studio(w.VBox):
             slow: bool; then a click of the same kind that waited while this one worked is ignored.
         """
         key = (verb, *map(str, arguments))
-        if self._busy or slow and self._clock() - self._finished.get(key, -1e9) < _QUEUED:
+        if self._busy or slow and self._clock() - self._finished.get(key, -1e9) < QUEUED:
             return  # two quick clicks are one
         self._busy = True
         self.copied.layout.display = "none"  # what stands there is of a step before

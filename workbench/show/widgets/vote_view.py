@@ -7,12 +7,13 @@ or "Go on", the text `dsl-best` with the best prompt so far, and the live text `
 
 import base64
 import io
+import time
 
 import ipywidgets as w
 
 from workbench.pictures import as_pictures
 from workbench.show.widgets import look
-from workbench.show.widgets.controls import Status, button, classed, row
+from workbench.show.widgets.controls import QUEUED, Status, button, classed, row
 from workbench.values import WorkbenchError
 
 _SIDE = 192  # pixels of a picture on the page
@@ -23,13 +24,14 @@ _LONGEST = 300  # characters of a prompt
 class VoteView(w.VBox):
     """A page of a `Voting` to click on; `to_html()` is its static twin."""
 
-    def __init__(self, voting, draw=None):
-        """A view of a voting; `draw` gives a picture for each of some texts, None shows the texts alone."""
+    def __init__(self, voting, draw=None, clock=time.monotonic):
+        """A view; `draw` gives a picture for each of some texts, None shows the texts alone; `clock` gives seconds."""
         self.voting, self._draw, self._drawn, self.stopped = voting, draw, {}, False
+        self._clock, self._finished = clock, {}
         self.cards = [classed(w.HTML(), "dsl-card-text") for _ in voting.page]
         self.better = [self._button(number) for number in range(len(self.cards))]
         cards = [classed(w.VBox(children=pair), "dsl-card") for pair in zip(self.cards, self.better, strict=True)]
-        self.skip = button("Neither", "dsl-skip", "Show other ones; this page counts for nothing", lambda: self.act("skip"))
+        self.skip = button("Neither", "dsl-skip", "Show other ones; this page counts for nothing", lambda: self._click("skip"))
         self.undo = button("Undo", "dsl-undo", "Take the last vote back", lambda: self.act("undo"))
         self.stop = button("Stop", "dsl-stop", "Enough for now", lambda: self.act("stop"))
         self.best, self.status = classed(w.HTML(), "dsl-best"), Status()
@@ -43,6 +45,7 @@ class VoteView(w.VBox):
 
         What goes wrong becomes a message; a vote that was given is never lost.
         """
+        failed = False
         try:
             if verb == "vote":
                 self.voting.vote(number)
@@ -56,9 +59,8 @@ class VoteView(w.VBox):
                 self.stopped = not self.stopped
                 said = "Stopped. All votes are kept: press Go on at any time." if self.stopped else "Which one is better?"
         except (WorkbenchError, ValueError, OSError) as err:
-            self.status.say(str(err), failed=True)
-            return
-        self._show(said)
+            said, failed = str(err), True
+        self._show(said, failed)
 
     def to_html(self):
         """The static twin: the page, and what is best so far."""
@@ -67,15 +69,21 @@ class VoteView(w.VBox):
         )
         return f"<div>{cards}{self.best.value}</div>"
 
+    def _click(self, verb, number=None):
+        """Act, but for a click that waited while an equal one worked: nobody has seen the page it would count for."""
+        if self._clock() - self._finished.get((verb, number), -1e9) >= QUEUED:
+            self.act(verb, number)
+            self._finished[verb, number] = self._clock()
+
     def _button(self, number):
         says, tooltip = f"Picture {number + 1} is better", "Vote for this one"
-        return button(says, "dsl-better", tooltip, lambda: self.act("vote", number))
+        return button(says, "dsl-better", tooltip, lambda: self._click("vote", number))
 
-    def _show(self, said):
-        texts, failed = self.voting.texts, False
+    def _show(self, said, failed=False):
+        texts = self.voting.texts
         try:
             pictures = self._pictures(texts)
-        except (WorkbenchError, ValueError, OSError) as err:
+        except Exception as err:  # noqa: BLE001 - `draw` is anybody's, and the cards must be those of the page
             pictures, said, failed = (
                 [""] * len(texts),
                 f"The pictures could not be drawn: {err} Votes on the texts count too.",
@@ -91,9 +99,9 @@ class VoteView(w.VBox):
         self.status.say(said, failed)
 
     def _so_far(self):
-        voted = sum(bool(turn.marked) for turn in self.voting.turns)
-        if not voted:
+        if not self.voting.pairs:
             return "No vote yet."
+        voted = sum(bool(turn.marked) for turn in self.voting.turns)
         return f"Best after {voted} vote{'s' * (voted > 1)}: <b>{look.plain(self.voting.best(), _LONGEST)}</b>"
 
     def _pictures(self, texts):
