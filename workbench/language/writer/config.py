@@ -32,7 +32,8 @@ class WriterConfig:
     most: int = 900  # steps of a large pile, where `steps` is None
     batch: int = 4096  # positions of a step, padding counted
     rate: float = 3e-3  # highest learning rate
-    decoder: str | None = None  # a pretrained language model, such as "smollm2", that learns to write prompts from nothing
+    # a pretrained language model, such as "smollm2", that learns to write prompts from nothing; on a CPU more `most` gives more
+    decoder: str | None = None
     decoder_steps: int | None = None  # of its training, 512 positions each; None: each prompt three times, 2,100 at most
 
     def __post_init__(self):
