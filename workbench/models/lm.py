@@ -76,6 +76,17 @@ def load_lm(name, dtype="float32"):
     return LM(str(name), model.eval(), tokenizer)
 
 
+def window(lm):
+    """How many tokens a model reads at most: int."""
+    return getattr(lm.model.config, "max_position_embeddings", None) or 10**9
+
+
+def begin_of(lm):
+    """The token that stands before a text, which else would have no law of its first one: int, or None where there is none."""
+    found = (lm.tokenizer.bos_token_id, lm.model.config.bos_token_id, lm.tokenizer.eos_token_id)
+    return next((token for token in found if isinstance(token, int)), None)
+
+
 def fingerprint(lm):
     """The sha256, in hex, of the weights of an `LM` in bfloat16, and of its tokenizer: str. A second for SmolLM2."""
     spelling = tokenizers.Tokenizer.from_str(lm.tokenizer.backend_tokenizer.to_str())

@@ -6,6 +6,7 @@ import torch
 
 from workbench import checks
 from workbench.models import CLIP, LM
+from workbench.models.lm import window
 from workbench.models.loading import printable
 from workbench.search.config import PEZConfig
 from workbench.search.fluency import Fluency
@@ -99,12 +100,11 @@ class TextObjective:
         self.head, self.tail = [*self.begin, *vocabulary.prefix], list(vocabulary.suffix)
         self.texts = lm.tokenizer([printable(f" {text}{ending}") for text in texts], add_special_tokens=False)["input_ids"]
         fixed = len(self.head) + config.length + len(self.tail)
-        window = getattr(lm.model.config, "max_position_embeddings", None) or 10**9
         longest = max(range(len(texts)), key=lambda i: len(self.texts[i]))
-        if fixed + len(self.texts[longest]) > window:
+        if fixed + len(self.texts[longest]) > window(lm):
             raise ValueError(
                 f"The prompt is too long: {fixed} tokens of prompt and {len(self.texts[longest])} of text {longest}, more than "
-                f"the {window} {lm.name} reads. Shorten the texts or the prompt."
+                f"the {window(lm)} {lm.name} reads. Shorten the texts or the prompt."
             )
         self.unit = torch.nn.functional.normalize(self.table, dim=1) if config.fluency else None
         self.about = {"model": lm.name, "texts": texts, "labels": [str(label) for label in labels], "ending": ending}

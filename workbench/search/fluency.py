@@ -3,6 +3,7 @@
 import torch
 
 from workbench.models import LM
+from workbench.models.lm import begin_of, window
 from workbench.models.loading import printable
 
 _CHUNK = 128  # texts in one forward
@@ -28,9 +29,7 @@ class Fluency:
         if not isinstance(lm, LM):
             raise TypeError(f"lm takes what models.load_lm returns, got {type(lm).__name__}.")
         self.lm, self.tokens = lm, tokens
-        begin = lm.tokenizer.bos_token_id if lm.tokenizer.bos_token_id is not None else lm.tokenizer.eos_token_id
-        self.begin = [] if begin is None else [begin]
-        self.window = getattr(lm.model.config, "max_position_embeddings", None) or 10**9
+        self.begin, self.window = [token for token in [begin_of(lm)] if token is not None], window(lm)
 
     def __call__(self, texts):
         """Nats float32 (n,) of n texts; infinite for an empty one."""

@@ -10,7 +10,8 @@ from workbench import checks
 from workbench.control import proposals
 from workbench.control.decode.plain import causal
 from workbench.control.guide.scoring import draw, name_of, scores
-from workbench.control.proposals.causal import at_once, positions, sums
+from workbench.control.proposals.causal import at_once, sums
+from workbench.models.lm import begin_of, window
 from workbench.values import GuideError, Sample
 
 _CHILDREN = 2  # texts of a beam that may come of one
@@ -195,7 +196,7 @@ class Judge:
             asked = torch.arange(there.shape[1], device=there.device) >= there.sum(1, keepdim=True) - len(wanted)
             return logits.log_softmax(-1).clamp(min=_FLOOR) * asked[there][:, None]
 
-        return _sums(self.lm, [_start(self.lm)], [row + wanted for row in rows], law)
+        return _sums(self.lm, [begin_of(self.lm)], [row + wanted for row in rows], law)
 
 
 def rerank(source, scorer, n=64, seed=0):
@@ -236,7 +237,7 @@ def pmi(lm, begin):
     """
 
     def score(texts):
-        start = [_start(lm)]
+        start = [begin_of(lm)]
         asked, *ids = _tokens(lm, [begin, *map(str, texts)])
         ids = [one or start for one in ids]
         score.read += sum(2 * len(one) + len(asked) + 1 for one in ids)
@@ -245,12 +246,6 @@ def pmi(lm, begin):
 
     score.__name__, score.read = f"pmi({begin!r})", 0
     return score
-
-
-def _start(lm):
-    """The token that stands before a text: int."""
-    found = [lm.tokenizer.bos_token_id, lm.model.config.bos_token_id, lm.tokenizer.eos_token_id]
-    return next(token for token in found if token is not None)
 
 
 def _tokens(lm, texts):
@@ -262,7 +257,7 @@ def _tokens(lm, texts):
 def _sums(lm, begin, ids, law):
     """`sums` of many texts, some at a time, those of near length together: float64 (n,)."""
     out, order = np.zeros(len(ids)), sorted(range(len(ids)), key=lambda i: -len(ids[i]))
-    longest, room = len(begin) + max(map(len, ids), default=0), positions(lm.model)
+    longest, room = len(begin) + max(map(len, ids), default=0), window(lm)
     if longest - 1 > room:
         raise GuideError(f"A text to be judged takes {longest} tokens, and the model has {room} positions. Shorten it.")
     while order:

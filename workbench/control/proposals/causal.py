@@ -9,6 +9,7 @@ from transformers import LogitsProcessorList
 
 from workbench import checks
 from workbench.models.cut import Cut
+from workbench.models.lm import window
 from workbench.values import GuideError, Sample
 
 _BATCH = 256  # texts run at once, fewer where their logits would be more than
@@ -152,7 +153,7 @@ class LMProposal:
             raise GuideError(
                 "This tokenizer has no token for the beginning of a text, so there is nothing to continue: give prefix=."
             )
-        room = positions(self.lm.model) - ahead
+        room = window(self.lm) - ahead
         if len(ids) + self.max_tokens - 1 > room:
             raise GuideError(
                 f"A prefix of {len(ids)} tokens and max_tokens={self.max_tokens} need more than the {room} positions of this "
@@ -274,12 +275,6 @@ class LMProposal:
 def with_tokens(model, hidden, ids):
     """Last hidden states (n, t, d) of tokens int64 (n, t), and their embeddings beside them: float32 (n, t, 2 d)."""
     return torch.cat([hidden, model.get_input_embeddings()(ids)], -1).float()
-
-
-def positions(model):
-    """How many tokens a model reads at most: int."""
-    sizes = [getattr(model.config, name, None) for name in ("max_position_embeddings", "n_positions")]
-    return min([size for size in sizes if isinstance(size, int) and size > 0], default=1 << 60)
 
 
 def at_once(model, length):

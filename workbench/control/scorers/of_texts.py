@@ -9,6 +9,7 @@ from workbench import checks, words
 from workbench.control.proposals.causal import sums
 from workbench.control.scorers.scorer import Scorer, text_scorer
 from workbench.models.clip import target_of
+from workbench.models.lm import begin_of, window
 from workbench.models.loading import printable
 from workbench.models.text_tower import phrase_features
 from workbench.pictures import is_named
@@ -92,16 +93,15 @@ def log_prob(lm, *, mean=False):
         ValueError: the tokenizer has neither a begin nor an end token to start a text with.
     """
     tokenizer, model = lm.tokenizer, lm.model
-    begin = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
+    begin, most = begin_of(lm), window(lm)
     if begin is None:
         raise ValueError(f"{lm.name} has neither a begin nor an end token, so that the first word of a text has no probability.")
-    window = getattr(model.config, "max_position_embeddings", None)
 
     def score(texts):
         ids = tokenizer([printable(text) for text in texts], add_special_tokens=False)["input_ids"]
         for row, one in enumerate(ids):
-            if window is not None and len(one) + 1 > window:
-                raise ValueError(f"Text {row} has {len(one)} tokens; {lm.name} reads {window - 1} at most. Shorten it.")
+            if len(one) + 1 > most:
+                raise ValueError(f"Text {row} has {len(one)} tokens; {lm.name} reads {most - 1} at most. Shorten it.")
         out, order = np.zeros(len(ids)), sorted((row for row in range(len(ids)) if ids[row]), key=lambda row: len(ids[row]))
         for start in range(0, len(order), _BATCH):
             rows = order[start : start + _BATCH]

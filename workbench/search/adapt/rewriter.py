@@ -9,11 +9,10 @@ import torch
 
 from workbench import checks, files
 from workbench.artifacts import Checkpoint
-from workbench.models.lm import LM, fingerprint
+from workbench.models.lm import LM, fingerprint, window
 from workbench.models.loading import quiet
 from workbench.search.adapt.config import RewriterConfig
 from workbench.search.soft.learning import batch
-from workbench.search.soft.rows import window
 from workbench.training import adamw, cosine, train
 from workbench.values import ModelError, Sample
 

@@ -1,6 +1,5 @@
 """Options of a learned concept."""
 
-import math
 from dataclasses import dataclass
 
 from workbench import checks
@@ -50,7 +49,7 @@ class ConceptConfig(checks.Options):
         self.check(
             choices={"how": HOW},
             wholes={"vectors": 1, "steps": 0, "batch": 1},
-            numbers={"rate": (0, math.inf, True), "zoom": (1, 4)},
+            numbers={"zoom": (1, 4)},
         )
 
     def replace(self, **changes):

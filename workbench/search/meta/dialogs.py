@@ -8,13 +8,14 @@ import torch
 
 from workbench import checks
 from workbench.artifacts import Checkpoint
+from workbench.models.lm import window
 from workbench.search.meta.config import MetaConfig
 from workbench.search.meta.maker import spelled
 from workbench.search.meta.meta_prompt import MetaPrompt, check_model, history_of, maker_of, network_of
 from workbench.search.soft.config import SoftConfig
 from workbench.search.soft.frozen import Frozen, frozen
 from workbench.search.soft.learning import batch, descend
-from workbench.search.soft.rows import Rows, check_lm, tokens_of, window
+from workbench.search.soft.rows import Rows, check_lm, tokens_of
 from workbench.search.soft.soft_prompt import sha256
 
 _LOOKS = 64  # dialogs that a map begins with

@@ -4,7 +4,8 @@ import math
 
 import torch
 
-from workbench.search.soft.rows import tokens_of, window
+from workbench.models.lm import window
+from workbench.search.soft.rows import tokens_of
 
 _SLOW = 0.02
 _RANK = 16  # numbers that a map keeps of the states at one place

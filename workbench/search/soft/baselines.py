@@ -4,9 +4,10 @@ import numpy as np
 import torch
 
 from workbench import checks
+from workbench.models.lm import window
 from workbench.search.soft.config import SoftConfig
 from workbench.search.soft.frozen import Frozen, frozen
-from workbench.search.soft.rows import check_lm, read_rows, spell, window
+from workbench.search.soft.rows import check_lm, read_rows, spell
 from workbench.search.soft.soft_prompt import SoftPrompt, sha256
 
 _SIZE = 32  # texts that are read together

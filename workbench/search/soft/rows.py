@@ -6,6 +6,7 @@ import torch
 
 from workbench import checks
 from workbench.models import LM
+from workbench.models.lm import window
 from workbench.models.loading import printable
 from workbench.values import ModelError
 
@@ -59,11 +60,6 @@ def spell(lm, texts, before="", after="", begin=()):
             f"Text {rows.index([])} has no token of {lm.name}: {texts[rows.index([])]!r}. Leave it and its label out."
         )
     return rows
-
-
-def window(lm):
-    """How many tokens a model reads at most: int."""
-    return getattr(lm.model.config, "max_position_embeddings", None) or 10**9
 
 
 def read_rows(lm, texts, labels, config, vectors, classes=None):

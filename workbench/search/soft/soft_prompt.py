@@ -9,10 +9,10 @@ import torch
 from workbench import checks
 from workbench.artifacts import Saved, check_layout
 from workbench.models.cut import Cut
-from workbench.models.lm import fingerprint
+from workbench.models.lm import fingerprint, window
 from workbench.search.soft.config import SoftConfig
 from workbench.search.soft.frozen import Frozen, by_prompt, frozen
-from workbench.search.soft.rows import check_lm, only_texts, read_rows, tokens_of, window
+from workbench.search.soft.rows import check_lm, only_texts, read_rows, tokens_of
 from workbench.values import ModelError, Sample
 
 STOPPED = ("steps", "patience", "interrupted")

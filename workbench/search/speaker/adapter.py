@@ -4,6 +4,7 @@ import warnings
 
 import torch
 
+from workbench.models.lm import begin_of, window
 from workbench.values import ModelError
 
 
@@ -56,14 +57,11 @@ class Voice:
     def __init__(self, lm, adapter, longest):
         self.lm, self.device, self.longest = lm, lm.model.device, longest
         self.adapter = adapter.to(self.device)
-        tokenizer, config = lm.tokenizer, lm.model.config
-        self.end = tokenizer.eos_token_id
-        self.begin = self.end if tokenizer.bos_token_id is None else tokenizer.bos_token_id
+        self.begin, self.end = begin_of(lm), lm.tokenizer.eos_token_id
         if self.end is None:
             raise ModelError(f"{lm.name} has no token for the end of a text, so that a speaker could never stop.")
-        room = getattr(config, "max_position_embeddings", None)
-        if room is not None and longest > room:
-            raise ModelError(f"{lm.name} reads {room} tokens, and longest is {longest}. Lower it.")
+        if longest > window(lm):
+            raise ModelError(f"{lm.name} reads {window(lm)} tokens, and longest is {longest}. Lower it.")
         self.head = lm.model.get_output_embeddings()
 
     @torch.no_grad()
