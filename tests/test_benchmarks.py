@@ -22,6 +22,12 @@ def test_a_benchmark_compiles_and_says_what_it_measures(script):
     assert source.startswith('"""') and f"benchmarks/{script.name}" in source.split('"""')[1]
 
 
+def test_every_part_of_a_benchmark_that_can_be_asked_for_gives_tables(monkeypatch):
+    monkeypatch.syspath_prepend(SCRIPTS[0].parent)
+    adapt = importlib.import_module("adapt")
+    assert [name for name in adapt.PARTS if not callable(getattr(adapt.part(name), "tables", None))] == []
+
+
 def test_the_benchmark_of_templates_prints_its_help():
     script = next(path for path in SCRIPTS if path.stem == "templates")
     done = subprocess.run(

@@ -1,20 +1,15 @@
 """Agents that edit scenes of the built-in world: rewards of a CLIP beside the truth, and demonstrations in front.
 
-    python benchmarks/adapt_parts/agents.py [--seeds 5] [--out FILE]
-
 A task is a random scene and another one as goal, with a pair of color and object that no training goal has. An episode is six
 of 26 edits; success is a scene that equals the goal after the last one, by its values, never by the reward. Pictures and
 sentences of the test were never seen in training. Seconds are CPU seconds of this process.
 """
 
-import argparse
-import json
 import time
-from pathlib import Path
 
 import numpy as np
-import torch
 
+from adapt_parts.words import spread
 from workbench import editor
 from workbench.models import load_clip
 from workbench.search.policy import RewardError
@@ -105,51 +100,25 @@ def following(of, seed, steps=400):
 
 def quick():
     """What `benchmarks/adapt.py --quick` prints of this part: dict."""
-    torch.set_num_threads(1)
     return {"prompt_dt": round(following(world(), 0)["5 shown"], 3)}
 
 
-def main():
-    """Print both tables over seeds."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--only", choices=("editing", "following"))
-    parser.add_argument("--quick", action="store_true", help="one seed of following; the last line is JSON")
-    parser.add_argument("--out", type=Path, help="file for the tables")
-    args = parser.parse_args()
-    torch.set_num_threads(1)
-    if args.quick:
-        print(json.dumps(quick()))
-        return
-    of, lines = world(), []
-    if args.only != "editing":
-        rows = [following(of, seed) for seed in range(args.seeds)]
-        lines += ["| in front | share of the expert's gain |", "| --- | --- |"]
-        lines += [f"| {name} | {spread([row[name] for row in rows])} |" for name in rows[0]]
-        print("\n".join(lines), flush=True)
-    if args.only != "following":
-        clip = load_clip("world", device="cpu")
-        view, unseen = editor.View(clip, of), editor.View(clip, of, UNSEEN)
-        judge = editor.View(load_clip("world-small", device="cpu"), of)
-        rewards = ("goal", "goal, world-small", "similarity", "dense", "sparse")
-        rows = []
-        for seed in range(args.seeds):
-            rows.append(editing(view, unseen, seed, rewards, judge))
-            print({name: [round(value, 3) for value in found] for name, found in rows[-1].items()}, flush=True)
-        table = ["| learned from | success | judge sure, scene wrong | CPU s |", "| --- | --- | --- | --- |"]
-        for name in rows[0]:
-            success, hacked, seconds = zip(*(row[name] for row in rows), strict=True)
-            table.append(f"| {name} | {spread(success)} | {np.mean(hacked):.3f} | {np.mean(seconds):.0f} |")
-        print("\n".join(table), flush=True)
-        lines += ["", *table]
-    if args.out:
-        args.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
-def spread(values):
-    """Mean and standard deviation in words."""
-    return f"{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else f"{values[0]:.3f}"
-
-
-if __name__ == "__main__":
-    main()
+def tables(seeds):
+    """Both tables over seeds: list of lines."""
+    of = world()
+    rows = [following(of, seed) for seed in range(seeds)]
+    lines = ["| in front | share of the expert's gain |", "| --- | --- |"]
+    lines += [f"| {name} | {spread([row[name] for row in rows])} |" for name in rows[0]]
+    clip = load_clip("world", device="cpu")
+    view, unseen = editor.View(clip, of), editor.View(clip, of, UNSEEN)
+    judge = editor.View(load_clip("world-small", device="cpu"), of)
+    rewards = ("goal", "goal, world-small", "similarity", "dense", "sparse")
+    rows = []
+    for seed in range(seeds):
+        rows.append(editing(view, unseen, seed, rewards, judge))
+        print({name: [round(value, 3) for value in found] for name, found in rows[-1].items()}, flush=True)
+    lines += ["", "| learned from | success | judge sure, scene wrong | CPU s |", "| --- | --- | --- | --- |"]
+    for name in rows[0]:
+        success, hacked, seconds = zip(*(row[name] for row in rows), strict=True)
+        lines.append(f"| {name} | {spread(success)} | {np.mean(hacked):.3f} | {np.mean(seconds):.0f} |")
+    return lines

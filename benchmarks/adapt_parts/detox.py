@@ -5,6 +5,7 @@ import time
 import numpy as np
 
 from adapt_parts.promptist import prompts_of, rewriter
+from adapt_parts.words import spread
 from workbench import adapt, guide, models, proposals, score
 from workbench.world import captions, completions
 
@@ -99,3 +100,20 @@ def quick():
         "detox_banned": found["fair"]["banned"] / found["before"]["banned"],
         "detox_name_shift": abs(found["fair"]["name"] - found["exact: not banned"]["name"]),
     }
+
+
+def tables(seeds):
+    """Rows by way, over seeds."""
+    found = []
+    for seed in range(seeds):
+        found.append(measure(seed))
+        print(found[-1], flush=True)
+    lines = ["| way | banned | the name | perplexity of the rest | AUC: all, named, crossed |", "| --- " * 5 + "|"]
+    for way in found[0]:
+        cells = [spread([one[way][key] for one in found]) for key in ("banned", "name")]
+        more = ["-", "-"]
+        if "auc" in found[0][way]:
+            more[0] = spread([one[way]["perplexity"] for one in found])
+            more[1] = ", ".join(f"{np.mean([one[way]['auc'][key] for one in found]):.3f}" for key in ("all", "named", "crossed"))
+        lines.append(f"| {way} | {' | '.join(cells + more)} |")
+    return lines

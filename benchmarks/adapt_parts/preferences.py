@@ -1,20 +1,15 @@
 """Preferences: edit chains, reward models from few pairs, and a log from which to learn what brings visitors back.
 
-    python benchmarks/adapt_parts/preferences.py [--seeds 5] [--out FILE]
-
 Truth is by rule: Levenshtein by another recursion, the formula of `beauty`, and the exact number of visits under a policy.
 Seconds are CPU seconds of this process.
 """
 
-import argparse
-import json
 import time
-from pathlib import Path
 
 import numpy as np
-import torch
 from scipy.stats import spearmanr
 
+from adapt_parts.words import spread
 from workbench import preference
 from workbench.models import load_clip
 from workbench.models.aesthetic import beauty
@@ -147,44 +142,21 @@ def quick():
     return {"chain_errors": chains()}
 
 
-def main():
-    """Print the tables over seeds."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--quick", action="store_true", help="chains alone; the last line is JSON")
-    parser.add_argument("--out", type=Path, help="file for the tables")
-    args = parser.parse_args()
-    torch.set_num_threads(1)
-    if args.quick:
-        print(json.dumps(quick()))
-        return
+def tables(seeds):
+    """All tables over seeds: list of lines."""
     lines = [f"{chains()} of {CHAINS:,} chains miss the target or Levenshtein's distance."]
-    print(lines[0], flush=True)
     clip = load_clip("world", device="cpu")
-    rows = [told(few(clip, seed)) for seed in range(args.seeds)]
+    rows = [told(few(clip, seed)) for seed in range(seeds)]
     lines += ["", "| pairs | way | accuracy on unseen pairs | Spearman with true beauty |", "| --- | --- | --- | --- |"]
     for n, way in rows[0]:
         accuracy, rank = zip(*(row[n, way] for row in rows), strict=True)
         lines.append(f"| {n:,} | {way} | {spread(accuracy)} | {spread(rank)} |")
-    print("\n".join(lines[1:]), flush=True)
-    rows = [told(long_term(seed)) for seed in range(args.seeds)]
-    table = ["", "| learned from | share of the oracle's gain over random |", "| --- | --- |"]
-    table += [f"| {name} | {spread([row[name] for row in rows])} |" for name in rows[0]]
-    print("\n".join(table), flush=True)
-    if args.out:
-        args.out.write_text("\n".join([*lines, *table]) + "\n", encoding="utf-8")
+    rows = [told(long_term(seed)) for seed in range(seeds)]
+    lines += ["", "| learned from | share of the oracle's gain over random |", "| --- | --- |"]
+    return lines + [f"| {name} | {spread([row[name] for row in rows])} |" for name in rows[0]]
 
 
 def told(found):
     """The same, printed: a run that ends early has shown something."""
     print({str(key): np.round(value, 3).tolist() for key, value in found.items()}, flush=True)
     return found
-
-
-def spread(values):
-    """Mean and standard deviation in words."""
-    return f"{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else f"{values[0]:.3f}"
-
-
-if __name__ == "__main__":
-    main()

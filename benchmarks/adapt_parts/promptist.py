@@ -5,6 +5,7 @@ import time
 
 import numpy as np
 
+from adapt_parts.words import spread
 from workbench import adapt, models, score
 from workbench.models.aesthetic import beauty
 from workbench.models.checker import load_checker
@@ -133,3 +134,41 @@ def measure(world, seed, fixed, config=CONFIG):
         row["share"] = (row["reward"] - rows["typed"]["reward"]) / span
     told = {"rows": rows, "seconds": seconds, "supervised_seconds": supervised_seconds, "history": learned.history, "bare": bare}
     return told | {"examples": [str(text) for text in found["reinforced"][:8]], "fixed": fixed}
+
+
+def tables(seeds):
+    """Rows by way, over seeds."""
+    world = World()
+    fixed = world.fixed()
+    found = []
+    for seed in range(seeds):
+        found.append(measure(world, seed, fixed))
+        shown(found[-1])
+    lines = [
+        "| way | reward | share of (best - typed) | head | true beauty | object and color kept | and background |",
+        "| --- " * 7 + "|",
+    ]
+    for way in found[0]["rows"]:
+        cells = [
+            spread([one["rows"][way][key] for one in found])
+            for key in ("reward", "share", "head", "beauty", "kept", "kept_place")
+        ]
+        lines.append(f"| {way} | {' | '.join(cells)} |")
+    seconds = [100 * one["seconds"] / CONFIG.steps for one in found]
+    lines.append(f"\nThe fixed completion: {fixed[True]!r}, {fixed[False]!r}. 100 steps: {spread(seconds, 0)} CPU s.")
+    return lines
+
+
+def shown(found):
+    """Print one seed; its rows."""
+    for name, row in found["rows"].items():
+        print(f"{name:20}", {key: round(value, 3) for key, value in row.items() if key != "each"})
+    print(
+        f"supervised {found['supervised_seconds']:.0f} s, reinforced {found['seconds']:.0f} s",
+        found["fixed"],
+        *found["examples"],
+        sep="\n  ",
+    )
+    for row in found["history"]:
+        print("  ", {key: value if isinstance(value, str) else round(value, 3) for key, value in row.items()}, flush=True)
+    return found["rows"]

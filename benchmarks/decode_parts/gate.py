@@ -19,9 +19,9 @@ def measure(pictures=3000, seed=0, sizes=((128, 0), (512, 0), (128, 128), (256, 
     pipe, checker = load_pipeline().pipe, load_checker()
     learned, known = _latents(pipe, pictures, seed + 1), scenes.scenes(unseen, seed + 2)
     drawn = render.render_all(known, seed=seed + 2)
-    z = _encode(pipe, drawn)
+    z = encode(pipe, drawn)
     rows = [{"codes": "pictures", "all": checker.accuracy(drawn, known)["all"], "left": 0.0}]
-    rows.append({"codes": "latents", "all": checker.accuracy(_decode(pipe, z), known)["all"], "left": 0.0})
+    rows.append({"codes": "latents", "all": checker.accuracy(decode(pipe, z), known)["all"], "left": 0.0})
     train, test = (x.transpose(0, 2, 3, 1).reshape(-1, x.shape[1]) for x in (learned, z))
     for first, second in sizes:
         coarse = MiniBatchKMeans(first, random_state=seed, batch_size=4096, n_init=1).fit(train)
@@ -33,21 +33,23 @@ def measure(pictures=3000, seed=0, sizes=((128, 0), (512, 0), (128, 128), (256, 
         back = found.reshape(len(z), *z.shape[2:], z.shape[1]).transpose(0, 3, 1, 2).astype(np.float32)
         left = float(((test - found) ** 2).sum() / ((test - test.mean(0)) ** 2).sum())
         name = f"{first} + {second}" if second else str(first)
-        rows.append({"codes": name, "all": checker.accuracy(_decode(pipe, back), known)["all"], "left": left})
+        rows.append({"codes": name, "all": checker.accuracy(decode(pipe, back), known)["all"], "left": left})
     return rows
 
 
 def _latents(pipe, n, seed):
-    return _encode(pipe, render.render_all(scenes.scenes(n, seed), seed=seed))
+    return encode(pipe, render.render_all(scenes.scenes(n, seed), seed=seed))
 
 
 @torch.inference_mode()
-def _encode(pipe, pictures):
+def encode(pipe, pictures):
+    """Latents of n pictures: float32 array (n, 12, 8, 8)."""
     x = torch.from_numpy(np.stack([np.asarray(one) for one in pictures])).permute(0, 3, 1, 2).float() / 127.5 - 1
     return torch.cat([pipe.vae.encode(part).latents for part in x.split(256)]).numpy()
 
 
 @torch.inference_mode()
-def _decode(pipe, latents):
+def decode(pipe, latents):
+    """Pictures of latents: list of n uint8 arrays (32, 32, 3)."""
     x = torch.cat([pipe.vae.decode(part).sample for part in torch.from_numpy(latents).split(256)])
     return [np.uint8(np.clip(one, 0, 255)) for one in ((x.permute(0, 2, 3, 1) + 1) * 127.5).round().numpy()]
