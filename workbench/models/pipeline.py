@@ -49,6 +49,9 @@ class Pipeline:
         Returns:
             list of n PIL images.
 
+        Warns:
+            UserWarning: prompts with more tokens than the pipeline reads; how many, and what of the first is not drawn.
+
         Raises:
             TypeError: prompts that are not str.
             ValueError: no prompts, or an option out of range.
@@ -67,13 +70,36 @@ class Pipeline:
         if guidance is not None or self.name == "world":
             options["guidance_scale"] = 3.0 if guidance is None else float(guidance)
         out = []
-        for start in range(0, len(prompts), batch):
-            chunk = prompts[start : start + batch]
-            draws = [torch.Generator("cpu").manual_seed(one) for one in seeds[start : start + batch]]
-            against = None if negative is None else [negative] * len(chunk)
-            with torch.inference_mode():
-                out += self.pipe(chunk, negative_prompt=against, generator=draws, **options).images
+        with quiet(), _quiet_diffusers():  # which would say what is cut for each batch anew, padding and all
+            self._warn_of_cut(prompts)
+            for start in range(0, len(prompts), batch):
+                chunk = prompts[start : start + batch]
+                draws = [torch.Generator("cpu").manual_seed(one) for one in seeds[start : start + batch]]
+                against = None if negative is None else [negative] * len(chunk)
+                with torch.inference_mode():
+                    out += self.pipe(chunk, negative_prompt=against, generator=draws, **options).images
         return out
+
+    def _warn_of_cut(self, prompts):
+        readers = [getattr(self.pipe, name, None) for name in ("tokenizer", "tokenizer_2", "tokenizer_3")]
+        reader = max((one for one in readers if one is not None), key=lambda one: one.model_max_length, default=None)
+        if reader is None:
+            return
+        window = reader.model_max_length
+        long = [ids for ids in reader(list(prompts))["input_ids"] if len(ids) > window]
+        if long:
+            lost = reader.decode(long[0][window - 1 : -1]).strip()  # the end token takes the last place
+            warnings.warn(
+                f"{len(long)} of {len(prompts)} prompts have more than the {window} tokens that the pipeline reads; what comes "
+                f"later is not drawn. Of the first of them that is {lost!r}.",
+                stacklevel=3,
+            )
+
+
+def _quiet_diffusers():
+    import diffusers
+
+    return quiet(diffusers.utils.logging)
 
 
 def load_pipeline(name="world", device=None):

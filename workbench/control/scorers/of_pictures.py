@@ -1,8 +1,7 @@
 """Scorers of pictures, and of texts by the pictures that a pipeline draws from them."""
 
-import contextlib
 import hashlib
-import sys
+import warnings
 
 import numpy as np
 
@@ -10,7 +9,6 @@ from workbench import checks
 from workbench.control.scorers.scorer import Cache, Scorer, text_scorer
 from workbench.models.aesthetic import load_aesthetic
 from workbench.models.checker import load_checker
-from workbench.models.loading import quiet
 
 _ROOM = 256e6  # bytes of pictures kept per pipeline
 _BATCH = 16  # pictures drawn at once
@@ -55,8 +53,8 @@ def of_picture(pipeline, scorer, *, pictures=1, steps=None, guidance=None, seed=
     def draw(new):
         texts, named = [text for text, *_ in new], [f"{own}:{text}".encode("utf-8", "surrogatepass") for text, own, *_ in new]
         seeds = [int.from_bytes(hashlib.sha256(one).digest()[:7], "big") for one in named]
-        diffusers = sys.modules.get("diffusers")  # it logs, with each batch, all words beyond the window
-        with quiet(), quiet(diffusers.utils.logging) if diffusers else contextlib.nullcontext():
+        with warnings.catch_warnings():  # said above; a search would say it again at each step
+            warnings.filterwarnings("ignore", ".* tokens that the pipeline reads")
             return pipeline.draw(texts, steps=steps, guidance=guidance, seed=seeds, batch=_BATCH)
 
     def score(texts):

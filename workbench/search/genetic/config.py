@@ -25,22 +25,23 @@ class VoteConfig(checks.Options):
         parents: int, the strongest prompts, which stay and have children, >= 2.
         crossover: str. "uniform": each slot from either parent; "two-point": a stretch of slots from the second.
         mutation: float, slots of a child that get another value, on average.
-        relatives: bool, a prompt is judged by the votes on prompts that share its values, too; otherwise by its own alone, as
-            in the paper.
+        relatives: bool, a prompt is judged by the votes on prompts that share its values, too, and of many children those are
+            shown that may be the strongest by these votes; otherwise by its own votes alone, as in the paper.
         seed: int.
 
     Raises:
         ValueError: an option out of its range.
 
     Source:
-        Pavlichenko and Ustalov, "Best Prompts for Text-to-Image Models and How to Find Them", arXiv:2209.11711, section 3.
+        Pavlichenko and Ustalov, "Best Prompts for Text-to-Image Models and How to Find Them", arXiv:2209.11711, section 3;
+        `relatives` is ours.
     """
 
     method: str = "genetic"
     page: int = 2
     marks: int = 1
     generation: int = 8
-    looks: int = 3
+    looks: int = 2
     parents: int = 3
     crossover: str = "uniform"
     mutation: float = 1.2

@@ -3,13 +3,16 @@
 from functools import lru_cache
 
 import numpy as np
+from scipy.linalg import solve_triangular
 from scipy.special import expit
 
 from workbench.search.genetic.genes import crossed, mutated
 from workbench.search.pairs import strengths
 
 _PRIOR = 1.0  # precision of the normal prior of the weight of a value, in units of a vote's logit
-_OWN = 5.0  # the same of what a prompt has of its own, beyond the sum of its values
+_SUM, _NEAR, _OWN = 0.5, 2.0, 0.03  # variances of a strength: a sum over values, what near prompts share, a prompt's own
+_FADE = 0.5  # how fast the second fades, with each value in which two prompts differ
+_CHILDREN = 100  # of which a generation takes those that a draw from what the votes leave possible likes best
 _NEWTON = 12  # steps; the cost is convex, 6 are enough from 0
 _TRIES = 20  # draws of a prompt that is another than those before
 
@@ -29,8 +32,8 @@ def pairs_of(turns):
 def worth(genes, config, turns):
     """Strengths of all rows that were shown, by Bradley and Terry.
 
-    With `config.relatives` the strength of a row is a sum of weights of its values and of a part of its own, all with normal
-    priors: a row that was shown once or twice is also judged by the rows that it shares values with.
+    With `config.relatives` strengths are a Gaussian process over rows: a sum over values, a part that rows share the more the
+    more values they have in common, and a little of a row's own. So a row that was shown once or twice is also judged by others.
 
     Args:
         genes: `Genes`.
@@ -39,20 +42,45 @@ def worth(genes, config, turns):
 
     Returns:
         (rows (m, g), the strongest first; strengths (m,)), of those that met another one; both empty without votes.
+
+    Source:
+        Chu and Ghahramani, "Preference Learning with Gaussian Processes", ICML 2005, with a logistic likelihood.
     """
     rows, pairs = pairs_of(turns)
     if not len(pairs):
         return np.zeros((0, len(genes.options)), np.int64), np.zeros(0)
     if config.relatives:
-        hot = genes.one_hot(rows)
-        things = np.concatenate([hot, np.eye(len(rows))], 1)
-        prior = np.r_[np.full(hot.shape[1], _PRIOR), np.full(len(rows), _OWN)]
-        found = things @ _fitted(things[pairs[:, 0]] - things[pairs[:, 1]], prior)[0]
+        root, weights, _ = _believed(genes, turns)
+        found = root @ weights
     else:
         found = strengths(pairs, len(rows))
     met = np.unique(pairs)  # what was only skipped has no strength
     order = met[np.argsort(-found[met], kind="stable")]
     return rows[order], found[order]
+
+
+def _kernel(genes, some, others):
+    """Prior covariance of the strengths of rows (a, g) and (b, g): (a, b)."""
+    shared = genes.one_hot(some) @ genes.one_hot(others).T
+    apart = len(genes.sizes) - shared
+    return _SUM * shared + _NEAR * np.exp(-_FADE * apart) + _OWN * (apart == 0)
+
+
+@lru_cache(64)
+def _believed(genes, turns):
+    """What votes say of the m rows that were shown: root (m, m) of the prior, weights (m,) of it, and the curvature (m, m)."""
+    rows, pairs = pairs_of(turns)
+    root = np.linalg.cholesky(_kernel(genes, rows, rows))
+    return root, *_fitted(root[pairs[:, 0]] - root[pairs[:, 1]], np.ones(len(rows)))
+
+
+def _liked(genes, turns, rows, rng):
+    """Strengths of any rows (p, g), drawn from what the votes leave possible: function without arguments -> (p,)."""
+    root, weights, curvature = _believed(genes, turns)
+    seen = solve_triangular(root, _kernel(genes, pairs_of(turns)[0], rows), lower=True)
+    covariance = _kernel(genes, rows, rows) - seen.T @ seen + seen.T @ np.linalg.solve(curvature, seen)
+    spread = np.linalg.cholesky(covariance + 1e-6 * np.eye(len(rows)))
+    return lambda: seen.T @ weights + spread @ rng.normal(size=len(rows))
 
 
 def taste_of(genes, turns):
@@ -109,7 +137,15 @@ def _generation(genes, config, turns):
         mother, father = parents[rng.permutation(len(parents))[:2], None]
         return mutated(genes, crossed(mother, father, config.crossover, rng), config.mutation, rng)[0]
 
-    return _filled(parents, config.generation, child, {row for turn in turns for row in turn.page})
+    seen = {row for turn in turns for row in turn.page}
+    if not config.relatives:
+        return _filled(parents, config.generation, child, seen)
+    pool = np.unique([child() for _ in range(_CHILDREN)], axis=0)
+    new = np.array([row for row in pool if tuple(row) not in seen])
+    if not len(new):
+        return _filled(parents, config.generation, child)
+    draw = _liked(genes, turns, new, rng)
+    return _filled(parents, config.generation, lambda: new[draw().argmax()], seen)
 
 
 def _filled(rows, n, draw, seen=frozenset()):

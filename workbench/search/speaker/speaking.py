@@ -156,8 +156,8 @@ def play(speaker, lm, clip, games, friend, rival=None, config=None, *, folder=No
         games: `Games`.
         friend: `Listener` that should understand.
         rival: `Listener` that should not, or None.
-        config: `SpeakerConfig` of this stage; `hidden` and `longest` are those of the speaker. None takes 60 steps
-            of 24 games, a rate of 3e-3 and a beta of .05.
+        config: `SpeakerConfig` of this stage; `hidden` and `longest` are those of the speaker. None takes 150 steps
+            of 24 games, a rate of 3e-3 and a beta of .01.
         folder: as in `learn`.
         progress: as in `learn`.
 
@@ -175,7 +175,7 @@ def play(speaker, lm, clip, games, friend, rival=None, config=None, *, folder=No
         Singh et al., arXiv:2206.08349, section 3 (listener subtraction); updates: `policy.reinforce`.
     """
     own = speaker.config
-    config = (config or own.replace(steps=60, games=24, rate=3e-3, beta=0.05)).replace(hidden=own.hidden, longest=own.longest)
+    config = (config or own.replace(steps=150, games=24, rate=3e-3, beta=0.01)).replace(hidden=own.hidden, longest=own.longest)
     voice, start = speaker.voice(lm, clip), speaker.voice(lm, clip)
     seen = games.eyes(clip).to(voice.device)
 
