@@ -1,6 +1,6 @@
 """Steering while writing: critics, inverse prompts, coarse to fine, and one table for one wish.
 
-    python benchmarks/decode.py [--n 1000] [--seeds 1] [--sentiment [--data FOLDER]] [--out FILE]   # all tables
+    python benchmarks/decode.py [--n 1000] [--seeds 1] [--sentiment [--data FOLDER]] [--pictures] [--out FILE]
     python benchmarks/decode.py --quick        # one core, some minutes; the last line is JSON
 
 Seconds are CPU seconds of this process. Truth is read by rule (the words of the world), by a language model's own exact law, or
@@ -13,7 +13,7 @@ import os
 import time
 from pathlib import Path
 
-from decode_parts import critic, gate, inverted, passes, sentiment, speaker, votes, wish
+from decode_parts import critic, gate, inverted, passes, sentiment, speaker, tokens, votes, wish
 
 
 def main():
@@ -22,6 +22,7 @@ def main():
     parser.add_argument("--n", type=int, default=1000, help="texts for each row of the table")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--sentiment", action="store_true", help="positive sentiment on SmolLM2 too, some ten minutes")
+    parser.add_argument("--pictures", action="store_true", help="pictures from tokens too: two networks, half an hour")
     parser.add_argument("--data", type=Path, default=os.environ.get("WORKBENCH_DATA", "../shared/data"), help="folder of data")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--out", type=Path)
@@ -71,6 +72,8 @@ def whole(args):
     if args.sentiment:
         out["sentiment"] = sentiment.measure(args.data)
         print(out["sentiment"], flush=True)
+    if args.pictures:
+        out["tokens"] = tokens.measure()
     return out
 
 

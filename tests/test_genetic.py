@@ -193,7 +193,7 @@ def test_votes_that_contradict_each_other_cancel_and_are_told():
     assert max(abs(strength) for _, strength in found.ranking()) < 1e-3 and found.agreement() == 0.5
     assert found.best() in ("x, p0", "x, p1")
     of_one_mind = simulate(voting(), Voter(liking, 0), 60)
-    assert of_one_mind.agreement() > 0.95 > 0.9 > simulate(voting(), Voter(liking, 30), 60).agreement()
+    assert of_one_mind.agreement() > 0.8 > 0.65 > simulate(voting(), Voter(liking, 30), 60).agreement() > 0.3
 
 
 def test_a_saved_voting_that_was_tampered_with_is_refused(tmp_path):

@@ -74,6 +74,18 @@ def _believed(genes, turns):
     return root, *_fitted(root[pairs[:, 0]] - root[pairs[:, 1]], np.ones(len(rows)))
 
 
+def expected(genes, config, turns, rows):
+    """The strengths that votes lead to expect of any rows (p, g): (p,); 0 for what they say nothing of."""
+    known, pairs = pairs_of(turns)
+    if not len(pairs):
+        return np.zeros(len(rows))
+    if config.relatives:
+        root, weights, _ = _believed(genes, turns)
+        return solve_triangular(root, _kernel(genes, known, rows), lower=True).T @ weights
+    strength = dict(zip(map(tuple, known.tolist()), strengths(pairs, len(known)), strict=True))
+    return np.array([strength.get(tuple(row), 0.0) for row in rows.tolist()])
+
+
 def _liked(genes, turns, rows, rng):
     """Strengths of any rows (p, g), drawn from what the votes leave possible: function without arguments -> (p,)."""
     root, weights, curvature = _believed(genes, turns)

@@ -9,10 +9,12 @@ from workbench import checks
 from workbench.artifacts import Checkpoint, Saved
 from workbench.search.genetic.config import VoteConfig
 from workbench.search.genetic.genes import Genes
-from workbench.search.genetic.proposers import METHODS, pairs_of, present, taste_of, worth
+from workbench.search.genetic.proposers import METHODS, expected, pairs_of, present, taste_of, worth
 from workbench.search.genetic.taste import Taste
 from workbench.template import parse
 from workbench.values import WorkbenchError
+
+_FOLDS = 5  # of the votes, each predicted from the others
 
 
 class VoteError(WorkbenchError, ValueError):
@@ -128,16 +130,21 @@ class Voting(Saved):
         return Taste({name: {text: float(np.mean(values)) for text, values in some.items()} for name, some in found.items()})
 
     def agreement(self):
-        """How far the votes agree with each other: share of comparisons that the strengths of all prompts predict, float 0..1.
+        """How well the votes predict one another: share of right predictions of a fifth of them from the others, float 0..1.
 
-        Votes of one mind give 1, votes at random and votes that contradict each other about .5 where prompts meet often.
+        Votes of one mind predict each other, the better the less noise they have; votes at random, or few of them, give about .5.
         """
         self._check_voted()
-        number = {tuple(row): strength for row, strength in zip(self._worth()[0].tolist(), self._worth()[1], strict=True)}
-        rows, pairs = pairs_of(self.turns)
-        found = np.array([number.get(tuple(row), 0.0) for row in rows.tolist()])
-        gap = found[pairs[:, 0]] - found[pairs[:, 1]]
-        return float(np.mean((gap > 1e-6) + 0.5 * (np.abs(gap) <= 1e-6)))
+        voted = [turn for turn in self.turns if turn.marked]
+        right = []
+        for fold in range(_FOLDS):
+            held, rest = tuple(voted[fold::_FOLDS]), tuple(turn for i, turn in enumerate(voted) if i % _FOLDS != fold)
+            rows, pairs = pairs_of(held)
+            if len(pairs):
+                found = expected(self.genes, self.config, rest, rows)
+                gap = found[pairs[:, 0]] - found[pairs[:, 1]]
+                right += ((gap > 1e-6) + 0.5 * (np.abs(gap) <= 1e-6)).tolist()
+        return float(np.mean(right))
 
     # ---- how ---------------------------------------------------------------------------------------------------------------
 
