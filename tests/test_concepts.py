@@ -96,18 +96,6 @@ def test_a_color_is_learned_from_a_few_pictures_and_the_rest_of_a_prompt_is_kept
     assert np.abs(middle - newcomers.COLORS["lava"]).max() < 0.2  # red is .2 off in green, orange .22
 
 
-def test_a_word_of_two_vectors_may_begin_as_two_old_words(pipeline):
-    shown = newcomers.examples(3, "lava", seed=1)
-    config = FAST.replace(steps=0, vectors=2)
-    found = learn(pipeline, shown, config, starts={"<lava>": "red orange"}).words["<lava>"]
-    each = [learn(pipeline, shown, config, starts={"<lava>": one}).words["<lava>"] for one in ("red", "orange")]
-    assert found.tolist() == [each[0][1].tolist(), each[1][0].tolist()] and each[0][0].tolist() == each[0][1].tolist()
-    with pytest.raises(ValueError, match="which is 3 tokens to this pipeline. Take a word of one token, or 2 of them"):
-        learn(pipeline, shown, config, starts={"<lava>": "red orange blue"})
-    with pytest.raises(ValueError, match="'red vermilion', which is unknown"):
-        learn(pipeline, shown, config, starts={"<lava>": "red vermilion"})
-
-
 def test_of_several_starts_the_one_that_explains_the_pictures_best_is_taken(pipeline):
     shown = newcomers.examples(4, "lava", seed=5)
     found = learn(pipeline, shown, FAST.replace(steps=0), starts={"<lava>": ["blue", "orange", "cyan"]})

@@ -35,9 +35,9 @@ def learn(pipeline, pictures, captions, config=None, *, starts=None, kept=(), fo
         pictures: n >= 2 pictures, see `pictures.as_pictures`; of any sizes, cut to squares; turned upright.
         captions: list of n str, each with one new word or more in angle brackets.
         config: `ConceptConfig`; None takes the defaults.
-        starts: dict of new word -> old word of one token to begin with, or for a word of k vectors k old words, "orange blue";
-            or a list of such starts, of which the one is taken with which the pipeline explains the pictures best. Take words
-            of the same kind: colors for a color. A word that is not named begins as the mean of all old ones.
+        starts: dict of new word -> old word of one token to begin with; or several, of which the one is taken with which the
+            pipeline explains the pictures best. Take words of the same kind: colors for a color. A word that is not named
+            begins as the mean of all old ones.
         kept: list of str, old captions that must draw what they drew. The pipeline draws them once, before; then its predictions
             for these pictures are held fast. Only for "attention" and "all": words alone change no old caption.
         folder: str, Path or None, for checkpoints every 10 steps; the same call goes on from there, to the same result.
@@ -51,8 +51,7 @@ def learn(pipeline, pictures, captions, config=None, *, starts=None, kept=(), fo
         PictureError: one of them is no picture, too small or too large.
         TypeError: captions that are no str.
         ValueError: one picture only, another number of captions, a caption without a new word or too long for its words, an old
-            caption with one, a word that exists already, a start that is no word of one token (or one for each vector), or a loss
-            that is not finite.
+            caption with one, a word that exists already, a start that is no word of one token, or a loss that is not finite.
         ArtifactError: `folder` holds another run.
 
     Source:
@@ -73,7 +72,7 @@ def learn(pipeline, pictures, captions, config=None, *, starts=None, kept=(), fo
     weights = _weights(pipeline.pipe.unet, config.how)
     study = _Study(pipeline, dict.fromkeys(words, config.vectors))
     study.check(captions)
-    starts = _starts(starts or {}, words, pipeline.pipe.tokenizer, config.vectors)
+    starts = _starts(starts or {}, words, pipeline.pipe.tokenizer)
     with study.quiet():
         sides = [pictures, [picture.transpose(0) for picture in pictures]] if config.flips else [pictures]
         new = [study.latents(some, zoom) for some in sides for zoom in _zooms(config)]
@@ -196,12 +195,10 @@ class _Study:
         table = self.table.weight.detach()
         if not options:
             return table[: self.old].float().mean(0).repeat(config.vectors, 1)
-        reader = self.pipe.tokenizer
-        ids = [reader.convert_tokens_to_ids(reader.tokenize(option)) for option in options]
+        ids = [self.pipe.tokenizer.convert_tokens_to_ids(self.pipe.tokenizer.tokenize(option)[0]) for option in options]
         rows = [row for row, caption in enumerate(captions) if word in caption][:_TRIED]
         losses = [0.0] if len(ids) == 1 else [self._loss_of(option, word, latents[rows], rows, captions) for option in options]
-        best = ids[losses.index(min(losses))]
-        return table[best].float().repeat(config.vectors // len(best), 1)
+        return table[ids[losses.index(min(losses))]].float().repeat(config.vectors, 1)
 
     def _loss_of(self, option, word, clean, rows, captions):
         """Diffusion loss of pictures with an old word in the place of the new one, the same noise for all."""
@@ -284,7 +281,7 @@ def _words(captions):
     return list(dict.fromkeys(word for caption in captions for word in WORD.findall(caption)))
 
 
-def _starts(starts, words, tokenizer, vectors):
+def _starts(starts, words, tokenizer):
     """Old words to begin with: dict of new word -> tuple of str."""
     out = {}
     for word, options in starts.items():
@@ -292,12 +289,10 @@ def _starts(starts, words, tokenizer, vectors):
         out[word] = tuple(checks.texts([options] if isinstance(options, str) else options, "starts"))
         for option in out[word]:
             pieces = tokenizer.tokenize(option)
-            unknown = [piece for piece in pieces if piece == tokenizer.unk_token != option]
-            if len(pieces) not in (1, vectors) or unknown:
-                what = "unknown" if unknown else f"{len(pieces)} tokens"
-                more = f", or {vectors} of them, one for each vector" if vectors > 1 else ""
+            if len(pieces) != 1 or pieces == [tokenizer.unk_token] != [option]:
+                what = f"{len(pieces)} tokens" if len(pieces) != 1 else "unknown"
                 raise ValueError(
-                    f"{word} cannot begin as {option!r}, which is {what} to this pipeline. Take a word of one token{more}."
+                    f"{word} cannot begin as {option!r}, which is {what} to this pipeline. Take a word of one token."
                 )
     return out
 
