@@ -17,7 +17,7 @@ from workbench.training import adamw, cosine, train
 from workbench.values import GuideError, NotFittedError
 
 _WIDTH = 256  # hidden units of the value head
-_RATE, _FLOOR = 3e-3, 0.05
+_FLOOR = 0.05  # of the rate at the end
 _HELD = 10  # one text in so many is held out
 _EVERY, _PATIENCE = 50, 6  # steps between measurements, and how many without gain end the training
 _STRENGTH = 1.0  # of the exact rule
@@ -30,6 +30,7 @@ class CriticConfig(checks.Options):
     texts: int = 4000  # texts that the frozen writer writes to learn from, ten at least
     steps: int = 600  # of training, at most
     batch: int = 128  # texts a step
+    rate: float = 3e-3  # the highest learning rate; few texts of a larger writer need a tenth of it
     trace: float = 0.95  # lambda: how far the end of a text reaches back past the head's own guesses, 0..1
     memory: bool = True  # read tokens and the states so far too; False is the head of the paper, on the last hidden state alone
     seed: int = 0
@@ -115,7 +116,7 @@ class Critic(Saved):
             {"head": head},
             adamw(head),
             config.steps,
-            cosine(_RATE, config.steps, min(20, config.steps // 10), _FLOOR),
+            cosine(config.rate, config.steps, min(20, config.steps // 10), _FLOOR),
             name="training the critic",
             every=_EVERY,
             held_out=held_out,
