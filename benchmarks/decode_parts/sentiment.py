@@ -42,8 +42,8 @@ def rows_of(data):
 def measure(data, texts=600, n=100, k=20, length=LENGTH, seed=0):
     """Share that the independent reader finds positive, and the perplexity ratio: dict.
 
-    Before, steered, and for the best of 4 texts by the reader that the critic learned from. `as_wished`: among all texts that this
-    reader finds positive, which is what an exact critic would reach.
+    Before, steered, and for the best of 4 texts by the reader that the critic learned from. `as_wished`: among all texts that
+    this reader finds positive, which is what an exact critic would reach.
     """
     lines = [json.loads(line) for line in rows_of(data).read_text("utf-8").splitlines()]
     rows = [(one["text"], one["label"] == "positive") for one in lines if one["split"] == "train"]
