@@ -1,6 +1,6 @@
 """Prompts without training for the task, where the truth is known; and long contexts distilled into a few vectors.
 
-    python benchmarks/soft_meta.py             # three seeds, of 100 orders and of 20: some twenty minutes on one core
+    python benchmarks/soft_meta.py             # three seeds, of 100 orders and of 20: half an hour on one core
     python benchmarks/soft_meta.py --quick     # one seed, 100 orders: under two minutes; the last line is JSON
 
 Tasks: name the kind of a word, by five label words in another order each time. 100 orders or 20 are learned from and 10 others
@@ -22,7 +22,7 @@ PROMPT = soft.SoftConfig(vectors=5, start=None, batch=32, rate=0.1)
 CONFIG = meta.MetaConfig(
     prompt=PROMPT, join="each", examples=5, map="layers", example="{text}, {label}", tasks=4, batch=16, rate=0.03, steps=600
 )
-LONG = 2400  # steps of a whole run: more orders become known, and unseen ones too
+LONG = 4800  # steps of a whole run: more orders become known, and unseen ones too
 LEARNED, ASKED, ROWS, TUNED = 100, 10, 120, 2
 CONTEXT = ", ".join(
     f"a {color} {thing} at night, woodcut" for color, thing in zip(scenes.COLORS[:6], scenes.OBJECTS, strict=True)
