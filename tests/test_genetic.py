@@ -327,3 +327,12 @@ def test_prompts_are_shown_as_text_and_never_as_html():
     genes = Genes(parse("a <x:?>"), (('<b>"bold"', "<script>"),))
     view = widgets.votes(Voting(genes), squares)
     assert not any("<script>" in card.value or "<b>" in card.value for card in view.cards)
+
+
+@pytest.mark.parametrize("relatives", [True, False])
+@pytest.mark.parametrize("phrases", [("a", "b"), ("a", "b", "c")])
+def test_no_page_shows_a_prompt_twice_where_there_are_few(phrases, relatives):
+    found = Voting(Genes.mask(phrases, "x"), VoteConfig(relatives=relatives))
+    for turn in range(30):
+        assert len(set(found.texts)) == 2, turn
+        found.vote(turn % 2)

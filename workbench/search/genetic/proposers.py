@@ -50,7 +50,7 @@ def worth(genes, config, turns):
     if not len(pairs):
         return np.zeros((0, len(genes.options)), np.int64), np.zeros(0)
     if config.relatives:
-        root, weights, _ = _believed(genes, turns)
+        _, root, weights, _ = _believed(genes, turns)
         found = root @ weights
     else:
         found = strengths(pairs, len(rows))
@@ -68,10 +68,16 @@ def _kernel(genes, some, others):
 
 @lru_cache(64)
 def _believed(genes, turns):
-    """What votes say of the m rows that were shown: root (m, m) of the prior, weights (m,) of it, and the curvature (m, m)."""
+    """What votes say: the m rows that were shown, root (m, m) of their prior, weights (m,) of it, and the curvature (m, m)."""
     rows, pairs = pairs_of(turns)
     root = np.linalg.cholesky(_kernel(genes, rows, rows))
-    return root, *_fitted(root[pairs[:, 0]] - root[pairs[:, 1]], np.ones(len(rows)))
+    return rows, root, *_fitted(root[pairs[:, 0]] - root[pairs[:, 1]], np.ones(len(rows)))
+
+
+def _carried(genes, turns, rows):
+    """How what votes say is carried over to any rows (p, g): (m, p); its transpose times the weights of `_believed` is expected."""
+    shown, root, _, _ = _believed(genes, turns)
+    return solve_triangular(root, _kernel(genes, shown, rows), lower=True)
 
 
 def expected(genes, config, turns, rows):
@@ -80,19 +86,18 @@ def expected(genes, config, turns, rows):
     if not len(pairs):
         return np.zeros(len(rows))
     if config.relatives:
-        root, weights, _ = _believed(genes, turns)
-        return solve_triangular(root, _kernel(genes, known, rows), lower=True).T @ weights
+        return _carried(genes, turns, rows).T @ _believed(genes, turns)[2]
     strength = dict(zip(map(tuple, known.tolist()), strengths(pairs, len(known)), strict=True))
     return np.array([strength.get(tuple(row), 0.0) for row in rows.tolist()])
 
 
 def _liked(genes, turns, rows, rng):
     """Strengths of any rows (p, g), drawn from what the votes leave possible: function without arguments -> (p,)."""
-    root, weights, curvature = _believed(genes, turns)
-    seen = solve_triangular(root, _kernel(genes, pairs_of(turns)[0], rows), lower=True)
-    covariance = _kernel(genes, rows, rows) - seen.T @ seen + seen.T @ np.linalg.solve(curvature, seen)
-    spread = np.linalg.cholesky(covariance + 1e-6 * np.eye(len(rows)))
-    return lambda: seen.T @ weights + spread @ rng.normal(size=len(rows))
+    _, _, weights, curvature = _believed(genes, turns)
+    carried = _carried(genes, turns, rows)
+    covariance = _kernel(genes, rows, rows) + carried.T @ (np.linalg.solve(curvature, carried) - carried)
+    mean, root = carried.T @ weights, np.linalg.cholesky(covariance + 1e-6 * np.eye(len(rows)))
+    return lambda: mean + root @ rng.normal(size=len(rows))
 
 
 def taste_of(genes, turns):
@@ -128,22 +133,29 @@ def _fitted(gap, prior):
 
 def genetic(genes, config, turns):
     """A page of the present generation; the first generation is random."""
-    length = config.generation // config.page * config.looks
+    size = _size(genes, config)
+    length = size // config.page * config.looks
     start = len(turns) // length * length
     rows = _generation(genes, config, turns[:start])
     rng = np.random.default_rng([config.seed, 1, start])
-    order = np.concatenate([rng.permutation(config.generation) for _ in range(config.looks)])
+    order = np.concatenate([rng.permutation(size) for _ in range(config.looks)])
     at = (len(turns) - start) * config.page
     return rows[order[at : at + config.page]]
 
 
+def _size(genes, config):
+    """Rows of a generation: as many as the options say, or as there are different ones; whole pages."""
+    different = np.prod(genes.sizes, dtype=float)  # may be beyond any int64
+    return config.generation if different >= config.generation else max(1, int(different) // config.page) * config.page
+
+
 @lru_cache(64)
 def _generation(genes, config, turns):
-    """Rows (generation, g): the strongest so far and their children; random ones to begin with."""
-    rng = np.random.default_rng([config.seed, 2, len(turns)])
-    parents = worth(genes, config, turns)[0][: config.parents]
+    """Rows (size, g): the strongest so far and their children; random ones to begin with."""
+    rng, size = np.random.default_rng([config.seed, 2, len(turns)]), _size(genes, config)
+    parents = worth(genes, config, turns)[0][: min(config.parents, size)]
     if len(parents) < 2:
-        return _filled([], config.generation, lambda: genes.random(1, rng)[0])
+        return _filled([], size, lambda: genes.random(1, rng)[0])
 
     def child():
         mother, father = parents[rng.permutation(len(parents))[:2], None]
@@ -151,13 +163,13 @@ def _generation(genes, config, turns):
 
     seen = {row for turn in turns for row in turn.page}
     if not config.relatives:
-        return _filled(parents, config.generation, child, seen)
+        return _filled(parents, size, child, seen)
     pool = np.unique([child() for _ in range(_CHILDREN)], axis=0)
     new = np.array([row for row in pool if tuple(row) not in seen])
     if not len(new):
-        return _filled(parents, config.generation, child)
+        return _filled(parents, size, child)
     draw = _liked(genes, turns, new, rng)
-    return _filled(parents, config.generation, lambda: new[draw().argmax()], seen)
+    return _filled(parents, size, lambda: new[draw().argmax()], seen)
 
 
 def _filled(rows, n, draw, seen=frozenset()):
