@@ -22,19 +22,42 @@ def measure(pictures=3000, seed=0, sizes=((128, 0), (512, 0), (128, 128), (256, 
     z = encode(pipe, drawn)
     rows = [{"codes": "pictures", "all": checker.accuracy(drawn, known)["all"], "left": 0.0}]
     rows.append({"codes": "latents", "all": checker.accuracy(decode(pipe, z), known)["all"], "left": 0.0})
-    train, test = (x.transpose(0, 2, 3, 1).reshape(-1, x.shape[1]) for x in (learned, z))
     for first, second in sizes:
-        coarse = MiniBatchKMeans(first, random_state=seed, batch_size=4096, n_init=1).fit(train)
-        found = coarse.cluster_centers_[coarse.predict(test)]
-        if second:
-            rest = train - coarse.cluster_centers_[coarse.predict(train)]
-            fine = MiniBatchKMeans(second, random_state=seed, batch_size=4096, n_init=1).fit(rest)
-            found = found + fine.cluster_centers_[fine.predict(test - found)]
-        back = found.reshape(len(z), *z.shape[2:], z.shape[1]).transpose(0, 3, 1, 2).astype(np.float32)
-        left = float(((test - found) ** 2).sum() / ((test - test.mean(0)) ** 2).sum())
+        back = (rounding := Rounding(learned, first, second, seed)).latents(rounding.codes(z))
+        left = float(((z - back) ** 2).sum() / ((z - z.mean((0, 2, 3), keepdims=True)) ** 2).sum())
         name = f"{first} + {second}" if second else str(first)
         rows.append({"codes": name, "all": checker.accuracy(decode(pipe, back), known)["all"], "left": left})
     return rows
+
+
+class Rounding:
+    """Latents as codes by k-means: a first codebook, and with `second` one that rounds what the first leaves."""
+
+    def __init__(self, learned, first, second=0, seed=0):
+        options = {"random_state": seed, "batch_size": 4096, "n_init": 1}
+        rest, self.shape, self.books = cells(learned).reshape(-1, learned.shape[1]), learned.shape[1:], []
+        for size in filter(None, (first, second)):
+            self.books.append(MiniBatchKMeans(size, **options).fit(rest))
+            rest = rest - self.books[-1].cluster_centers_[self.books[-1].predict(rest)]
+
+    def codes(self, latents):
+        """Codes of latents (n, channels, h, w): int64 (n, h * w, codebooks)."""
+        rest, found = cells(latents).reshape(-1, latents.shape[1]), []
+        for book in self.books:
+            found.append(book.predict(rest))
+            rest = rest - book.cluster_centers_[found[-1]]
+        return np.stack(found, -1).astype(np.int64).reshape(len(latents), -1, len(self.books))
+
+    def latents(self, codes):
+        """Latents of codes: float32 (n, channels, h, w)."""
+        found = sum(book.cluster_centers_[codes[..., i]] for i, book in enumerate(self.books))
+        channels, height, width = self.shape
+        return found.reshape(len(codes), height, width, channels).transpose(0, 3, 1, 2).astype(np.float32)
+
+
+def cells(latents):
+    """(n, channels, h, w) -> (n, h * w, channels)."""
+    return latents.transpose(0, 2, 3, 1).reshape(len(latents), -1, latents.shape[1])
 
 
 def _latents(pipe, n, seed):

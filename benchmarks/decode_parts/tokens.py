@@ -11,10 +11,9 @@ import time
 
 import numpy as np
 import torch
-from sklearn.cluster import MiniBatchKMeans
 from torch import nn
 from torch.nn import functional
-from transformers import LlamaConfig, LlamaModel
+from transformers import DynamicCache, LlamaConfig, LlamaModel
 
 from decode_parts import gate
 from workbench.models.checker import load_checker
@@ -37,7 +36,7 @@ WAYS = (
     ("importance", 2 * PASSES),
     ("confidence", 2 * PASSES),
     ("random", 2 * PASSES),
-    ("at once", 1),
+    ("random", 1),
 )
 
 
@@ -82,14 +81,10 @@ class World:
         z = np.concatenate(
             [gate.encode(self.pipe, render.render_all(some[i : i + 1000], seed=seed + i)) for i in range(0, pictures, 1000)]
         )
-        flat = cells(z).reshape(-1, z.shape[1])
-        fewer = flat[np.random.default_rng(seed).permutation(len(flat))[:200_000]]
-        self.coarse = MiniBatchKMeans(CODES, random_state=seed, batch_size=4096, n_init=1).fit(fewer)
-        rest = fewer - self.coarse.cluster_centers_[self.coarse.predict(fewer)]
-        self.fine = MiniBatchKMeans(CODES, random_state=seed, batch_size=4096, n_init=1).fit(rest)
-        self.shape = z.shape[1:]
+        few = np.random.default_rng(seed).permutation(len(z))[: 200_000 // CELLS]
+        self.rounding = gate.Rounding(z[few], CODES, CODES, seed)
         self.known = self.codes(z)
-        left = cells(z) - self.coarse.cluster_centers_[self.known[..., 0].numpy()]
+        left = gate.cells(z) - self.rounding.books[0].cluster_centers_[self.known[..., 0].numpy()]
         size = np.linalg.norm(left, axis=2)
         self.importance = torch.from_numpy(((size - size.mean()) / size.std()).astype(np.float32))
         self.captions = self.text([scenes.caption(one, "sentence", i) for i, one in enumerate(some)])
@@ -103,16 +98,11 @@ class World:
 
     def codes(self, latents):
         """Codes of latents: int64 (n, 64, 2)."""
-        flat = cells(latents).reshape(-1, latents.shape[1])
-        first = self.coarse.predict(flat)
-        second = self.fine.predict(flat - self.coarse.cluster_centers_[first])
-        return torch.from_numpy(np.stack([first, second], 1).astype(np.int64)).reshape(len(latents), CELLS, 2)
+        return torch.from_numpy(self.rounding.codes(latents))
 
     def pictures(self, codes):
         """Pictures of codes: list of arrays."""
-        found = self.coarse.cluster_centers_[codes[..., 0].numpy()] + self.fine.cluster_centers_[codes[..., 1].numpy()]
-        channels, height, width = self.shape
-        return gate.decode(self.pipe, found.reshape(len(codes), height, width, channels).transpose(0, 3, 1, 2).astype(np.float32))
+        return gate.decode(self.pipe, self.rounding.latents(codes.numpy()))
 
     def judge(self, pictures, asked, real):
         """What the checker reads, and the Frechet distance of its features to pictures of the world: dict."""
@@ -125,11 +115,6 @@ class World:
         """The layer before the checker's last: (n, 128)."""
         with torch.inference_mode():
             return self.checker.model[:-1](as_pixels(pictures)).double().numpy()
-
-
-def cells(latents):
-    """(n, channels, 8, 8) -> (n, 64, channels)."""
-    return latents.transpose(0, 2, 3, 1).reshape(len(latents), -1, latents.shape[1])
 
 
 def frechet(a, b):
@@ -233,8 +218,6 @@ def draw(world, network, asked, order, passes, seed, seen=None):
     random = torch.Generator().manual_seed(seed)
     codes = torch.zeros(len(asked), CELLS, 2, dtype=torch.int64)
     if order == "raster":
-        from transformers import DynamicCache
-
         cache = DynamicCache()
         tokens = shifted(network, codes[:, :1])
         for i in range(CELLS):
@@ -252,7 +235,6 @@ def draw(world, network, asked, order, passes, seed, seen=None):
             "importance": network.left(states)[..., 0],
             "confidence": chance + 4.5 * (1 - turn / passes) * noise,  # noise as in MaskGIT, less at each pass
             "random": noise,
-            "at once": noise,
         }[order]
         many = CELLS - math.floor(CELLS * math.cos(math.pi / 2 * turn / passes) + 1e-6)  # tokens that stand after this pass
         rank = rank.masked_fill(known, math.inf)

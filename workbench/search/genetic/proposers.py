@@ -75,7 +75,7 @@ def _believed(genes, turns):
 
 
 def _carried(genes, turns, rows):
-    """How what votes say is carried over to any rows (p, g): (m, p); its transpose times the weights of `_believed` is expected."""
+    """How votes carry over to any rows (p, g): (m, p); its transpose times the weights of `_believed` is what is expected."""
     shown, root, _, _ = _believed(genes, turns)
     return solve_triangular(root, _kernel(genes, shown, rows), lower=True)
 
